@@ -1,0 +1,141 @@
+"""Train the detector: corpus -> split -> hybrids -> features -> network -> fit -> report.
+
+    python CNNRNNLSTM.py                          train on data/ (or on the starter clips) and write a report
+    python CNNRNNLSTM.py --data DIR --check-data  show what would be used and how it would be split
+    python CNNRNNLSTM.py --resume                 go on with a run that was interrupted
+    python CNNRNNLSTM.py --evaluate outputs/RUN/model.keras --data DIR
+
+Everything a run makes goes into outputs/run-DATE-TIME/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+from deepfake_audio import console
+from deepfake_audio.errors import DeepfakeAudioError
+from deepfake_audio.settings import Settings
+
+HERE = Path(__file__).resolve().parent
+
+
+def whole_number(least: int):
+    """Make an argparse type for whole numbers from `least` on."""
+
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+        return int(text)
+
+    return parse
+
+
+def command_line(argv: list[str] | None) -> argparse.Namespace:
+    """Understand the command line; nothing heavy is imported before this is done."""
+    defaults = Settings().training
+    parser = argparse.ArgumentParser(description="Train and report a detector of Real, Fake and Hybrid speech.")
+    parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="dataset folders (default: data/)")
+    parser.add_argument("--outputs", type=Path, default=HERE / "outputs", metavar="DIR", help="where runs are kept")
+    parser.add_argument("--epochs", type=whole_number(1), metavar="N", help=f"default {defaults.epochs}")
+    parser.add_argument("--batch-size", type=whole_number(1), metavar="N", help=f"default {defaults.batch_size}")
+    parser.add_argument("--seed", type=whole_number(0), metavar="N", help=f"default {defaults.seed}")
+    parser.add_argument("--jobs", type=whole_number(1), default=2, metavar="N", help="threads for features (2)")
+    parser.add_argument("--show", action="store_true", help="also open the plots in windows")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
+    mode.add_argument("--check-data", action="store_true", help="show clips and split, train nothing")
+    mode.add_argument("--evaluate", type=Path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
+    return parser.parse_args(argv)
+
+
+def experiment(arguments: argparse.Namespace) -> None:
+    """Run the whole story, or the part of it that was asked for."""
+    from deepfake_audio.corpus import choose_folders, describe, find_clips, fingerprint, split_corpus, write_manifest
+    from deepfake_audio.runs import Run
+
+    # Settings: the defaults, the command line, or those of the run that is resumed.
+    asked = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "seed")}
+    settings = Settings()
+    training = dataclasses.replace(settings.training, **{k: v for k, v in asked.items() if v is not None})
+    settings = dataclasses.replace(settings, training=training)
+    run = Run.interrupted(arguments.outputs) if arguments.resume else None
+    if arguments.resume:
+        console.say(f"Resuming {run.folder} with its own settings." if run else "Nothing to resume: starting a run.")
+    if run:
+        settings = run.settings
+
+    # Corpus: which clips there are, and which side each is on, before anything is spliced.
+    folders, skip, notes = choose_folders(run.data if run else arguments.data or [], HERE / "data")
+    for note in notes:
+        console.say(note)
+    clips = find_clips(folders, skip)
+    if arguments.evaluate:
+        from deepfake_audio.examine import evaluate_checkpoint
+
+        return evaluate_checkpoint(arguments.evaluate, clips, arguments.outputs, arguments.jobs, arguments.show)
+    split = split_corpus(clips, settings.training.seed)
+    if arguments.check_data:
+        print(describe(split))
+        return None
+    console.say(describe(split))
+    run = run or Run.start(arguments.outputs, settings, folders)
+    write_manifest(run.folder / "manifest.csv", split)
+
+    # Hybrids and their same-class controls, each side from its own clips only; then features, once per clip.
+    from deepfake_audio.dataset import extract_features, side_examples
+
+    started = time.monotonic()
+    examples = {
+        side: side_examples(side, split, settings, run.folder / "hybrids", console.progress(f"Splicing {side}"))
+        for side in split.sides
+    }
+    everything = [example for members in examples.values() for example in members]
+    bar = console.progress("Mel-spectrograms")
+    store = extract_features(everything, run.folder / "features", settings.features, arguments.jobs, bar)
+    for name, reason in list(store.failures.items())[:5]:
+        console.say(f"warning: {name} is left out: {reason}")
+
+    # Fit: TensorFlow is loaded here. Train and validation sides only; the decision is fitted on validation.
+    console.say(f"Training on {len(examples['train'])} clips, up to {settings.training.epochs} epochs.")
+    from deepfake_audio.training import finish, fit
+
+    result = fit(examples["train"], examples["validation"], store, settings, run.folder)
+    checkpoint = finish(result, examples, store, settings, run.model, fingerprint(split))
+
+    # Report: the test side is judged once, by the file that script.py will use.
+    from deepfake_audio.examine import describe_data, examine
+
+    card = {
+        "data": describe_data(clips),
+        "split": split.counts(),
+        "training_minutes": (time.monotonic() - started) / 60,
+        "warnings": split.warnings,
+        "command": f"python CNNRNNLSTM.py --data {' '.join(str(f) for f in folders)} --seed {settings.training.seed}",
+    }
+    examine(run.folder, checkpoint, examples["test"], store, card, result.log, arguments.show)
+    run.tidy()
+    print(f"\nJudge a recording with:\n    python script.py FILE --model {run.model}")
+    return None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Return the exit code: 0 fine, 1 something failed, 2 usage, 130 interrupted."""
+    console.prepare()
+    arguments = command_line(argv)
+    try:
+        experiment(arguments)
+    except DeepfakeAudioError as error:
+        console.say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        console.say("\nInterrupted. Finished epochs are kept; go on with: python CNNRNNLSTM.py --resume")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,322 @@
+"""Any recording -> mono float32 at one rate, on the 16-bit grid: the only decode path of the project.
+
+Training, splicing and judging all read through :func:`read_audio`, so that no class can be told by the way its files
+came in: decode, mix down, resample (always soxr), quantise. libsndfile opens what it knows, by content and not by
+suffix; everything else goes through the ffmpeg binary inside the imageio-ffmpeg wheel, so that nothing has to be
+installed besides the Python packages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import subprocess
+import tempfile
+import threading
+import typing
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from .errors import AudioError
+from .settings import SAMPLE_RATE
+
+# fmt: off
+AUDIO_SUFFIXES = frozenset({
+    ".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au",
+    ".snd", ".caf", ".sph", ".nist", ".m4a", ".m4b", ".aac", ".ac3", ".wma", ".amr", ".awb", ".ape", ".wv", ".tta",
+    ".webm", ".weba", ".mka", ".mkv", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".avi", ".flv",
+})
+# fmt: on
+"""Lower-case suffixes that are looked for in folders; a file that is named by the user may have any."""
+
+FULL_SCALE = 32_768
+"""Steps of the 16-bit grid from zero to 1.0."""
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 1_000_000
+"""Rates outside are taken for a damaged header, before resampling turns them into terabytes."""
+
+BLOCK_FRAMES = 2**20
+"""Long recordings are mixed down block by block: only the mono signal is ever held whole."""
+
+FFMPEG_TIMEOUT_SECONDS = 900.0
+"""Far more than hours of sound need; only a decoder that hangs takes longer."""
+
+# Demuxers that find all their data in the file itself. Playlists and scripts (hls, dash, concat, sdp, image2, ...) are
+# left out: a "recording" must not make the decoder open other files.
+FFMPEG_DEMUXERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,nistsphere,ogg,rm,tak,tta,"
+    "voc,w64,wav,wv"
+)
+
+# libsndfile says this many frames when a FLAC header leaves the length open (encoders that write to a pipe do).
+UNKNOWN_FRAMES = 2**62
+
+# Sun AU: the one float container whose header may leave the length open, which is what a pipe needs.
+AU_HEADER = struct.Struct(">4s5I")
+AU_FLOAT32 = 6
+
+
+def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Read any recording, or the first sound track of a video.
+
+    Parameters
+    ----------
+    path
+        WAV, FLAC, OGG, Opus, MP3, AIFF, AU, M4A, AAC, WMA, AMR, WebM, MP4 and others, recognised by content.
+    sample_rate
+        Rate of the result in Hz.
+
+    Returns
+    -------
+    np.ndarray, shape (samples,), float32
+        Mean of all channels in -1..1, every value a whole multiple of 1/32768. Silence is not an error here.
+
+    Raises
+    ------
+    AudioError
+        When the file is missing, empty, damaged, not audio, or holds samples that are not numbers.
+    """
+    path = Path(path)
+    _check_file(path)
+    try:
+        decoded = _decode_with_libsndfile(path)
+        rate, samples = _decode_with_ffmpeg(path) if decoded is None else decoded
+    except MemoryError as error:
+        raise AudioError(f"'{path}' does not fit into memory: cut it into shorter recordings.") from error
+    if not np.isfinite(samples).all():
+        raise AudioError(f"'{path}' holds samples that are NaN or infinite: export it again as 16-bit audio.")
+    if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+        raise AudioError(f"'{path}' claims a sample rate of {rate} Hz, so its header is damaged: export it again.")
+    if len(samples) and rate != sample_rate:
+        samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
+    if not len(samples):
+        raise AudioError(f"'{path}' holds no samples: record or export it again.")
+    return quantise(samples)
+
+
+def write_flac(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
+    """Write a mono 16-bit FLAC file; :func:`read_audio` gives back ``quantise(samples)`` exactly.
+
+    The file is written beside and renamed into place, so that a crash leaves the old file or the new one. Missing
+    parent folders are created.
+
+    Parameters
+    ----------
+    path
+        Where the file goes.
+    samples
+        Shape (samples,), floating point, full scale at -1..1; what lies outside is clipped.
+    sample_rate
+        Rate of `samples` in Hz.
+
+    Raises
+    ------
+    AudioError
+        When the file cannot be written, or there is nothing to write.
+    ValueError
+        When `samples` is not a 1-D array of finite floating-point numbers.
+    """
+    path = Path(path)
+    values = to_int16(samples)
+    if values.ndim != 1:
+        raise ValueError(f"samples must have the shape (samples,), not {values.shape}")
+    if not len(values):
+        raise AudioError(f"'{path}' was not written because there are no samples: record for longer.")
+    beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(str(beside), values, sample_rate, format="FLAC", subtype="PCM_16")
+        os.replace(beside, path)  # noqa: PTH105 - Path.replace is the same call; this one says what is meant
+    except (OSError, soundfile.SoundFileError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error
+        raise AudioError(
+            f"'{path}' cannot be written ({reason}): choose another folder, or make room and close programs using it."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # what went wrong before is what the user must hear about
+            beside.unlink()
+
+
+def quantise(samples: np.ndarray) -> np.ndarray:
+    """Round to the 16-bit grid and clip to -1..32767/32768.
+
+    Clips of every class end up on the same grid, whatever they were made from; otherwise a network could learn that
+    fakes were 32-bit float files. Applying it twice changes nothing.
+
+    Parameters
+    ----------
+    samples
+        Any shape, floating point, full scale at -1..1.
+
+    Returns
+    -------
+    np.ndarray, float32
+        Same shape.
+
+    Raises
+    ------
+    ValueError
+        When `samples` is not floating point, or not finite.
+    """
+    return from_int16(to_int16(samples))
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Turn samples with full scale -1..1 into 16-bit whole numbers, as pydub wants them; see :func:`quantise`."""
+    samples = np.asarray(samples)
+    if samples.dtype.kind != "f":
+        raise ValueError(f"samples must be floating point in -1..1, not {samples.dtype}")
+    if not np.isfinite(samples).all():
+        raise ValueError("samples must be finite, but some are NaN or infinite")
+    return np.clip(np.round(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+def from_int16(values: np.ndarray) -> np.ndarray:
+    """Turn 16-bit whole numbers into float32 samples in -1..1: the exact inverse of :func:`to_int16`."""
+    values = np.asarray(values)
+    if values.dtype != np.int16:
+        raise ValueError(f"values must be int16, not {values.dtype}")
+    return values.astype(np.float32) / FULL_SCALE
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no readable file with content, in words that neither decoder would find."""
+    try:
+        if path.is_dir():
+            raise AudioError(f"'{path}' is a folder: name one of the recordings in it.")
+        if not path.exists():
+            raise AudioError(f"'{path}' does not exist: check the spelling and the folder.")
+        if not path.is_file():
+            raise AudioError(f"'{path}' is not a regular file: save the recording to disk first.")
+        if not path.stat().st_size:
+            raise AudioError(f"'{path}' is empty (0 bytes): copy or export it again.")
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        # ValueError is what Python makes of a zero byte inside a name.
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"{str(path)!r} cannot be opened ({reason}): check its name and permissions.") from error
+
+
+def _decode_with_libsndfile(path: Path) -> tuple[int, np.ndarray] | None:
+    """Return native rate and mono samples, or None when libsndfile does not know the format."""
+    try:
+        sound = soundfile.SoundFile(str(path))
+    except (soundfile.SoundFileError, TypeError, UnicodeError):
+        # TypeError: soundfile takes the suffix .raw for headerless samples and asks for their rate.
+        # UnicodeError: it does not pass on Linux names that are not UTF-8; ffmpeg takes them.
+        return None
+    with sound:
+        if sound.frames >= UNKNOWN_FRAMES:
+            return None
+        # Where the header promises more than there is, libsndfile takes what is there of WAV, MP3 and OGG, and fails
+        # for FLAC, whose decoder would otherwise hand out a broken last frame.
+        try:
+            samples = _mix_down(_libsndfile_blocks(sound))
+        except soundfile.SoundFileError as error:
+            raise AudioError(
+                f"'{path}' is damaged or cut short ({sound.format} decoding failed): copy or export it again."
+            ) from error
+        return sound.samplerate, samples
+
+
+def _libsndfile_blocks(sound: soundfile.SoundFile) -> Iterable[np.ndarray]:
+    while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+        yield block
+
+
+def _decode_with_ffmpeg(path: Path) -> tuple[int, np.ndarray]:
+    """Return native rate and mono samples of the first sound track; ffmpeg only unpacks, it does not resample."""
+    try:
+        import imageio_ffmpeg
+
+        program = imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise AudioError(
+            f"'{path}' is in a format that needs ffmpeg, or not audio at all: run 'pip install imageio-ffmpeg', "
+            "or convert it to WAV."
+        ) from error
+    command = [program, "-hide_banner", "-nostdin", "-v", "error"]
+    command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", FFMPEG_DEMUXERS]
+    # The prefix keeps names like "-y.m4a" or "http:x" from being read as options or addresses.
+    command += ["-vn", "-sn", "-dn", "-i", f"file:{path.absolute()}"]
+    command += ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    # Complaints go to a file: a pipe that nobody empties would stop ffmpeg in the middle of a damaged recording.
+    with tempfile.TemporaryFile() as complaints:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows would open a console
+            )
+        except OSError as error:
+            raise AudioError(
+                f"'{path}' needs ffmpeg, but '{program}' does not start: run 'pip install --force-reinstall "
+                "imageio-ffmpeg', or convert the recording to WAV."
+            ) from error
+        timed_out = threading.Event()
+
+        def stop() -> None:
+            timed_out.set()
+            process.kill()
+
+        watchdog = threading.Timer(FFMPEG_TIMEOUT_SECONDS, stop)
+        watchdog.daemon = True
+        with process:
+            watchdog.start()
+            try:
+                decoded = _read_au(process.stdout)
+                process.wait()
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                watchdog.cancel()
+        complaints.seek(0)
+        said = complaints.read(2**16).decode("utf-8", errors="replace")
+    if timed_out.is_set():
+        raise AudioError(
+            f"'{path}' was not decoded within {FFMPEG_TIMEOUT_SECONDS:.0f} s: convert it to WAV, or cut it into parts."
+        )
+    if process.returncode or decoded is None:
+        if "matches no streams" in said:
+            raise AudioError(f"'{path}' has no sound track: choose a recording with sound.")
+        if "moov atom not found" in said:
+            raise AudioError(f"'{path}' is cut short (its index is missing), or not audio: copy or record it again.")
+        raise AudioError(f"'{path}' is not audio, or damaged beyond reading: choose a recording, or export it as WAV.")
+    return decoded
+
+
+def _read_au(stream: typing.BinaryIO) -> tuple[int, np.ndarray] | None:
+    """Return rate and mono samples of a float32 AU stream, or None when ffmpeg gave up before its header."""
+    header = stream.read(AU_HEADER.size)
+    if len(header) < AU_HEADER.size:
+        return None
+    magic, offset, _, encoding, rate, channels = AU_HEADER.unpack(header)
+    if magic != b".snd" or encoding != AU_FLOAT32 or offset < AU_HEADER.size or not channels:
+        return None
+    stream.read(offset - AU_HEADER.size)
+    return rate, _mix_down(_au_blocks(stream, channels))
+
+
+def _au_blocks(stream: typing.BinaryIO, channels: int) -> Iterable[np.ndarray]:
+    frame_bytes = 4 * channels
+    while data := stream.read(BLOCK_FRAMES * frame_bytes):
+        whole = len(data) - len(data) % frame_bytes
+        yield np.frombuffer(data[:whole], dtype=">f4").astype(np.float32).reshape(-1, channels)
+
+
+def _mix_down(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean over the channels of blocks of shape (frames, channels)."""
+    # Infinite samples are refused later, with a sentence; numpy need not warn about their mean.
+    with np.errstate(invalid="ignore", over="ignore"):
+        mono = [block[:, 0] if block.shape[1] == 1 else block.mean(axis=1) for block in blocks]
+    return np.concatenate(mono) if mono else np.zeros(0, dtype=np.float32)

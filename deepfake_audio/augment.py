@@ -1,0 +1,59 @@
+"""What happens to speech before it reaches us: rooms, microphones, noise and bands, drawn for every class alike.
+
+The changes act on the log-mel spectrogram of a training window, where they cost next to nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .settings import AugmentSettings, FeatureSettings
+
+
+def augment_window(
+    window: np.ndarray, settings: AugmentSettings, features: FeatureSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """Pass one window through a random channel.
+
+    Parameters
+    ----------
+    window : ndarray, shape (frames, mel_bands)
+        dB values from :func:`deepfake_audio.features.log_mel`.
+    settings : AugmentSettings
+        How often and how strongly.
+    features : FeatureSettings
+        Mel settings, to place band limits.
+    rng : numpy.random.Generator
+        Source of every choice.
+
+    Returns
+    -------
+    ndarray of float32, shape (frames, mel_bands)
+    """
+    window = np.array(window, dtype=np.float32)
+    bands = window.shape[1]
+    peak = window.max()
+    if rng.random() < settings.equaliser_chance:
+        # A smooth curve over the bands: another microphone, another loudspeaker.
+        knots = rng.normal(0.0, settings.equaliser_db, 6)
+        window += np.interp(np.linspace(0, 5, bands), np.arange(6), knots).astype(np.float32)
+    if rng.random() < settings.noise_chance:
+        # Stationary noise under the speech: powers add, so quiet stretches fill up and loud ones stay.
+        floor = peak - rng.uniform(settings.least_noise_db, settings.most_noise_db)
+        tilt = np.linspace(0.0, rng.uniform(-25.0, 5.0), bands)
+        # The power of a noise band scatters like an exponential variable around its mean.
+        noise = rng.standard_exponential(window.shape, dtype=np.float32) * 10 ** ((floor + tilt) / 10).astype(
+            np.float32
+        )
+        window = 10 * np.log10(10 ** (window / 10) + noise)
+    if rng.random() < settings.band_limit_chance:
+        from librosa import mel_frequencies
+
+        centres = mel_frequencies(n_mels=bands + 2, fmin=features.lowest_hz, fmax=features.highest_hz)[1:-1]
+        cutoff = rng.uniform(settings.lowest_cutoff_hz, features.highest_hz)
+        window = window - np.maximum(0.0, centres - cutoff).clip(max=500.0) * (60.0 / 500.0)
+    if rng.random() < settings.mask_chance:
+        width = int(rng.integers(1, max(2, round(bands * settings.mask_share))))
+        start = int(rng.integers(bands - width + 1))
+        window[:, start : start + width] = window.mean()
+    return window.astype(np.float32)

@@ -1,0 +1,213 @@
+"""A trained run as one self-describing file.
+
+A checkpoint is a Keras archive (``.keras``) with one more member: what is needed to use the network rightly.
+Keras alone opens it too, with ``keras.models.load_model(path, compile=False)``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import __version__
+from .errors import CheckpointError
+from .files import atomic_path
+from .settings import CLASS_NAMES, Settings, from_dict, to_dict
+
+MEMBER = "deepfake_audio.json"
+HEARD_MEMBER = "heard.txt"
+HEARD_DIGITS = 12
+"""Digits of a clip's SHA-256 that are remembered: enough to know it again."""
+KIND = "deepfake_audio checkpoint"
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of itself, and where its weights are.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    settings : Settings
+        Feature, window, network and decision settings of the run.
+    trained : str
+        ISO date and time at which training ended.
+    version : str
+        Version of this project that wrote it.
+    seed : int
+        Seed of the run.
+    manifest : str
+        Fingerprint of the training manifest (:func:`deepfake_audio.corpus.write_manifest`).
+    packages : dict of str to str
+        Versions of the libraries that trained it.
+    """
+
+    path: Path
+    settings: Settings
+    trained: str
+    version: str
+    seed: int
+    manifest: str
+    packages: dict[str, str]
+
+    def heard(self) -> frozenset[str]:
+        """Return the first ``HEARD_DIGITS`` digits of the SHA-256 of every training and validation clip."""
+        with zipfile.ZipFile(self.path) as archive:
+            return frozenset(archive.read(HEARD_MEMBER).decode("ascii").split())
+
+    def network(self):
+        """Load the network.
+
+        Returns
+        -------
+        keras.Model
+
+        Raises
+        ------
+        CheckpointError
+            If Keras cannot read the weights, or if their shapes are not those of the settings.
+        """
+        import keras
+
+        try:
+            model = keras.models.load_model(self.path, compile=False)
+        except Exception as error:  # Keras raises anything from KeyError to its own types on a damaged archive
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise CheckpointError(f"{self.path} cannot be loaded by Keras ({reason}); train again.") from error
+        window, bands = self.settings.window, self.settings.features.mel_bands
+        if model.input_shape[1:] != (window.frames, bands):
+            raise CheckpointError(
+                f"{self.path} contradicts itself: its network takes {model.input_shape[1:]}, "
+                f"its settings say {(window.frames, bands)}; use another checkpoint."
+            )
+        return model
+
+
+def save_checkpoint(
+    path: Path, network_file: Path, settings: Settings, trained: str, manifest: str, heard: Iterable[str]
+) -> Checkpoint:
+    """Write a self-describing checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+        File to write, ending in ``.keras``.
+    network_file : Path
+        The network as Keras saved it.
+    settings : Settings
+        Everything needed to use it, decision settings included.
+    trained : str
+        ISO date and time.
+    manifest : str
+        Fingerprint of the training manifest.
+    heard : iterable of str
+        SHA-256 of every clip that training or validation used, so that no later test counts one.
+
+    Returns
+    -------
+    Checkpoint
+    """
+    import keras
+    import librosa
+    import numpy
+    import tensorflow
+
+    about = {
+        "kind": KIND,
+        "format": FORMAT,
+        "classes": list(CLASS_NAMES),
+        "settings": to_dict(settings),
+        "trained": trained,
+        "version": __version__,
+        "seed": settings.training.seed,
+        "manifest": manifest,
+        "packages": {
+            "tensorflow": tensorflow.__version__,
+            "keras": keras.__version__,
+            "librosa": librosa.__version__,
+            "numpy": numpy.__version__,
+        },
+    }
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(network_file) as source,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for member in source.namelist():
+            target.writestr(member, source.read(member))
+        target.writestr(HEARD_MEMBER, "\n".join(sorted({digest[:HEARD_DIGITS] for digest in heard})))
+        target.writestr(MEMBER, json.dumps(about, indent=1))
+        target.close()  # before the file is renamed
+    return read_checkpoint(path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what a checkpoint says of itself, without loading TensorFlow.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file, it is no checkpoint, is damaged, or was written by a newer version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}; train one with: python CNNRNNLSTM.py")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if not {MEMBER, HEARD_MEMBER} <= set(archive.namelist()):
+                raise CheckpointError(
+                    f"{path} is an archive but no checkpoint of this project (it lacks {MEMBER}); "
+                    "give --model a model.keras that CNNRNNLSTM.py wrote."
+                )
+            damaged = archive.testzip()
+            about = json.loads(archive.read(MEMBER))
+    except (zipfile.BadZipFile, OSError, UnicodeDecodeError, json.JSONDecodeError, EOFError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint or is damaged ({error}); train again or copy it again."
+        ) from error
+    if damaged:
+        raise CheckpointError(f"{path} is damaged (bad checksum in {damaged}); copy it again.")
+    if not isinstance(about, dict) or about.get("kind") != KIND:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this project; give --model a model.keras of CNNRNNLSTM.py."
+        )
+    if about.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has checkpoint format {about.get('format')!r} and this version reads format {FORMAT}; "
+            "use the version of the project that wrote it, or train again."
+        )
+    if tuple(about.get("classes", ())) != CLASS_NAMES:
+        raise CheckpointError(
+            f"{path} was trained for the classes {about.get('classes')}, not for {list(CLASS_NAMES)}."
+        )
+    try:
+        return Checkpoint(
+            path=path,
+            settings=from_dict(Settings, about["settings"]),
+            trained=str(about["trained"]),
+            version=str(about["version"]),
+            seed=int(about["seed"]),
+            manifest=str(about["manifest"]),
+            packages=dict(about["packages"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} has settings that cannot be read ({error}); train again.") from error
+
+
+def newest_checkpoint(outputs: Path) -> Path:
+    """Return the checkpoint of the newest finished run under `outputs`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    found = sorted(Path(outputs).glob("*/model.keras"), key=lambda path: (path.stat().st_mtime, str(path)))
+    if not found:
+        raise CheckpointError(f"There is no trained checkpoint under {outputs}; train one with: python CNNRNNLSTM.py")
+    return found[-1]

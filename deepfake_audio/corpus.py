@@ -1,0 +1,457 @@
+"""Which recordings exist, with which label, speaker, generator and source, and on which side of the split they stand.
+
+A folder with a ``clips.csv`` is read by that table; every other folder by the names of its sub-folders. The split
+comes before any splicing, so that no voice, source or generator is heard in training and again in the test.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .audio import AUDIO_SUFFIXES
+from .errors import CorpusError
+from .files import atomic_path
+from .settings import CLASS_NAMES
+
+FOLDER_NAMES = {
+    "Real": {"real", "bonafide", "genuine", "original", "authentic", "human"},
+    "Fake": {"fake", "spoof", "spoofed", "synthetic", "generated", "deepfake", "ai", "cloned", "tts", "vc"},
+    "Hybrid": {"hybrid", "partial", "partiallyfake", "partialspoof", "halftruth"},
+}
+"""Folder names, without case, blanks, hyphens and underscores, that name a class."""
+
+SIDES = ("train", "validation", "test")
+TABLE_NAME = "clips.csv"
+STARTER_NAME = "starter"
+SPANS_NAME = "hybrid_spans.csv"
+
+FOLDS = 5
+"""The split is one fold for test, one for validation, the rest for training."""
+
+CANDIDATE_SPLITS = 60
+"""Seeded splits among which a well balanced one is taken; only clips are counted, nothing is trained."""
+
+BALANCE_TOLERANCE = 0.15
+"""Among candidates that score this close to the best one, the seed chooses."""
+
+FEWEST_CLIPS = 3
+"""Clips of Real and of Fake that every side needs."""
+
+LAYOUT_HELP = "Put clips under <folder>/real/... and <folder>/fake/..., or describe them in <folder>/clips.csv."
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One recording of a dataset.
+
+    Attributes
+    ----------
+    name : str
+        Dataset folder and path below it, with forward slashes: the same on every machine.
+    path : Path
+        Where the file is on this machine.
+    label : str
+        One of ``CLASS_NAMES``.
+    speaker, generator, source, language : str
+        As far as the dataset tells; otherwise empty.
+    spans : tuple of (float, float), or None
+        Fake stretches in seconds of a Hybrid clip; None where the dataset does not give them.
+    """
+
+    name: str
+    path: Path
+    label: str
+    speaker: str = ""
+    generator: str = ""
+    source: str = ""
+    language: str = ""
+    spans: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def generator_family(self) -> str:
+        """Name of the synthesiser without its voice: ``Flite (slt)`` and ``Flite (rms)`` sound alike to a detector."""
+        return re.sub(r"\s*\(.*\)$", "", self.generator)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A corpus on its three sides.
+
+    Attributes
+    ----------
+    sides : dict of str to list of Clip
+        Clips of ``train``, ``validation`` and ``test``.
+    groups : dict of str to str
+        For each clip's name the group that was kept together.
+    left_out : list of (Clip, str)
+        Clips that would have tied two sides together, with the reason.
+    warnings : list of str
+        What the user should know about this split.
+    """
+
+    sides: dict[str, list[Clip]]
+    groups: dict[str, str]
+    left_out: list[tuple[Clip, str]]
+    warnings: list[str]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Clips per side and class."""
+        return {side: {label: sum(c.label == label for c in clips) for label in CLASS_NAMES}
+                for side, clips in self.sides.items()}  # fmt: skip
+
+
+def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path | None, list[str]]:
+    """Decide which dataset folders a run uses.
+
+    Parameters
+    ----------
+    asked : sequence of Path
+        Folders named by the user; empty for the default.
+    data : Path
+        The project's ``data`` folder.
+
+    Returns
+    -------
+    folders : list of Path
+        Where to look.
+    skip : Path or None
+        The starter corpus, where it lies inside one of them and shall not be mixed in.
+    notes : list of str
+        What to tell the user about the choice.
+    """
+    if asked:
+        return [Path(folder) for folder in asked], None, []
+    starter = data / STARTER_NAME
+    own = any(
+        path.suffix.lower() in AUDIO_SUFFIXES
+        for entry in (sorted(data.iterdir()) if data.is_dir() else ())
+        if entry != starter
+        for path in (entry.rglob("*") if entry.is_dir() else (entry,))
+    )
+    if own:
+        return [data], starter, [f"Using the recordings in {data} (the starter clips are left aside)."]
+    return [starter], None, [
+        f"Using the starter clips in {starter}: enough to see everything work, not enough to judge strangers.",
+        "For a dataset of your own, put its clips under data/<name>/real/... and data/<name>/fake/...,",
+        "or name its folder:  python CNNRNNLSTM.py --data FOLDER",
+    ]  # fmt: skip
+
+
+def _class_of(folder: str) -> str | None:
+    plain = re.sub(r"[-_ ]", "", folder.lower())
+    return next((label for label, names in FOLDER_NAMES.items() if plain in names), None)
+
+
+def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
+    """List the clips of one or more dataset folders.
+
+    Parameters
+    ----------
+    roots : iterable of Path
+        Dataset folders.
+    skip : Path, optional
+        A folder below them that is not looked into.
+
+    Returns
+    -------
+    list of Clip
+        Sorted by folder and path; a file reached through two of the folders is listed once.
+
+    Raises
+    ------
+    CorpusError
+        If a folder does not exist or holds no recording whose class can be told.
+    """
+    found: dict[Path, Clip] = {}
+    for root in roots:
+        root = Path(root)
+        if not root.is_dir():
+            raise CorpusError(f"There is no folder {root}; give --data a folder that holds recordings. {LAYOUT_HELP}")
+        root, skip = root.resolve(), skip and skip.resolve()
+        clips: list[Clip] = []
+        nameless = 0
+        for folder, subfolders, files in os.walk(root):
+            here = Path(folder)
+            if TABLE_NAME in files:
+                clips += _read_table(root, here)
+                subfolders.clear()  # the table speaks for everything below it
+                continue
+            subfolders[:] = sorted(
+                name for name in subfolders if not name.startswith((".", "__")) and here / name != skip
+            )
+            for file in sorted(files):
+                if Path(file).suffix.lower() not in AUDIO_SUFFIXES or file.startswith("."):
+                    continue
+                clip = _clip_by_folder(root, here / file)
+                if clip is None:
+                    nameless += 1
+                else:
+                    clips.append(clip)
+        if not clips:
+            what = f"{nameless} recordings but no folder named after a class" if nameless else "no recordings"
+            raise CorpusError(f"{root} holds {what}. {LAYOUT_HELP}")
+        for clip in clips:
+            found.setdefault(clip.path, clip)
+    return list(found.values())
+
+
+def _clip_by_folder(root: Path, path: Path) -> Clip | None:
+    """Label a file by the nearest folder above it that names a class; the folders between tell voice or generator."""
+    folders = [root.name, *path.parent.relative_to(root).parts]
+    for depth in range(len(folders) - 1, -1, -1):
+        label = _class_of(folders[depth])
+        if label:
+            below = "/".join(folders[depth + 1 :])
+            relative = path.relative_to(root).as_posix()
+            return Clip(
+                name=f"{root.name}/{relative}",
+                path=path,
+                label=label,
+                speaker=below if label == "Real" else "",
+                generator=below if label != "Real" else "",
+            )
+    return None
+
+
+def _read_table(root: Path, folder: Path) -> list[Clip]:
+    table = folder / TABLE_NAME
+    spans = defaultdict(list)
+    if (folder / SPANS_NAME).is_file():
+        for number, row in _rows(folder / SPANS_NAME, ("path", "start_s", "end_s")):
+            try:
+                spans[row["path"]].append((float(row["start_s"]), float(row["end_s"])))
+            except ValueError:
+                raise CorpusError(f"{folder / SPANS_NAME}, line {number}: start_s and end_s must be seconds.") from None
+    clips = []
+    for number, row in _rows(table, ("path", "label")):
+        label = _class_of(row["label"])
+        if label is None:
+            raise CorpusError(f"{table}, line {number}: label {row['label']!r} is not real, fake or hybrid.")
+        path = (folder / row["path"]).resolve()
+        if not path.is_relative_to(root):
+            raise CorpusError(f"{table}, line {number}: {row['path']!r} leads out of {root}; keep clips inside it.")
+        if not path.is_file():
+            raise CorpusError(f"{table}, line {number}: there is no file {path}; correct the table or add the clip.")
+        known = {key: (row.get(key) or "").strip() for key in ("speaker", "generator", "source", "language")}
+        clip_spans = tuple(sorted(spans[row["path"]])) if row["path"] in spans else None
+        clips.append(Clip(f"{root.name}/{path.relative_to(root).as_posix()}", path, label, spans=clip_spans, **known))
+    if not clips:
+        raise CorpusError(f"{table} has no rows; it needs one per clip, with path and label.")
+    return clips
+
+
+def _rows(table: Path, needed: Sequence[str]):
+    """Yield line number and row of a CSV file with a header."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in needed if name not in (reader.fieldnames or ())]
+            if missing:
+                raise CorpusError(f"{table} lacks the column {missing[0]!r}; its first line must name {list(needed)}.")
+            for row in reader:
+                yield reader.line_num, {key: value or "" for key, value in row.items() if key}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{table} is not a readable CSV file ({error}); save it as CSV in UTF-8.") from error
+
+
+def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
+    """Put every clip on one side, so that no speaker, source or generator stands on two.
+
+    Groups are dealt out by scikit-learn's `StratifiedGroupKFold`. A clip's group is its source; where a class has
+    too few sources to fill three sides, its generator (Fake, Hybrid) or speaker (Real) instead. What then still
+    ties two sides together, such as a synthetic copy of a training speaker by a test generator, is left out.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+        The corpus.
+    seed : int
+        Which of the possible splits.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    CorpusError
+        If a class is missing or the corpus cannot be split three ways.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    counts = Counter(clip.label for clip in clips)
+    for label in ("Real", "Fake"):
+        if counts[label] < FEWEST_CLIPS * len(SIDES):
+            raise CorpusError(
+                f"The corpus has {counts[label]} {label} clips and needs at least {FEWEST_CLIPS * len(SIDES)}; "
+                f"add recordings under a folder named '{label.lower()}'."
+            )
+    groups, used, warnings = _groups(clips)
+    labels = np.array([CLASS_NAMES.index(clip.label) for clip in clips])
+    keys = np.array([groups[clip.name] for clip in clips])
+
+    candidates = []
+    rng = np.random.default_rng(seed)
+    for candidate in rng.integers(2**31, size=CANDIDATE_SPLITS // FOLDS):
+        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=int(candidate))
+        fold_of = np.empty(len(clips), dtype=int)
+        for number, (_, members) in enumerate(_deal(folds, labels, keys)):
+            fold_of[members] = number
+        for test in range(FOLDS):
+            # The largest group always lands in the first fold, so which fold is the test must vary.
+            validation = (test + 1 + int(rng.integers(FOLDS - 1))) % FOLDS
+            side_of = np.array(["test" if f == test else "validation" if f == validation else "train" for f in fold_of])
+            kept, reasons = _untie(clips, side_of, used)
+            candidates.append((_balance(labels, side_of, kept), side_of, kept, reasons))
+    best = min(score for score, *_ in candidates)
+    good = [candidate for candidate in candidates if candidate[0] <= best + BALANCE_TOLERANCE]
+    _, side_of, kept, reasons = good[int(rng.integers(len(good)))]
+
+    split = Split(
+        sides={side: [c for c, s, k in zip(clips, side_of, kept, strict=True) if k and s == side] for side in SIDES},
+        groups=groups,
+        left_out=[(clip, reason) for clip, reason in zip(clips, reasons, strict=True) if reason],
+        warnings=warnings,
+    )
+    for side, by_label in split.counts().items():
+        for label in ("Real", "Fake"):
+            if by_label[label] < FEWEST_CLIPS:
+                kind = "speakers or sources" if label == "Real" else "generators or sources"
+                raise CorpusError(
+                    f"The corpus is too small to split: {by_label[label]} {label} clips would be left for {side}; "
+                    f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, {FOLDS} or more are better)."
+                )
+    if split.left_out:
+        warnings.append(
+            f"{len(split.left_out)} of {len(clips)} clips are left out because their speaker or generator "
+            "also stands on another side."
+        )
+    return split
+
+
+def _deal(folds, labels, keys):
+    import warnings as python_warnings
+
+    with python_warnings.catch_warnings():
+        # Few members of a class is judged below, in words, not by scikit-learn's warning.
+        python_warnings.simplefilter("ignore", UserWarning)
+        yield from folds.split(np.zeros(len(labels)), labels, keys)
+
+
+def _groups(clips: Sequence[Clip]) -> tuple[dict[str, str], dict[str, set[str]], list[str]]:
+    """Name each clip's group, and per class the labels that may not stand on two sides."""
+    groups: dict[str, str] = {}
+    used: dict[str, set[str]] = {}
+    warnings: list[str] = []
+    for label in CLASS_NAMES:
+        members = [clip for clip in clips if clip.label == label]
+        if not members:
+            continue
+        voices = {clip.speaker for clip in members} - {""}
+        if label == "Real" and len(voices) == 1:
+            warnings.append(
+                f"All Real clips with a known speaker are by {voices.pop()!r}: "
+                "the detector may learn the voice; add other real speakers."
+            )
+        order = ("source", "speaker") if label == "Real" else ("source", "generator_family", "speaker")
+        # A single fake generator or source repeated everywhere cannot fill three sides: use the next finer label.
+        chosen = next((key for key in order if _fills_three_sides(members, key)), None)
+        if chosen is None:
+            warnings.append(
+                f"{label} clips name no {' or '.join(order).replace('_family', '')} that could be kept on one side: "
+                "split by file, so results will look better than they are; put each speaker or generator "
+                "in a folder of its own."
+            )
+        for clip in members:
+            value = getattr(clip, chosen) if chosen else ""
+            kind = chosen
+            if not value:
+                value, kind = clip.name, "clip"
+            groups[clip.name] = f"{kind}:{value}"
+        used[label] = set(order[order.index(chosen) :] if chosen else ()) | {"speaker"}
+    return groups, used, warnings
+
+
+def _fills_three_sides(members: Sequence[Clip], key: str) -> bool:
+    values = Counter(getattr(clip, key) for clip in members)
+    return len([value for value in values if value]) >= len(SIDES) and values[""] <= len(members) / 2
+
+
+def _untie(clips, side_of, used) -> tuple[np.ndarray, list[str]]:
+    """Leave out clips whose speaker, source or generator stands mostly on another side."""
+    kept = np.ones(len(clips), dtype=bool)
+    reasons = [""] * len(clips)
+    for key in ("source", "generator_family", "speaker"):
+        tally: dict[str, Counter] = defaultdict(Counter)
+        for clip, side, keep in zip(clips, side_of, kept, strict=True):
+            if keep and key in used[clip.label] and getattr(clip, key):
+                tally[getattr(clip, key)][side] += 1
+        home = {value: max(SIDES, key=lambda side, c=counts: c[side]) for value, counts in tally.items()}
+        for index, clip in enumerate(clips):
+            value = getattr(clip, key)
+            if kept[index] and key in used[clip.label] and value and home[value] != side_of[index]:
+                kept[index] = False
+                reasons[index] = f"{key.replace('_family', '')} {value} stands in {home[value]}"
+    return kept, reasons
+
+
+def _balance(labels, side_of, kept) -> float:
+    """How far a candidate is from 60 : 20 : 20 in each class, left-out clips included; smaller is better."""
+    wanted = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    score = 0.0
+    for label in np.unique(labels):
+        of_label = labels == label
+        for side, share in wanted.items():
+            have = np.count_nonzero(of_label & kept & (side_of == side)) / of_label.sum()
+            # Relative, so that an empty test side weighs more than a slightly smaller training side.
+            score += max(0.0, share - have) / share
+    return score
+
+
+def describe(split: Split) -> str:
+    """Lay out for a console what stands on which side."""
+    keys = ("speaker", "source", "generator")
+    rows = [("Side", *CLASS_NAMES, *(f"{key}s" for key in keys))]
+    for side, clips in [*split.sides.items(), ("left out", [clip for clip, _ in split.left_out])]:
+        counts = Counter(clip.label for clip in clips)
+        named = (len({getattr(clip, key) for clip in clips} - {""}) for key in keys)
+        rows.append((side, *(str(counts[label]) for label in CLASS_NAMES), *map(str, named)))
+    lines = [f"{row[0]:<12}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
+    return "\n".join(lines + [f"warning: {warning}" for warning in split.warnings])
+
+
+MANIFEST_COLUMNS = ("clip", "label", "speaker", "generator", "source", "language", "group", "side", "reason")
+
+
+def _manifest_rows(split: Split) -> Iterator[tuple[tuple[str, ...], Path]]:
+    reasons = {clip.name: reason for clip, reason in split.left_out}
+    placed = [(clip, side) for side in SIDES for clip in split.sides[side]]
+    placed += [(clip, "left out") for clip, _ in split.left_out]
+    for clip, side in sorted(placed, key=lambda row: row[0].name):
+        labels = (clip.name, clip.label, clip.speaker, clip.generator, clip.source, clip.language)
+        yield (*labels, split.groups[clip.name], side, reasons.get(clip.name, "")), clip.path
+
+
+def fingerprint(split: Split) -> str:
+    """Return the SHA-256 over names, labels, groups and sides; paths of this machine do not enter."""
+    digest = hashlib.sha256()
+    for row, _ in _manifest_rows(split):
+        digest.update("\x1f".join(row).encode() + b"\x1e")
+    return digest.hexdigest()
+
+
+def write_manifest(path: Path, split: Split) -> None:
+    """Record every clip with its labels, its group, its side and, where left out, the reason, as CSV."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*MANIFEST_COLUMNS, "path"])
+        writer.writerows([*row, clip_path] for row, clip_path in _manifest_rows(split))

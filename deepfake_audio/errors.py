@@ -1,0 +1,21 @@
+"""Errors that a user can act on: what was wrong, the value, and what to do next."""
+
+
+class DeepfakeAudioError(Exception):
+    """Base of every error whose message is meant for the user, in one sentence."""
+
+
+class AudioError(DeepfakeAudioError):
+    """A recording cannot be read, or holds nothing that could be judged."""
+
+
+class CorpusError(DeepfakeAudioError):
+    """A dataset folder cannot be used as it is."""
+
+
+class CheckpointError(DeepfakeAudioError):
+    """A file is not a checkpoint of this project, or not one that this version can read."""
+
+
+class RunError(DeepfakeAudioError):
+    """A training run cannot be started, continued or reported."""

@@ -1,0 +1,213 @@
+"""The test, told in order: scan -> scores file -> metrics -> pictures -> model card -> console."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import console
+from .checkpoint import Checkpoint, read_checkpoint
+from .corpus import Clip, Split, fingerprint, split_corpus
+from .dataset import Example, FeatureStore, extract_features, side_examples
+from .errors import CorpusError, RunError
+from .evaluation import ClipScore, evaluate, read_scores, write_scores
+from .files import file_sha256
+from .report import format_table, write_metrics, write_model_card
+from .scoring import scan_examples, score_examples
+from .settings import CLASS_NAMES, to_dict
+
+
+def examine(
+    folder: Path,
+    checkpoint: Checkpoint,
+    examples: Sequence[Example],
+    store: FeatureStore,
+    card: dict,
+    log: Path | None = None,
+    show: bool = False,
+) -> dict:
+    """Judge a test side once and write everything that is said about it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``scores.csv``, ``plots``, ``MODEL_CARD.md`` and, last, ``metrics.json`` go.
+    checkpoint : Checkpoint
+        The model, as ``script.py`` would load it.
+    examples : sequence of Example
+        Clips that neither training nor validation heard.
+    store : FeatureStore
+        Their spectrograms.
+    card : dict
+        What :func:`deepfake_audio.report.write_model_card` needs besides settings and metrics.
+    log : Path, optional
+        Training log, for the learning curves.
+    show : bool
+        Also open the plots in windows.
+
+    Returns
+    -------
+    dict
+        The metrics.
+    """
+    settings = checkpoint.settings
+    network = checkpoint.network()
+    scans = list(scan_examples(examples, store, settings, network.predict_on_batch))
+    if not scans:
+        raise RunError("No test clip could be read; see the reasons above.")
+    write_scores(folder / "scores.csv", score_examples(scans, settings))
+    scores = read_scores(folder / "scores.csv")  # the file alone is what every figure comes from
+    metrics = evaluate(scores)
+    plots = _draw(folder / "plots", scores, metrics, store, checkpoint, log, show)
+    about = {
+        "name": f"{folder.name}/{checkpoint.path.name}",
+        "created": checkpoint.trained[:10],
+        "version": checkpoint.version,
+        "seed": checkpoint.seed,
+        "settings": to_dict(settings),
+        "parameters": network.count_params(),
+    }
+    write_model_card(folder / "MODEL_CARD.md", metrics, about | card)
+    write_metrics(folder / "metrics.json", metrics)
+
+    print(format_table(metrics))
+    print()
+    for path in (folder / "scores.csv", folder / "metrics.json", folder / "MODEL_CARD.md", *plots):
+        print(path)
+    if show:
+        from .plots import show_all
+
+        if not show_all():
+            console.say("No display was found: the plots were saved, but no window was opened.")
+    return metrics
+
+
+def _draw(
+    folder: Path,
+    scores: Sequence[ClipScore],
+    metrics: dict,
+    store: FeatureStore,
+    checkpoint: Checkpoint,
+    log: Path | None,
+    show: bool,
+) -> list[Path]:
+    from . import plots
+
+    made = []
+
+    def out(name: str) -> Path:
+        made.append(folder / f"{name}.png")
+        return made[-1]
+
+    features = checkpoint.settings.features
+    if log is not None:
+        plots.plot_learning_curves(log, out("learning_curves"), show)
+    plots.plot_confusion_matrix(metrics, out("confusion_matrix"), show)
+    plots.plot_det(scores, out("det_curve"), show)
+    plots.plot_reliability(scores, out("reliability"), show)
+    samples = []
+    for label in CLASS_NAMES:
+        # The first clip of a class in the file, not the one that looks best.
+        chosen = next((s for s in scores if s.label == label and "+" not in s.kind), None)
+        if chosen is None:
+            continue
+        spectrogram = store.read(chosen.path)
+        samples.append((label, spectrogram, features.hop_seconds, chosen.true_spans))
+        plots.plot_timeline(
+            spectrogram,
+            features.hop_seconds,
+            chosen.true_spans,
+            chosen.predicted_spans,
+            chosen.frame_probabilities,
+            chosen.frame_seconds,
+            f"{Path(chosen.path).name}: {label}, judged {chosen.verdict} ({chosen.confidence:.2f})",
+            out(f"timeline_{label.lower()}"),
+            features.highest_hz,
+            checkpoint.settings.decision.fake_threshold,
+            show,
+        )
+    plots.plot_mel_samples(samples, out("mel_spectrogram_sample"), features.highest_hz, show)
+    return made
+
+
+def describe_data(clips: Sequence[Clip]) -> list[str]:
+    """Say in a sentence per dataset folder what is in it."""
+    lines = []
+    for root in sorted({clip.name.split("/")[0] for clip in clips}):
+        members = [clip for clip in clips if clip.name.split("/")[0] == root]
+        counts = Counter(clip.label for clip in members)
+        languages = sorted({clip.language for clip in members} - {""})
+        lines.append(
+            f"{root}: "
+            + ", ".join(f"{counts[label]} {label}" for label in CLASS_NAMES if counts[label])
+            + f" clips, {len({c.speaker for c in members} - {''})} named speakers, "
+            + f"{len({c.generator for c in members} - {''})} named generators"
+            + (f", languages {', '.join(languages)}" if languages else "")
+            + "; licences as the dataset states them."
+        )
+    return lines
+
+
+def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: int, show: bool) -> None:
+    """Report a checkpoint on a corpus, without anything that its training heard.
+
+    On the corpus that it was trained on, this is the test side of that training; on another one, every clip that
+    was in neither training nor validation, known by content.
+
+    Parameters
+    ----------
+    path : Path
+        Checkpoint.
+    clips : sequence of Clip
+        The corpus.
+    outputs : Path
+        The report goes into a new folder below it.
+    jobs : int
+        Threads for features.
+    show : bool
+        Also open the plots in windows.
+    """
+    checkpoint = read_checkpoint(path)
+    warnings = []
+    test, groups = None, {clip.name: clip.name for clip in clips}
+    try:
+        split = split_corpus(clips, checkpoint.seed)
+        if fingerprint(split) == checkpoint.manifest:
+            test, groups = split.sides["test"], split.groups
+            console.say("This is the corpus that the checkpoint was trained on: its test side is used.")
+    except CorpusError:
+        pass  # too small to be split, which a test alone does not need
+    if test is None:
+        heard = checkpoint.heard()
+        test = [clip for clip in clips if file_sha256(clip.path)[: len(next(iter(heard), ""))] not in heard]
+        if len(test) < len(clips):
+            warnings.append(
+                f"{len(clips) - len(test)} of {len(clips)} clips were heard in training and are left out; "
+                "others may share a speaker or generator with them."
+            )
+        if not test:
+            raise RunError("Every clip was heard in training; give --data with other recordings.")
+    for warning in warnings:
+        console.say(f"warning: {warning}")
+    side = Split(sides={"train": [], "validation": [], "test": test}, groups=groups, left_out=[], warnings=warnings)
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = outputs / f"evaluation-{stamp}"
+    if {clip.label for clip in test} >= {"Real", "Fake"}:
+        examples = side_examples("test", side, checkpoint.settings, folder / "hybrids", console.progress("Splicing"))
+    else:
+        from .dataset import examples_of_clips
+
+        warnings.append("The corpus lacks real or fake clips, so no hybrids were spliced.")
+        examples = examples_of_clips(test, groups)
+    bar = console.progress("Mel-spectrograms")
+    store = extract_features(examples, folder / "features", checkpoint.settings.features, jobs, bar)
+    card = {
+        "data": describe_data(clips),
+        "split": side.counts(),
+        "training_minutes": 0.0,
+        "warnings": warnings,
+        "command": f"python CNNRNNLSTM.py --evaluate {path}",
+    }
+    examine(folder, checkpoint, examples, store, card, show=show)

@@ -1,0 +1,53 @@
+"""Writing files so that a crash leaves the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yield a temporary path beside `path`, renamed onto it when the block ends well.
+
+    Parameters
+    ----------
+    path
+        The file that shall exist afterwards. Its folder is made when missing.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write: same folder (so that renaming never crosses a disk) and same suffix (writers such as
+        Keras, matplotlib and soundfile choose the format by it), for instance ``run.tmp-4711.png``.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be made or the file cannot be renamed. After any error inside the block the
+        temporary file is removed and `path` is as it was.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.stem}.tmp-{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        # The first error is the one to tell; a temporary file that Windows still holds open must not hide it.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with pathlib.Path(path).open("rb") as file:
+        # hashlib.file_digest needs Python 3.11
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""CNN -> SimpleRNN -> LSTM -> softmax verdict, with a timeline from the same recurrent states.
+
+Only stock Keras 3 layers: a saved network loads anywhere with ``keras.models.load_model(path, compile=False)``,
+on any Keras backend, with no custom objects.
+"""
+
+from __future__ import annotations
+
+from .settings import CLASS_NAMES, FeatureSettings, NetworkSettings, WindowSettings
+
+VERDICT = "verdict"
+TIMELINE = "timeline"
+
+
+def build_network(network: NetworkSettings, window: WindowSettings, features: FeatureSettings):
+    """Build the untrained network.
+
+    The convolutions shrink time by ``window.frames_per_step`` and frequency by two per layer; what is left of
+    frequency becomes one vector per step, and the recurrence runs over those steps, along time.
+
+    Parameters
+    ----------
+    network, window, features : settings
+        Widths, window length and mel bands.
+
+    Returns
+    -------
+    keras.Model
+        Input: float32, shape (batch, window.frames, mel_bands), from
+        :func:`deepfake_audio.features.normalise_window`. Outputs: ``verdict``, shape (batch, 3), probabilities
+        in ``CLASS_NAMES`` order; ``timeline``, shape (batch, window.label_frames, 1), probability of fake.
+    """
+    from keras import Model, layers
+
+    inputs = layers.Input((window.frames, features.mel_bands), name="log_mel")
+    x = layers.Reshape((window.frames, features.mel_bands, 1))(inputs)
+    to_shrink = window.frames_per_step
+    for number, filters in enumerate(network.convolution_filters):
+        shrink_time = 2 if to_shrink % 2 == 0 else 1
+        to_shrink //= shrink_time
+        # The first layer works at full resolution and is the dearest: it strides, the others pool.
+        first = number == 0
+        x = layers.Conv2D(
+            filters,
+            5 if first else 3,
+            strides=(shrink_time, 2) if first else 1,
+            padding="same",
+            use_bias=False,
+            name=f"convolution_{number}",
+        )(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.Activation("relu")(x)
+        if not first:
+            x = layers.MaxPooling2D((shrink_time, 2))(x)
+            x = layers.SpatialDropout2D(network.dropout / 3)(x)
+    if to_shrink != 1:
+        raise ValueError(
+            f"{len(network.convolution_filters)} convolutions cannot shrink time by {window.frames_per_step}"
+        )
+    x = layers.Reshape((window.steps, x.shape[2] * x.shape[3]))(x)
+    x = layers.Dense(network.rnn_units, use_bias=False, name="bands_to_vector")(x)
+    # A plain SimpleRNN saturates on inputs that are not centred and scaled.
+    x = layers.BatchNormalization()(x)
+    x = layers.Activation("relu")(x)
+    x = layers.Dropout(network.dropout)(x)
+    x = layers.Bidirectional(layers.SimpleRNN(network.rnn_units // 2, return_sequences=True), name="simple_rnn")(x)
+    x = layers.LayerNormalization()(x)
+    x = layers.Bidirectional(layers.LSTM(network.lstm_units // 2, return_sequences=True), name="lstm")(x)
+
+    timeline = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_labels")(x)
+    timeline = layers.Reshape((window.label_frames, 1), name=TIMELINE)(timeline)
+
+    # A short span leaves its mark on the maximum, the voice as a whole on the mean.
+    summary = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
+    summary = layers.Dropout(network.dropout)(summary)
+    verdict = layers.Dense(len(CLASS_NAMES), activation="softmax", name=VERDICT)(summary)
+    return Model(inputs, {VERDICT: verdict, TIMELINE: timeline}, name="cnn_rnn_lstm")

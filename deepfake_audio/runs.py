@@ -1,0 +1,82 @@
+"""The folder of one training run: what it holds, and which one an interrupted training goes on in."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import RunError
+from .files import atomic_path
+from .settings import Settings, from_dict, to_dict
+
+RECORD = "run.json"
+MODEL = "model.keras"
+
+
+class Run:
+    """A folder ``outputs/run-DATE-TIME`` and the settings that fill it.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder.
+    settings : Settings
+        What the run was started with.
+    data : list of Path
+        Dataset folders; empty for the default.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, data: Sequence[Path]):
+        self.folder = folder
+        self.settings = settings
+        self.data = list(data)
+
+    @property
+    def model(self) -> Path:
+        """The checkpoint that the run ends with."""
+        return self.folder / MODEL
+
+    @classmethod
+    def start(cls, outputs: Path, settings: Settings, data: Sequence[Path]) -> Run:
+        """Make a new folder and record the settings in it."""
+        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        try:
+            for attempt in range(100):
+                folder = outputs / (f"run-{stamp}" + (f"-{attempt}" if attempt else ""))
+                try:
+                    folder.mkdir(parents=True)
+                    break
+                except FileExistsError:
+                    if outputs.is_file():
+                        raise
+            record = {"settings": to_dict(settings), "data": [str(path) for path in data]}
+            with atomic_path(folder / RECORD) as temporary:
+                temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise RunError(
+                f"No run folder can be made in {outputs} ({error.strerror}); give another --outputs."
+            ) from error
+        return cls(folder, settings, data)
+
+    @classmethod
+    def interrupted(cls, outputs: Path) -> Run | None:
+        """Return the newest run under `outputs` that has no report yet, if there is one."""
+        for folder in sorted(outputs.glob("run-*"), reverse=True):
+            if (folder / RECORD).is_file() and not (folder / "metrics.json").is_file():
+                try:
+                    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+                    return cls(folder, from_dict(Settings, record["settings"]), [Path(p) for p in record["data"]])
+                except (ValueError, KeyError, TypeError) as error:
+                    raise RunError(
+                        f"{folder / RECORD} cannot be read ({error}); delete {folder} or start without --resume."
+                    ) from error
+        return None
+
+    def tidy(self) -> None:
+        """Remove what only an interrupted run needs: stored features and the states of training."""
+        shutil.rmtree(self.folder / "features", ignore_errors=True)
+        for name in ("best.keras", "last.keras"):
+            (self.folder / name).unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+"""Judge stored examples with a network: once on validation to fit the decision, once on test for the report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from .dataset import Example, FeatureStore, labels_of
+from .detector import Scan, decide, scan_features
+from .evaluation import ClipScore
+from .settings import CLASS_NAMES, DecisionSettings, Settings
+
+Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+TEMPERATURES = (0.25, 10.0)
+"""Range in which the temperature is sought."""
+
+
+def scan_examples(
+    examples: Sequence[Example], store: FeatureStore, settings: Settings, predict: Predict
+) -> Iterator[tuple[Example, Scan]]:
+    """Run the network over every stored example; those that could not be decoded are passed over."""
+    for example in examples:
+        if example.name in store.extents:
+            extent = store.extents[example.name]
+            yield (
+                example,
+                scan_features(store.read(example.name), settings, predict, extent.seconds, extent.speech_seconds),
+            )
+
+
+def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, settings: Settings) -> DecisionSettings:
+    """Fit temperature and timeline threshold on validation clips.
+
+    The temperature minimises the negative log-likelihood of whole-clip verdicts, classes weighted alike (Guo et
+    al. 2017, "On Calibration of Modern Neural Networks"). The threshold is where as many real frames of hybrids
+    are called Fake as fake ones Real.
+
+    Parameters
+    ----------
+    scans : sequence of (Example, Scan)
+        Validation side, from :func:`scan_examples`.
+    store : FeatureStore
+        For frame labels.
+    settings : Settings
+        Of the run; its decision settings are the starting point.
+
+    Returns
+    -------
+    DecisionSettings
+    """
+    from scipy.optimize import minimize_scalar
+    from sklearn.metrics import roc_curve
+
+    truth = np.array([CLASS_NAMES.index(example.label) for example, _ in scans])
+    weights = 1.0 / np.bincount(truth, minlength=len(CLASS_NAMES))[truth]
+
+    def loss(log_temperature: float) -> float:
+        decision = dataclasses.replace(settings.decision, temperature=float(np.exp(log_temperature)))
+        right = [decide(scan, settings, decision).probabilities[example.label] for example, scan in scans]
+        return float(np.average(-np.log(np.maximum(right, 1e-6)), weights=weights))
+
+    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    decision = dataclasses.replace(settings.decision, temperature=float(np.exp(found.x)))
+
+    hybrids = [(example, scan) for example, scan in scans if example.label == "Hybrid" and example.spans is not None]
+    if hybrids:
+        labels = np.concatenate([labels_of(example, store, settings) for example, _ in hybrids])
+        frames = np.concatenate([scan.timeline for _, scan in hybrids])
+        if 0 < labels.mean() < 1:
+            false_alarms, hits, thresholds = roc_curve(labels, frames)
+            equal = int(np.argmin(np.abs(false_alarms - (1 - hits))))
+            decision = dataclasses.replace(decision, fake_threshold=float(np.clip(thresholds[equal], 0.05, 0.95)))
+    return decision
+
+
+def score_examples(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> list[ClipScore]:
+    """Turn scans of the test side into rows of the scores file."""
+    scores = []
+    for example, scan in scans:
+        judgement = decide(scan, settings)
+        spans = ((0.0, judgement.seconds),) if example.label == "Fake" else example.spans
+        scores.append(
+            ClipScore(
+                path=example.name,
+                label=example.label,
+                kind=example.kind,
+                speaker=example.speaker,
+                generator=example.generator,
+                source=example.source,
+                language=example.language,
+                seconds=judgement.seconds,
+                verdict=judgement.verdict,
+                confidence=judgement.confidence,
+                probabilities=tuple(judgement.probabilities.values()),
+                true_spans=spans or (),
+                predicted_spans=tuple((s.start, s.end) for s in judgement.segments if s.label == "Fake"),
+                frame_seconds=settings.label_seconds,
+                frame_probabilities=tuple(float(p) for p in judgement.frame_probabilities),
+            )
+        )
+    return scores

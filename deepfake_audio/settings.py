@@ -1,0 +1,214 @@
+"""Every fixed fact once: classes, audio, features, windows, network, training, decision.
+
+The settings of a run travel inside its checkpoint (:mod:`deepfake_audio.checkpoint`), and judging a recording
+uses only those, never the defaults below.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+CLASS_NAMES = ("Real", "Fake", "Hybrid")
+"""Order of the softmax outputs."""
+
+UNCERTAIN = "Uncertain"
+NO_SPEECH = "No speech"
+
+SAMPLE_RATE = 16_000
+"""Rate in Hz at which every recording of every class is analysed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSettings:
+    """Log-mel spectrogram: see :mod:`deepfake_audio.features`."""
+
+    sample_rate: int = SAMPLE_RATE
+    fft_samples: int = 512
+    hop_samples: int = 160
+    mel_bands: int = 80
+    lowest_hz: float = 0.0
+    highest_hz: float = 8000.0
+    dynamic_range_db: float = 80.0
+    """Everything further than this below the loudest point of a window is floored."""
+
+    def __post_init__(self):
+        if not 0 <= self.lowest_hz < self.highest_hz <= self.sample_rate / 2:
+            raise ValueError(f"mel band edges {self.lowest_hz}-{self.highest_hz} Hz do not fit {self.sample_rate} Hz")
+
+    @property
+    def hop_seconds(self) -> float:
+        """Distance between two spectrogram frames."""
+        return self.hop_samples / self.sample_rate
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowSettings:
+    """What the network sees at once, and how its windows overlap when a recording is judged."""
+
+    frames: int = 300
+    """Spectrogram frames in a window."""
+    frames_per_step: int = 4
+    """Spectrogram frames in one step of the recurrence."""
+    labels_per_step: int = 2
+    """Timeline frames that one recurrent step answers for."""
+    overlap: float = 0.5
+    """Share of a window that the next one covers again when a recording is judged."""
+    minority_frames: int = 5
+    """Timeline frames of the rarer class from which on a training window counts as Hybrid."""
+
+    def __post_init__(self):
+        if self.frames % self.frames_per_step or self.frames_per_step % self.labels_per_step:
+            raise ValueError(f"{self.frames} frames do not divide into steps of {self.frames_per_step}")
+
+    @property
+    def steps(self) -> int:
+        """Steps of the recurrence in one window."""
+        return self.frames // self.frames_per_step
+
+    @property
+    def label_frames(self) -> int:
+        """Timeline frames in one window."""
+        return self.steps * self.labels_per_step
+
+    @property
+    def frames_per_label(self) -> int:
+        """Spectrogram frames in one timeline frame."""
+        return self.frames_per_step // self.labels_per_step
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSettings:
+    """Width and regularisation of CNN -> SimpleRNN -> LSTM -> softmax."""
+
+    convolution_filters: tuple[int, ...] = (16, 24, 32, 48)
+    rnn_units: int = 64
+    lstm_units: int = 64
+    dropout: float = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class HybridSettings:
+    """What the splicer draws from; lengths in seconds, levels in dB."""
+
+    hybrids_per_clip: float = 1.0
+    """Hybrid clips per Real or Fake clip of a side."""
+    controls_per_clip: float = 0.5
+    """Same-class splices (real+real, fake+fake) per Real or Fake clip of a side."""
+    most_per_side: int = 4000
+    """Upper bound on either, so that a large corpus does not fill the disk with splices."""
+    most_spans: int = 3
+    shortest_span_seconds: float = 0.2
+    longest_span_seconds: float = 3.0
+    longest_crossfade_seconds: float = 0.08
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentSettings:
+    """Random channels that training windows pass through (:mod:`deepfake_audio.augment`)."""
+
+    equaliser_chance: float = 0.5
+    equaliser_db: float = 3.0
+    noise_chance: float = 0.5
+    most_noise_db: float = 70.0
+    """Quietest noise, in dB under the loudest point of the window."""
+    least_noise_db: float = 30.0
+    """Loudest noise, likewise."""
+    band_limit_chance: float = 0.25
+    lowest_cutoff_hz: float = 3400.0
+    mask_chance: float = 0.5
+    mask_share: float = 0.15
+    """Widest frequency mask as a share of the mel bands."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """Optimisation."""
+
+    epochs: int = 30
+    batch_size: int = 32
+    windows_per_epoch: int = 0
+    """0 means: one window per clip and epoch."""
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.0
+    frame_loss_weight: float = 0.5
+    patience_epochs: int = 8
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class DecisionSettings:
+    """How probabilities become an answer; fitted on validation clips (:mod:`deepfake_audio.training`)."""
+
+    temperature: float = 1.0
+    """Verdict log-probabilities are divided by this before they are read as confidence."""
+    fake_threshold: float = 0.5
+    """A timeline frame at or above this is called Fake."""
+    shortest_stretch_seconds: float = 0.1
+    """Shorter stretches of the timeline are merged into their neighbours."""
+    least_confidence: float = 0.5
+    """Verdicts under this confidence are given as Uncertain: they would be wrong more often than right."""
+    least_speech_seconds: float = 0.3
+    """Recordings with less speech than this are answered with No speech."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All settings of one run."""
+
+    features: FeatureSettings = FeatureSettings()
+    window: WindowSettings = WindowSettings()
+    network: NetworkSettings = NetworkSettings()
+    hybrid: HybridSettings = HybridSettings()
+    augment: AugmentSettings = AugmentSettings()
+    training: TrainingSettings = TrainingSettings()
+    decision: DecisionSettings = DecisionSettings()
+
+    @property
+    def label_seconds(self) -> float:
+        """Length of one timeline frame."""
+        return self.window.frames_per_label * self.features.hop_seconds
+
+    @property
+    def window_seconds(self) -> float:
+        """Length of one window."""
+        return self.window.frames * self.features.hop_seconds
+
+
+def to_dict(settings) -> dict:
+    """Turn settings into plain JSON types."""
+    return dataclasses.asdict(settings)
+
+
+def from_dict(kind: type, values: dict):
+    """Build settings of type `kind` from what :func:`to_dict` made.
+
+    Raises
+    ------
+    ValueError
+        When a field is unknown, missing, or of another type than the settings declare.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{kind.__name__} must be an object, not {values!r}")
+    types = typing.get_type_hints(kind)
+    if set(values) != set(types):
+        odd = sorted(set(values) ^ set(types))
+        raise ValueError(f"{kind.__name__} has unknown or missing fields: {', '.join(odd)}")
+    arguments = {}
+    for name, wanted in types.items():
+        value = values[name]
+        if dataclasses.is_dataclass(wanted):
+            arguments[name] = from_dict(wanted, value)
+        elif typing.get_origin(wanted) is tuple:
+            if not isinstance(value, (list, tuple)) or not all(isinstance(item, int) for item in value):
+                raise ValueError(f"{kind.__name__}.{name} must be a list of whole numbers, not {value!r}")
+            arguments[name] = tuple(value)
+        elif wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            arguments[name] = float(value)
+        elif isinstance(value, wanted) and not isinstance(value, bool):
+            arguments[name] = value
+        else:
+            raise ValueError(f"{kind.__name__}.{name} must be {wanted.__name__}, not {value!r}")
+    return kind(**arguments)

@@ -1,0 +1,377 @@
+"""Batches, callbacks, fit: an interrupted run goes on from its last finished epoch.
+
+Keras is imported at the top, so import this module only once the command line has been understood.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import datetime
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up chatter hides what the user should read
+
+import keras
+import numpy as np
+
+from .augment import augment_window
+from .checkpoint import Checkpoint, save_checkpoint
+from .dataset import UNKNOWN, Example, FeatureStore, labels_of, window_label
+from .errors import RunError
+from .features import cut_window, normalise_window, window_starts
+from .files import atomic_path, file_sha256
+from .network import TIMELINE, VERDICT, build_network
+from .scoring import fit_decision, scan_examples
+from .settings import CLASS_NAMES, Settings
+
+MONITOR = "val_verdict_macro_f1"
+BEST_NAME = "best.keras"
+LAST_NAME = "last.keras"
+LOG_NAME = "log.csv"
+
+CONTROL_SHARE = 0.35
+"""Share of Real and of Fake training windows that come from same-class splices."""
+
+
+class TrainingWindows(keras.utils.PyDataset):
+    """Random windows, drawn evenly over classes and, within a class, more evenly than they come over groups.
+
+    Every epoch has its own seed: the same run, interrupted or not, sees the same windows.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Training side.
+    store : FeatureStore
+        Their spectrograms.
+    settings : Settings
+        Of the run.
+    first_epoch : int
+        Epoch that the first pass is.
+    """
+
+    def __init__(self, examples: Sequence[Example], store: FeatureStore, settings: Settings, first_epoch: int = 0):
+        super().__init__()
+        self.store = store
+        self.settings = settings
+        self.epoch = first_epoch
+        self.examples = [example for example in examples if example.name in store.extents]
+        self.labels = {example.name: labels_of(example, store, settings) for example in self.examples}
+        self.pools = self._pools()
+        windows = settings.training.windows_per_epoch or len(self.examples)
+        self.batches = max(1, round(windows / settings.training.batch_size))
+
+    def _pools(self):
+        """For each class: kinds with their share, and in each kind groups with their share."""
+        by_class = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+        for example in self.examples:
+            by_class[example.label][example.kind][example.group].append(example)
+        pools = []
+        for label in CLASS_NAMES:
+            kinds = by_class[label]
+            if not kinds:
+                continue
+            shares = {kind: CONTROL_SHARE if "+" in kind else 1.0 - CONTROL_SHARE for kind in kinds}
+            rows = []
+            for kind, groups in kinds.items():
+                sizes = np.sqrt([len(members) for members in groups.values()])
+                rows += [(shares[kind] * size / sizes.sum(), members)
+                         for size, members in zip(sizes, groups.values(), strict=True)]  # fmt: skip
+            weights = np.array([weight for weight, _ in rows])
+            pools.append((weights / weights.sum(), [members for _, members in rows]))
+        return pools
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def on_epoch_end(self):
+        """Move on to the next epoch's seed."""
+        self.epoch += 1
+
+    def draw(self, rng: np.random.Generator) -> tuple[Example, int, np.ndarray]:
+        """Draw one window: its example, first spectrogram frame and frame labels."""
+        window = self.settings.window
+        weights, groups = self.pools[rng.integers(len(self.pools))]
+        members = groups[rng.choice(len(groups), p=weights)]
+        example = members[rng.integers(len(members))]
+        labels = self.labels[example.name]
+        latest = max(0, len(labels) - window.label_frames)
+        start = int(rng.integers(latest + 1))
+        return example, start * window.frames_per_label, cut_window(labels, start, window.label_frames)
+
+    def __getitem__(self, index: int):
+        rng = np.random.default_rng([self.settings.training.seed, self.epoch, index])
+        windows, labels = [], []
+        for _ in range(self.settings.training.batch_size):
+            example, start, frame_labels = self.draw(rng)
+            piece = self.store.read(example.name, start, self.settings.window.frames)
+            piece = cut_window(piece, 0, self.settings.window.frames)
+            piece = augment_window(piece, self.settings.augment, self.settings.features, rng)
+            windows.append(normalise_window(piece, self.settings.features))
+            labels.append(frame_labels)
+        return _batch(windows, labels, self.settings)
+
+
+class FixedWindows(keras.utils.PyDataset):
+    """The windows by which validation clips are judged, in order and without augmentation."""
+
+    def __init__(self, examples: Sequence[Example], store: FeatureStore, settings: Settings):
+        super().__init__()
+        self.store = store
+        self.settings = settings
+        self.windows = []
+        for example in examples:
+            if example.name not in store.extents:
+                continue
+            labels = labels_of(example, store, settings)
+            for start in window_starts(store.frames(example.name), settings.window):
+                first = start // settings.window.frames_per_label
+                self.windows.append((example.name, int(start), cut_window(labels, first, settings.window.label_frames)))
+
+    def __len__(self) -> int:
+        return -(-len(self.windows) // self.settings.training.batch_size)
+
+    def __getitem__(self, index: int):
+        size = self.settings.training.batch_size
+        rows = self.windows[index * size : (index + 1) * size]
+        frames = self.settings.window.frames
+        windows = [
+            normalise_window(cut_window(self.store.read(name, start, frames), 0, frames), self.settings.features)
+            for name, start, _ in rows
+        ]
+        return _batch(windows, [labels for *_, labels in rows], self.settings)
+
+
+def _batch(windows, labels, settings: Settings):
+    labels = np.stack(labels)
+    verdicts = [window_label(row, settings.window) for row in labels]
+    known = (labels != UNKNOWN).astype(np.float32)
+    targets = {
+        VERDICT: np.eye(len(CLASS_NAMES), dtype=np.float32)[verdicts],
+        TIMELINE: np.maximum(labels, 0).astype(np.float32)[..., None],
+    }
+    # Frames of hybrids whose spans are unknown teach the verdict only.
+    weights = {VERDICT: np.ones(len(labels), dtype=np.float32), TIMELINE: known}
+    return np.stack(windows), targets, weights
+
+
+def class_weights(windows: TrainingWindows) -> list[float]:
+    """Weigh the classes of the focal loss against how often their windows are drawn.
+
+    A scalar alpha would only scale the loss; one per class balances it. The weights have mean one.
+    """
+    rng = np.random.default_rng(windows.settings.training.seed)
+    drawn = [window_label(windows.draw(rng)[2], windows.settings.window) for _ in range(2000)]
+    counts = np.maximum(np.bincount(drawn, minlength=len(CLASS_NAMES)), 1)
+    weights = counts.sum() / (len(CLASS_NAMES) * counts)
+    return [float(weight) for weight in weights / weights.mean()]
+
+
+def compile_network(network, settings: Settings, alpha: Sequence[float], steps: int) -> None:
+    """Attach focal loss, Adam with its learning-rate schedule, and metrics; `steps` is the whole run's."""
+    training = settings.training
+    warm_up = max(1, steps // 20)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=training.learning_rate / 10,
+        decay_steps=max(1, steps - warm_up),
+        alpha=0.1,  # of initial_learning_rate: the last steps are small, not idle
+        warmup_target=training.learning_rate,
+        warmup_steps=warm_up,
+    )
+    network.compile(
+        optimizer=keras.optimizers.Adam(schedule, weight_decay=training.weight_decay or None, clipnorm=1.0),
+        loss={
+            VERDICT: keras.losses.CategoricalFocalCrossentropy(
+                alpha=list(alpha), gamma=training.focal_gamma, label_smoothing=training.label_smoothing
+            ),
+            TIMELINE: keras.losses.BinaryCrossentropy(),
+        },
+        loss_weights={VERDICT: 1.0, TIMELINE: training.frame_loss_weight},
+        metrics={
+            VERDICT: [
+                keras.metrics.CategoricalAccuracy(name="accuracy"),
+                keras.metrics.F1Score(average="macro", name="macro_f1"),
+            ]
+        },
+        jit_compile=False,  # many times slower for convolutions on a CPU
+    )
+
+
+class KeepState(keras.callbacks.Callback):
+    """After every epoch, keep all that is needed to go on: weights, optimiser, random states."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        with atomic_path(self.path) as temporary:
+            self.model.save(temporary)
+
+
+class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
+    """Early stopping that remembers the epochs before an interruption."""
+
+    def __init__(self, past: Sequence[dict[str, float]], **options):
+        super().__init__(**options)
+        self.past = past
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        for epoch, row in enumerate(self.past):
+            self.on_epoch_end(epoch, row)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What :func:`fit` leaves behind."""
+
+    best: Path
+    log: Path
+    epochs: int
+    parameters: int
+
+
+def fit(
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    store: FeatureStore,
+    settings: Settings,
+    folder: Path,
+    verbose: int | None = None,
+) -> Fit:
+    """Train the network, or go on with the training that `folder` holds.
+
+    Parameters
+    ----------
+    train, validation : sequence of Example
+        The two sides that training may see.
+    store : FeatureStore
+        Spectrograms of both.
+    settings : Settings
+        Of the run.
+    folder : Path
+        Where the best network, the last state and the log are kept.
+    verbose : int, optional
+        As in Keras; by default a progress bar where stderr is a terminal, otherwise a line per epoch.
+
+    Returns
+    -------
+    Fit
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    best, last, log = folder / BEST_NAME, folder / LAST_NAME, folder / LOG_NAME
+    training = settings.training
+    keras.utils.set_random_seed(training.seed)
+
+    windows = TrainingWindows(train, store, settings)
+    held_out = FixedWindows(validation, store, settings)
+    if last.is_file():
+        network = keras.models.load_model(last)
+        done = int(network.optimizer.iterations.numpy()) // len(windows)
+        past = _truncate_log(log, done)
+    else:
+        network = build_network(settings.network, settings.window, settings.features)
+        compile_network(network, settings, class_weights(windows), len(windows) * training.epochs)
+        done, past = 0, []
+        log.unlink(missing_ok=True)
+    windows.epoch = done
+
+    callbacks = [
+        # The best on validation is what ships; the test side is never looked at here.
+        keras.callbacks.ModelCheckpoint(
+            best,
+            monitor=MONITOR,
+            mode="max",
+            save_best_only=True,
+            initial_value_threshold=max((row[MONITOR] for row in past), default=None),
+        ),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.CSVLogger(log, append=True),
+        ResumableEarlyStopping(past, monitor=MONITOR, mode="max", patience=training.patience_epochs),
+        # Last: once this file stands, the epoch is over in all others.
+        KeepState(last),
+    ]
+    if verbose is None:
+        verbose = 1 if sys.stderr.isatty() else 2
+    if done < training.epochs:
+        # Keras prints to stdout, which is kept for results.
+        with contextlib.redirect_stdout(sys.stderr):
+            network.fit(
+                windows,
+                validation_data=held_out,
+                epochs=training.epochs,
+                initial_epoch=done,
+                callbacks=callbacks,
+                verbose=verbose,
+                shuffle=False,
+            )
+    if not best.is_file():
+        raise RunError(
+            "Training produced no usable network (loss was not a number from the first epoch on); "
+            "try a smaller --batch-size, or check the data with --check-data."
+        )
+    return Fit(best, log, len(_read_log(log)), network.count_params())
+
+
+def _read_log(log: Path) -> list[dict[str, float]]:
+    if not log.is_file():
+        return []
+    with log.open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _truncate_log(log: Path, epochs: int) -> list[dict[str, float]]:
+    """Forget rows of an epoch that was logged but whose state was not kept any more."""
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    with atomic_path(log) as temporary:
+        temporary.write_text("".join(lines[: epochs + 1]), encoding="utf-8")
+    return _read_log(log)
+
+
+def finish(
+    fitted: Fit,
+    examples: dict[str, Sequence[Example]],
+    store: FeatureStore,
+    settings: Settings,
+    path: Path,
+    manifest: str,
+) -> Checkpoint:
+    """Fit the decision on the validation side and write the checkpoint.
+
+    Parameters
+    ----------
+    fitted : Fit
+        What :func:`fit` returned.
+    examples : dict of str to sequence of Example
+        All sides; only ``train`` and ``validation`` are used.
+    store : FeatureStore
+        Their spectrograms.
+    settings : Settings
+        Of the run.
+    path : Path
+        Checkpoint to write.
+    manifest : str
+        Fingerprint of the training manifest.
+
+    Returns
+    -------
+    Checkpoint
+    """
+    network = keras.models.load_model(fitted.best, compile=False)
+    scans = list(scan_examples(examples["validation"], store, settings, network.predict_on_batch))
+    settings = dataclasses.replace(settings, decision=fit_decision(scans, store, settings))
+    heard = [
+        file_sha256(example.path)
+        for side in ("train", "validation")
+        for example in examples[side]
+        if example.kind in ("real", "fake", "hybrid") and example.name in store.extents
+    ]
+    trained = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    return save_checkpoint(path, fitted.best, settings, trained, manifest, heard)

@@ -1,0 +1,129 @@
+"""Tables and the model card say what the metrics say, in characters that every reader can show."""
+
+import json
+import re
+
+import pytest
+from test_evaluation import clip, pool
+
+from deepfake_audio import report
+from deepfake_audio.evaluation import evaluate
+
+CARD = {
+    "name": "tiny",
+    "created": "2026-01-31",
+    "version": "1.0.0",
+    "seed": 7,
+    "settings": {"window": {"frames": 300}},
+    "parameters": 123456,
+    "data": ["LibriSpeech, CC BY 4.0", "flite | espeak <b>"],
+    "split": {"train": {"Real": 3, "Fake": 4, "Hybrid": 5}, "test": {"Real": 1, "Fake": 0}},
+    "training_minutes": 12.345,
+    "warnings": ["only two speakers\nin test"],
+    "command": "python CNNRNNLSTM.py --seed 7",
+}
+
+
+@pytest.fixture(scope="module")
+def metrics():
+    return evaluate(pool(), resamples=50)
+
+
+@pytest.fixture(params=["real", "fake", "hybrid"])
+def poor_metrics(request):
+    """One clip of one class, so that most metrics cannot be computed."""
+    return evaluate([clip(request.param)], resamples=0)
+
+
+def rows(text):
+    """Cells of the lines of a Markdown table, by the first one."""
+    lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+    return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines}
+
+
+def test_table(metrics):
+    table = report.format_table(metrics)
+    table.encode("ascii")
+    assert max(map(len, table.splitlines())) <= 79
+    accuracy = next(line for line in table.splitlines() if line.startswith("Accuracy, three"))
+    low, high = (f"{100 * metrics['accuracy'][edge]:.1f}" for edge in ("low", "high"))
+    assert f"{100 * metrics['accuracy']['value']:.1f} %" in accuracy
+    assert f"{low} to {high} %" in accuracy
+    assert accuracy.endswith(" 60")
+    lines = [line.split() for line in table.splitlines()]
+    hybrid = [line for line in lines if line[:1] == ["Hybrid"]]
+    assert hybrid[0][-1] == "12"
+    assert hybrid[1] == ["Hybrid", *map(str, metrics["confusion"][2]), "12"]
+    assert re.search(r"boundary error, median +0\.\d{3} s", table)
+
+
+def test_table_names_every_metric(metrics):
+    shown = {name for name, _, _ in report._ROWS}
+    assert shown == {name for name, entry in metrics.items() if isinstance(entry, dict) and "value" in entry}
+
+
+def test_table_without_values(poor_metrics):
+    table = report.format_table(poor_metrics)
+    assert "None" not in table and "nan" not in table
+    assert re.search(r"EER, real against the rest +- +- +1$", table, re.MULTILINE)
+
+
+def test_metrics_file(tmp_path, metrics):
+    report.write_metrics(tmp_path / "run" / "metrics.json", metrics)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8")) == metrics
+    with pytest.raises(ValueError, match="JSON"):
+        report.write_metrics(tmp_path / "run" / "metrics.json", {"accuracy": float("nan")})
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8")) == metrics
+
+
+def test_model_card(tmp_path, metrics):
+    path = tmp_path / "MODEL_CARD.md"
+    report.write_model_card(path, metrics, CARD)
+    text = path.read_text(encoding="utf-8")
+    titles = [line for line in text.splitlines() if line.startswith("#")]
+    assert titles == [
+        "# tiny",
+        "## What it is for",
+        "## What it must not be used for",
+        "## Data",
+        "## Training",
+        "## Results",
+        "## Per generator, source and language",
+        "## What it gets wrong",
+        "## Limits",
+    ]
+    assert "evidence" in text and "accuses" in text
+    assert "123,456 weights" in text and "2026-01-31" in text and "12.3 minutes" in text
+    assert CARD["command"] in text and '"frames": 300' in text
+    assert r"flite \| espeak \<b>" in text
+    assert "- only two speakers in test" in text
+    table = rows(text)
+    assert table["train"] == ["3", "4", "5", "12"]
+    assert table["test"] == ["1", "0", "0", "1"]
+    entry = metrics["eer"]
+    assert table["EER, real against the rest"] == [
+        f"{100 * entry['value']:.1f} %",
+        f"{100 * entry['low']:.1f} to {100 * entry['high']:.1f} %",
+        "60",
+    ]
+    row = metrics["by_generator"][0]
+    assert table[row["name"]][-1].endswith(" %")
+    count = metrics["confusion"][0][1]
+    assert f"{count} of 24 Real clips" in text
+    assert "\n\n\n" not in text
+
+
+def test_names_break_no_table(tmp_path):
+    scores = [clip()] * 5 + [clip("fake", generator="a|b\nc\\")] * 5
+    report.write_model_card(tmp_path / "card.md", evaluate(scores, resamples=0), CARD)
+    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert rows(text)[r"a\|b c\\"] == ["Fake", "5", "100.0 %", "0.0 %"]
+
+
+def test_model_card_without_values(tmp_path, poor_metrics):
+    empty = CARD | {"data": [], "warnings": [], "split": {}, "command": "a ``` b"}
+    report.write_model_card(tmp_path / "card.md", poor_metrics, empty)
+    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert "None." in text and " nan" not in text
+    assert "````console\na ``` b\n````" in text
+    assert "No group has 5 test clips or more." in text
