@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from deepfake_audio import console
-from deepfake_audio.errors import DeepfakeAudioError
+from deepfake_audio.errors import DeepfakeAudioError, RunError
 from deepfake_audio.settings import Settings
 
 HERE = Path(__file__).resolve().parent
@@ -82,7 +82,9 @@ def experiment(arguments: argparse.Namespace) -> None:
         print(describe(split))
         return None
     console.say(describe(split))
-    run = run or Run.start(arguments.outputs, settings, folders)
+    if run and run.manifest != fingerprint(split):
+        raise RunError(f"The clips are not those that {run.folder} was started with; start without --resume.")
+    run = run or Run.start(arguments.outputs, settings, arguments.data or [], fingerprint(split))
     write_manifest(run.folder / "manifest.csv", split)
 
     # Hybrids and their same-class controls, each side from its own clips only; then features, once per clip.
@@ -90,7 +92,7 @@ def experiment(arguments: argparse.Namespace) -> None:
 
     started = time.monotonic()
     examples = {
-        side: side_examples(side, split, settings, run.folder / "hybrids", console.progress(f"Splicing {side}"))
+        side: side_examples(side, split, settings, run.folder / "hybrids", arguments.jobs, console.progress(side))
         for side in split.sides
     }
     everything = [example for members in examples.values() for example in members]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -80,10 +81,17 @@ class Checkpoint:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise CheckpointError(f"{self.path} cannot be loaded by Keras ({reason}); train again.") from error
         window, bands = self.settings.window, self.settings.features.mel_bands
-        if model.input_shape[1:] != (window.frames, bands):
+        outputs = model.output if isinstance(model.output, dict) else {}
+        found = {"input": model.input_shape, **{name: tensor.shape for name, tensor in outputs.items()}}
+        wanted = {
+            "input": (None, window.frames, bands),
+            "verdict": (None, len(CLASS_NAMES)),
+            "timeline": (None, window.label_frames, 1),
+        }
+        if found != wanted:
             raise CheckpointError(
-                f"{self.path} contradicts itself: its network takes {model.input_shape[1:]}, "
-                f"its settings say {(window.frames, bands)}; use another checkpoint."
+                f"{self.path} contradicts itself: its network has the shapes {found}, "
+                f"its settings say {wanted}; use another checkpoint."
             )
         return model
 
@@ -166,7 +174,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 )
             damaged = archive.testzip()
             about = json.loads(archive.read(MEMBER))
-    except (zipfile.BadZipFile, OSError, UnicodeDecodeError, json.JSONDecodeError, EOFError) as error:
+    # A flipped byte can look like bad text, an encrypted member or a compression that nobody knows.
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} is no checkpoint or is damaged ({error}); train again or copy it again."
         ) from error
@@ -181,7 +190,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"{path} has checkpoint format {about.get('format')!r} and this version reads format {FORMAT}; "
             "use the version of the project that wrote it, or train again."
         )
-    if tuple(about.get("classes", ())) != CLASS_NAMES:
+    if about.get("classes") != list(CLASS_NAMES):
         raise CheckpointError(
             f"{path} was trained for the classes {about.get('classes')}, not for {list(CLASS_NAMES)}."
         )
@@ -195,7 +204,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             manifest=str(about["manifest"]),
             packages=dict(about["packages"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(f"{path} has settings that cannot be read ({error}); train again.") from error
 
 

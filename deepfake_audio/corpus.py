@@ -34,17 +34,21 @@ TABLE_NAME = "clips.csv"
 STARTER_NAME = "starter"
 SPANS_NAME = "hybrid_spans.csv"
 
-FOLDS = 5
-"""The split is one fold for test, one for validation, the rest for training."""
+CANDIDATE_CLIPS = 200_000
+"""Seeded splits are drawn until they have dealt this many clips, and a well balanced one is taken; only clips are
+counted, nothing is trained."""
 
-CANDIDATE_SPLITS = 60
-"""Seeded splits among which a well balanced one is taken; only clips are counted, nothing is trained."""
-
-BALANCE_TOLERANCE = 0.15
+BALANCE_TOLERANCE = 0.1
 """Among candidates that score this close to the best one, the seed chooses."""
+
+MOST_GROUPS_WANTED = 3
+"""Groups of a class that every side should have, where the corpus has three times as many."""
 
 FEWEST_CLIPS = 3
 """Clips of Real and of Fake that every side needs."""
+
+OWN_GENERATOR = re.compile(r"griffin[-_ ]?lim|source-filter copy", re.IGNORECASE)
+"""Generators whose like :mod:`deepfake_audio.resynthesis` makes for training: they cannot be on another side."""
 
 LAYOUT_HELP = "Put clips under <folder>/real/... and <folder>/fake/..., or describe them in <folder>/clips.csv."
 
@@ -65,6 +69,8 @@ class Clip:
         As far as the dataset tells; otherwise empty.
     spans : tuple of (float, float), or None
         Fake stretches in seconds of a Hybrid clip; None where the dataset does not give them.
+    copy_of : str
+        Name of the real clip that a pseudo-fake copies, sample for sample in time; otherwise empty.
     """
 
     name: str
@@ -75,6 +81,7 @@ class Clip:
     source: str = ""
     language: str = ""
     spans: tuple[tuple[float, float], ...] | None = None
+    copy_of: str = ""
 
     @property
     def generator_family(self) -> str:
@@ -172,6 +179,7 @@ def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
         If a folder does not exist or holds no recording whose class can be told.
     """
     found: dict[Path, Clip] = {}
+    taken: Counter[str] = Counter()
     for root in roots:
         root = Path(root)
         if not root.is_dir():
@@ -199,7 +207,11 @@ def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
         if not clips:
             what = f"{nameless} recordings but no folder named after a class" if nameless else "no recordings"
             raise CorpusError(f"{root} holds {what}. {LAYOUT_HELP}")
+        taken[root.name] += 1
         for clip in clips:
+            if taken[root.name] > 1:
+                # Two folders called "wav" must not give two clips one name.
+                clip = dataclasses.replace(clip, name=f"{root.name}-{taken[root.name]}{clip.name[len(root.name) :]}")
             found.setdefault(clip.path, clip)
     return list(found.values())
 
@@ -228,9 +240,13 @@ def _read_table(root: Path, folder: Path) -> list[Clip]:
     if (folder / SPANS_NAME).is_file():
         for number, row in _rows(folder / SPANS_NAME, ("path", "start_s", "end_s")):
             try:
-                spans[row["path"]].append((float(row["start_s"]), float(row["end_s"])))
+                start, end = float(row["start_s"]), float(row["end_s"])
             except ValueError:
-                raise CorpusError(f"{folder / SPANS_NAME}, line {number}: start_s and end_s must be seconds.") from None
+                start = end = 0.0
+            if not 0 <= start < end:
+                where = f"{folder / SPANS_NAME}, line {number}"
+                raise CorpusError(f"{where}: {row['start_s']!r} to {row['end_s']!r} is no stretch of seconds.")
+            spans[row["path"]].append((start, end))
     clips = []
     for number, row in _rows(table, ("path", "label")):
         label = _class_of(row["label"])
@@ -266,9 +282,9 @@ def _rows(table: Path, needed: Sequence[str]):
 def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     """Put every clip on one side, so that no speaker, source or generator stands on two.
 
-    Groups are dealt out by scikit-learn's `StratifiedGroupKFold`. A clip's group is its source; where a class has
-    too few sources to fill three sides, its generator (Fake, Hybrid) or speaker (Real) instead. What then still
-    ties two sides together, such as a synthetic copy of a training speaker by a test generator, is left out.
+    Groups are dealt out 60 : 20 : 20 by scikit-learn's `GroupShuffleSplit`. A clip's group is its source; where a
+    class has too few sources to fill three sides, its generator (Fake, Hybrid) or speaker (Real) instead. What then
+    still ties two sides together, such as a copy of a training speaker by a test generator, is left out.
 
     Parameters
     ----------
@@ -286,7 +302,7 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     CorpusError
         If a class is missing or the corpus cannot be split three ways.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import GroupShuffleSplit
 
     counts = Counter(clip.label for clip in clips)
     for label in ("Real", "Fake"):
@@ -301,17 +317,19 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
 
     candidates = []
     rng = np.random.default_rng(seed)
-    for candidate in rng.integers(2**31, size=CANDIDATE_SPLITS // FOLDS):
-        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=int(candidate))
-        fold_of = np.empty(len(clips), dtype=int)
-        for number, (_, members) in enumerate(_deal(folds, labels, keys)):
-            fold_of[members] = number
-        for test in range(FOLDS):
-            # The largest group always lands in the first fold, so which fold is the test must vary.
-            validation = (test + 1 + int(rng.integers(FOLDS - 1))) % FOLDS
-            side_of = np.array(["test" if f == test else "validation" if f == validation else "train" for f in fold_of])
-            kept, reasons = _untie(clips, side_of, used)
-            candidates.append((_balance(labels, side_of, kept), side_of, kept, reasons))
+    everyone = np.arange(len(clips))
+    # In groups. A side needs two, one Real and one Fake, unless both classes come from the same few sources.
+    count = len(set(keys))
+    fifth = min(max(2, -(-count // 5)), count // len(SIDES))
+    for number in rng.integers(2**31, size=int(np.clip(CANDIDATE_CLIPS // len(clips), 20, 2000))):
+        side_of = np.full(len(clips), "train", dtype="<U10")
+        outer = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
+        rest, test = next(outer.split(everyone, groups=keys))
+        inner = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
+        side_of[test] = "test"
+        side_of[rest[next(inner.split(rest, groups=keys[rest]))[1]]] = "validation"
+        kept, reasons = _untie(clips, side_of, used)
+        candidates.append((_imbalance(labels, keys, side_of, kept), side_of, kept, reasons))
     best = min(score for score, *_ in candidates)
     good = [candidate for candidate in candidates if candidate[0] <= best + BALANCE_TOLERANCE]
     _, side_of, kept, reasons = good[int(rng.integers(len(good)))]
@@ -328,7 +346,7 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
                 kind = "speakers or sources" if label == "Real" else "generators or sources"
                 raise CorpusError(
                     f"The corpus is too small to split: {by_label[label]} {label} clips would be left for {side}; "
-                    f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, {FOLDS} or more are better)."
+                    f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, more are better)."
                 )
     if split.left_out:
         warnings.append(
@@ -336,15 +354,6 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
             "also stands on another side."
         )
     return split
-
-
-def _deal(folds, labels, keys):
-    import warnings as python_warnings
-
-    with python_warnings.catch_warnings():
-        # Few members of a class is judged below, in words, not by scikit-learn's warning.
-        python_warnings.simplefilter("ignore", UserWarning)
-        yield from folds.split(np.zeros(len(labels)), labels, keys)
 
 
 def _groups(clips: Sequence[Clip]) -> tuple[dict[str, str], dict[str, set[str]], list[str]]:
@@ -390,6 +399,10 @@ def _untie(clips, side_of, used) -> tuple[np.ndarray, list[str]]:
     """Leave out clips whose speaker, source or generator stands mostly on another side."""
     kept = np.ones(len(clips), dtype=bool)
     reasons = [""] * len(clips)
+    for index, clip in enumerate(clips):
+        if side_of[index] != "train" and OWN_GENERATOR.search(clip.generator):
+            kept[index] = False
+            reasons[index] = f"training itself makes fakes like those of {clip.generator}"
     for key in ("source", "generator_family", "speaker"):
         tally: dict[str, Counter] = defaultdict(Counter)
         for clip, side, keep in zip(clips, side_of, kept, strict=True):
@@ -404,16 +417,20 @@ def _untie(clips, side_of, used) -> tuple[np.ndarray, list[str]]:
     return kept, reasons
 
 
-def _balance(labels, side_of, kept) -> float:
-    """How far a candidate is from 60 : 20 : 20 in each class, left-out clips included; smaller is better."""
+def _imbalance(labels, keys, side_of, kept) -> float:
+    """How far a candidate is from 60 : 20 : 20 in clips of each class, and from several groups on every side."""
     wanted = {"train": 0.6, "validation": 0.2, "test": 0.2}
     score = 0.0
     for label in np.unique(labels):
         of_label = labels == label
+        groups = len(set(keys[of_label]))
         for side, share in wanted.items():
-            have = np.count_nonzero(of_label & kept & (side_of == side)) / of_label.sum()
+            here = of_label & kept & (side_of == side)
             # Relative, so that an empty test side weighs more than a slightly smaller training side.
-            score += max(0.0, share - have) / share
+            score += max(0.0, share - np.count_nonzero(here) / of_label.sum()) / share
+            # A side that is one source or one generator measures that one, whatever its number of clips.
+            enough = min(MOST_GROUPS_WANTED, groups // len(SIDES))
+            score += 0.5 * max(0, enough - len(set(keys[here]))) / max(enough, 1)
     return score
 
 

@@ -20,6 +20,7 @@ from .errors import AudioError, RunError
 from .features import log_mel, speech_seconds
 from .files import atomic_path
 from .hybrid import SplicePlan, build_splices
+from .resynthesis import make_copies
 from .settings import CLASS_NAMES, SAMPLE_RATE, FeatureSettings, Settings, WindowSettings
 
 UNKNOWN = -1
@@ -108,7 +109,7 @@ def examples_of_splices(splices: Sequence[tuple[SplicePlan, Path]], clips: Seque
         fakes = [parents[piece.clip] for piece in plan.pieces if piece.label == "Fake"]
         examples.append(
             Example(
-                name=plan.name,
+                name=f"{path.parent.name}/{plan.name}",  # every side counts its splices from zero
                 path=path,
                 label=plan.label,
                 kind=plan.kind,
@@ -128,14 +129,22 @@ def side_examples(
     split: Split,
     settings: Settings,
     folder: Path,
+    jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Example]:
-    """Return the clips of one side and what is spliced from them into ``folder/side``."""
-    clips = split.sides[side]
-    splices = build_splices(
-        clips, settings.hybrid, folder / side, [settings.training.seed, SIDES.index(side)], progress
-    )
-    return examples_of_clips(clips, split.groups) + examples_of_splices(splices, clips)
+    """Return the clips of one side and what is spliced from them into ``folder/side``.
+
+    The training side also gets pseudo-fakes of its real clips, whole and as spans; the others hold only what the
+    corpus holds.
+    """
+    clips, groups = split.sides[side], split.groups
+    seed = (settings.training.seed, SIDES.index(side))
+    if side == "train" and settings.hybrid.pseudo_fakes:
+        copies = make_copies(clips, folder / "copies", seed, jobs, progress)
+        clips = clips + copies
+        groups = groups | {copy.name: f"generator:{copy.generator}" for copy in copies}
+    splices = build_splices(clips, settings.hybrid, folder / side, seed, progress)
+    return examples_of_clips(clips, groups) + examples_of_splices(splices, clips)
 
 
 def window_label(frame_labels: np.ndarray, window: WindowSettings) -> int:
@@ -235,6 +244,8 @@ def extract_features(
     """
     from joblib import Parallel, delayed
 
+    if len({example.name for example in examples}) < len(examples):
+        raise ValueError("two examples have the same name, so one would be stored in place of the other")
     if (folder / "features.json").is_file():  # written last
         return FeatureStore(folder)
     extents: dict[str, Extent] = {}

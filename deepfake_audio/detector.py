@@ -182,7 +182,9 @@ def decide(scan: Scan, settings: Settings, decision: DecisionSettings | None = N
     confidence = float(probabilities.max())
     verdict = CLASS_NAMES[int(probabilities.argmax())]
     if scan.speech_seconds < decision.least_speech_seconds:
-        verdict, segments = NO_SPEECH, ()
+        # What the network makes of noise says nothing about a voice.
+        probabilities = np.full(len(CLASS_NAMES), 1.0 / len(CLASS_NAMES))
+        verdict, confidence, segments = NO_SPEECH, float(probabilities.max()), ()
     elif confidence < decision.least_confidence:
         verdict = UNCERTAIN
     return Judgement(

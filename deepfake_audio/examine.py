@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -195,7 +196,7 @@ def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: 
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = outputs / f"evaluation-{stamp}"
     if {clip.label for clip in test} >= {"Real", "Fake"}:
-        examples = side_examples("test", side, checkpoint.settings, folder / "hybrids", console.progress("Splicing"))
+        examples = side_examples("test", side, checkpoint.settings, folder / "hybrids", jobs, console.progress("test"))
     else:
         from .dataset import examples_of_clips
 
@@ -211,3 +212,4 @@ def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: 
         "command": f"python CNNRNNLSTM.py --evaluate {path}",
     }
     examine(folder, checkpoint, examples, store, card, show=show)
+    shutil.rmtree(folder / "features", ignore_errors=True)  # large, and made again from the clips in no time

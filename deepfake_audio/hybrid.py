@@ -26,12 +26,18 @@ from .files import atomic_path
 from .settings import SAMPLE_RATE, HybridSettings
 
 JOIN_SHAPES = ("hard", "linear", "equal power", "raised cosine", "logarithmic")
-"""Crossfades; ``logarithmic`` is pydub's own, the others are drawn here because pydub has only that one."""
+"""Crossfades; ``linear`` is pydub's own, the others are drawn here because pydub has only that one."""
+
+LOGARITHMIC_DB = 40.0
+"""Range that the ``logarithmic`` crossfade passes evenly in dB."""
 
 SAMPLES_PER_MS = SAMPLE_RATE // 1000
 SHORTEST_PIECE_SECONDS = 0.15
 PAUSE_DB = 30.0
 """Frames this far under a clip's loudest one count as pause."""
+
+TWIN_CHANCE = 0.5
+"""How often a hybrid is made of a clip and its own copy, where there is one."""
 
 KINDS = ("hybrid", "real+real", "fake+fake")
 
@@ -116,7 +122,7 @@ class SplicePlan:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+        return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, line: str) -> SplicePlan:
@@ -169,7 +175,7 @@ def _append(left, right, join: Join):
     tail_start = int(left.frame_count()) - join.samples
     tail = left.get_sample_slice(tail_start, int(left.frame_count()))
     head = right.get_sample_slice(0, join.samples)
-    if join.shape == "logarithmic":
+    if join.shape == "linear":
         middle = tail.append(head, crossfade=join.samples // SAMPLES_PER_MS)
     else:
         fade_in = _fade_in(join)
@@ -183,8 +189,8 @@ def _append(left, right, join: Join):
 
 def _fade_in(join: Join) -> np.ndarray:
     phase = (np.arange(join.samples) + 0.5) / join.samples
-    if join.shape == "linear":
-        return phase
+    if join.shape == "logarithmic":
+        return 10 ** (LOGARITHMIC_DB * (phase - 1) / 20)
     if join.shape == "equal power":
         return np.sin(0.5 * np.pi * phase)
     if join.shape == "raised cosine":
@@ -212,6 +218,12 @@ class Splicer:
         for label, members in self.clips.items():
             if not members:
                 raise CorpusError(f"There is no {label} clip to splice; add some under a folder '{label.lower()}'.")
+        self.twins: dict[str, list[Clip]] = defaultdict(list)
+        by_name = {clip.name: clip for clip in clips}
+        for clip in clips:
+            if clip.copy_of in by_name:
+                self.twins[clip.copy_of].append(clip)
+                self.twins[clip.name].append(by_name[clip.copy_of])
         self.by_speaker: dict[tuple[str, str], list[Clip]] = defaultdict(list)
         for clip in clips:
             if clip.speaker:
@@ -246,7 +258,8 @@ class Splicer:
         if len(samples) < 4 * shortest:
             return None
 
-        method = str(rng.choice(["replace", "insert"]))
+        twins = self.twins[base.name] if kind == "hybrid" and rng.random() < TWIN_CHANCE else []
+        method = "replace" if twins else str(rng.choice(["replace", "insert"]))
         at_pause = rng.random() < 0.5
         match_level = rng.random() < 0.5
         gain_db = 0.0 if match_level else float(rng.uniform(-6.0, 6.0))
@@ -261,8 +274,13 @@ class Splicer:
             cut = self._cut_point(samples, first, latest, at_pause, rng)
             longest = len(samples) - shortest - cut if method == "replace" else len(samples)
             longest = min(longest, len(samples) // 2)  # the base stays the larger part
-            donor = self._donor(donor_label, base, rng)
-            span = self._donor_span(donor, longest, at_pause, rng)
+            if twins:
+                # Same voice, words, room and moment: only the synthesis differs.
+                donor = twins[rng.integers(len(twins))]
+                span = self._aligned_span(cut, longest, rng)
+            else:
+                donor = self._donor(donor_label, base, rng)
+                span = self._donor_span(donor, longest, at_pause, rng)
             if span is None:
                 break
             start, end = span
@@ -281,6 +299,18 @@ class Splicer:
         joins = tuple(self._join(left, right, rng) for left, right in itertools.pairwise(pieces))
         return SplicePlan(name, kind, method, tuple(pieces), joins)
 
+    def _aligned_span(self, cut: int, longest: int, rng) -> tuple[int, int] | None:
+        length = self._span_length(longest, rng)
+        return (cut, cut + length) if length else None
+
+    def _span_length(self, longest: int, rng) -> int:
+        """Draw a length in samples, log-uniform: as many spans between 0.2 and 0.8 s as between 0.8 and 3 s."""
+        shortest = round(self.settings.shortest_span_seconds * SAMPLE_RATE)
+        longest = min(longest, round(self.settings.longest_span_seconds * SAMPLE_RATE))
+        if longest < shortest:
+            return 0
+        return round(float(np.exp(rng.uniform(np.log(shortest), np.log(longest)))))
+
     def _donor(self, label: str, base: Clip, rng: np.random.Generator) -> Clip:
         """Prefer another clip by the same speaker; the base itself only where nothing else is left."""
         same_voice = [c for c in self.by_speaker[label, base.speaker] if c is not base] if base.speaker else []
@@ -290,12 +320,9 @@ class Splicer:
     def _donor_span(self, donor: Clip, longest: int, at_pause: bool, rng) -> tuple[int, int] | None:
         """Choose a stretch of the donor that is mostly speech; short words are as likely as phrases."""
         samples = self.read(donor.name)
-        shortest = round(self.settings.shortest_span_seconds * SAMPLE_RATE)
-        longest = min(longest, len(samples), round(self.settings.longest_span_seconds * SAMPLE_RATE))
-        if longest < shortest:
+        length = self._span_length(min(longest, len(samples)), rng)
+        if not length:
             return None
-        # Log-uniform: as many spans between 0.2 and 0.8 s as between 0.8 and 3 s.
-        length = round(float(np.exp(rng.uniform(np.log(shortest), np.log(longest)))))
         levels = _frame_levels_db(samples)
         spoken = levels > levels.max() - PAUSE_DB
         best = None
@@ -371,7 +398,7 @@ def build_splices(
     """Splice the hybrids and controls of one side into a folder.
 
     Writes one FLAC per splice, ``splices.jsonl`` with the plans and ``spans.csv`` with the fake spans. A folder
-    that is already complete for these clips, settings and seed is left as it is.
+    that is already complete is left as it is.
 
     Parameters
     ----------

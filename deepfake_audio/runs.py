@@ -27,12 +27,15 @@ class Run:
         What the run was started with.
     data : list of Path
         Dataset folders; empty for the default.
+    manifest : str
+        Fingerprint of the split that it was started with; empty where nobody took it.
     """
 
-    def __init__(self, folder: Path, settings: Settings, data: Sequence[Path]):
+    def __init__(self, folder: Path, settings: Settings, data: Sequence[Path], manifest: str = ""):
         self.folder = folder
         self.settings = settings
         self.data = list(data)
+        self.manifest = manifest
 
     @property
     def model(self) -> Path:
@@ -40,7 +43,7 @@ class Run:
         return self.folder / MODEL
 
     @classmethod
-    def start(cls, outputs: Path, settings: Settings, data: Sequence[Path]) -> Run:
+    def start(cls, outputs: Path, settings: Settings, data: Sequence[Path], manifest: str = "") -> Run:
         """Make a new folder and record the settings in it."""
         stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         try:
@@ -52,14 +55,16 @@ class Run:
                 except FileExistsError:
                     if outputs.is_file():
                         raise
-            record = {"settings": to_dict(settings), "data": [str(path) for path in data]}
+            # Resolved: the run may be resumed from another working directory.
+            folders = [str(Path(path).resolve()) for path in data]
+            record = {"settings": to_dict(settings), "data": folders, "manifest": manifest}
             with atomic_path(folder / RECORD) as temporary:
                 temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
         except OSError as error:
             raise RunError(
                 f"No run folder can be made in {outputs} ({error.strerror}); give another --outputs."
             ) from error
-        return cls(folder, settings, data)
+        return cls(folder, settings, data, manifest)
 
     @classmethod
     def interrupted(cls, outputs: Path) -> Run | None:
@@ -68,7 +73,8 @@ class Run:
             if (folder / RECORD).is_file() and not (folder / "metrics.json").is_file():
                 try:
                     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-                    return cls(folder, from_dict(Settings, record["settings"]), [Path(p) for p in record["data"]])
+                    settings = from_dict(Settings, record["settings"])
+                    return cls(folder, settings, [Path(p) for p in record["data"]], record["manifest"])
                 except (ValueError, KeyError, TypeError) as error:
                     raise RunError(
                         f"{folder / RECORD} cannot be read ({error}); delete {folder} or start without --resume."

@@ -58,6 +58,8 @@ class WindowSettings:
     """Timeline frames of the rarer class from which on a training window counts as Hybrid."""
 
     def __post_init__(self):
+        if min(self.frames, self.frames_per_step, self.labels_per_step) < 1:
+            raise ValueError("frames, frames_per_step and labels_per_step must be 1 or more")
         if self.frames % self.frames_per_step or self.frames_per_step % self.labels_per_step:
             raise ValueError(f"{self.frames} frames do not divide into steps of {self.frames_per_step}")
 
@@ -91,6 +93,8 @@ class NetworkSettings:
 class HybridSettings:
     """What the splicer draws from; lengths in seconds, levels in dB."""
 
+    pseudo_fakes: bool = True
+    """Copy the real training clips by re-synthesis (:mod:`deepfake_audio.resynthesis`) before splicing."""
     hybrids_per_clip: float = 1.0
     """Hybrid clips per Real or Fake clip of a side."""
     controls_per_clip: float = 0.5
@@ -125,16 +129,16 @@ class AugmentSettings:
 class TrainingSettings:
     """Optimisation."""
 
-    epochs: int = 30
+    epochs: int = 40
     batch_size: int = 32
-    windows_per_epoch: int = 0
-    """0 means: one window per clip and epoch."""
-    learning_rate: float = 1e-3
+    windows_per_epoch: int = 1024
+    """More where there are more training clips: every epoch draws at least as many windows."""
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     focal_gamma: float = 2.0
     label_smoothing: float = 0.0
-    frame_loss_weight: float = 0.5
-    patience_epochs: int = 8
+    frame_loss_weight: float = 1.0
+    patience_epochs: int = 15
     seed: int = 0
 
 
@@ -207,7 +211,7 @@ def from_dict(kind: type, values: dict):
             arguments[name] = tuple(value)
         elif wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
             arguments[name] = float(value)
-        elif isinstance(value, wanted) and not isinstance(value, bool):
+        elif isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool):
             arguments[name] = value
         else:
             raise ValueError(f"{kind.__name__}.{name} must be {wanted.__name__}, not {value!r}")

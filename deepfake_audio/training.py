@@ -64,7 +64,7 @@ class TrainingWindows(keras.utils.PyDataset):
         self.examples = [example for example in examples if example.name in store.extents]
         self.labels = {example.name: labels_of(example, store, settings) for example in self.examples}
         self.pools = self._pools()
-        windows = settings.training.windows_per_epoch or len(self.examples)
+        windows = max(settings.training.windows_per_epoch, len(self.examples))
         self.batches = max(1, round(windows / settings.training.batch_size))
 
     def _pools(self):
@@ -168,8 +168,9 @@ def class_weights(windows: TrainingWindows) -> list[float]:
     """
     rng = np.random.default_rng(windows.settings.training.seed)
     drawn = [window_label(windows.draw(rng)[2], windows.settings.window) for _ in range(2000)]
-    counts = np.maximum(np.bincount(drawn, minlength=len(CLASS_NAMES)), 1)
-    weights = counts.sum() / (len(CLASS_NAMES) * counts)
+    counts = np.bincount(drawn, minlength=len(CLASS_NAMES))
+    # A class that is never drawn needs no weight, and must not take it from the others.
+    weights = np.divide(1.0, counts, out=np.zeros(len(counts)), where=counts > 0)
     return [float(weight) for weight in weights / weights.mean()]
 
 
@@ -180,7 +181,7 @@ def compile_network(network, settings: Settings, alpha: Sequence[float], steps: 
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=training.learning_rate / 10,
         decay_steps=max(1, steps - warm_up),
-        alpha=0.1,  # of initial_learning_rate: the last steps are small, not idle
+        alpha=0.1,  # of warmup_target: the last steps are small, not idle
         warmup_target=training.learning_rate,
         warmup_steps=warm_up,
     )
@@ -204,7 +205,7 @@ def compile_network(network, settings: Settings, alpha: Sequence[float], steps: 
 
 
 class KeepState(keras.callbacks.Callback):
-    """After every epoch, keep all that is needed to go on: weights, optimiser, random states."""
+    """After every epoch, keep all that is needed to go on: weights and optimiser."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -213,6 +214,21 @@ class KeepState(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         with atomic_path(self.path) as temporary:
             self.model.save(temporary)
+
+
+class SeededEpochs(keras.callbacks.Callback):
+    """Give every epoch its own dropout masks: Keras does not keep the random states of layers in a file."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        kept = {id(variable) for variable in self.model.weights}
+        rng = np.random.default_rng([self.seed, epoch])
+        for variable in self.model.variables:
+            if id(variable) not in kept:
+                variable.assign(rng.integers(2**31, size=variable.shape))
 
 
 class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
@@ -226,6 +242,11 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
         super().on_train_begin(logs)
         for epoch, row in enumerate(self.past):
             self.on_epoch_end(epoch, row)
+
+    def is_over(self) -> bool:
+        """Whether the past alone ends the training; Keras would still run one batch and log it as an epoch."""
+        values = [row[self.monitor] for row in self.past]
+        return len(values) > 1 and len(values) - 1 - values.index(max(values)) >= self.patience
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,7 +304,9 @@ def fit(
         log.unlink(missing_ok=True)
     windows.epoch = done
 
+    stopping = ResumableEarlyStopping(past, monitor=MONITOR, mode="max", patience=training.patience_epochs)
     callbacks = [
+        SeededEpochs(training.seed),
         # The best on validation is what ships; the test side is never looked at here.
         keras.callbacks.ModelCheckpoint(
             best,
@@ -294,13 +317,13 @@ def fit(
         ),
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.CSVLogger(log, append=True),
-        ResumableEarlyStopping(past, monitor=MONITOR, mode="max", patience=training.patience_epochs),
+        stopping,
         # Last: once this file stands, the epoch is over in all others.
         KeepState(last),
     ]
     if verbose is None:
         verbose = 1 if sys.stderr.isatty() else 2
-    if done < training.epochs:
+    if done < training.epochs and not stopping.is_over():
         # Keras prints to stdout, which is kept for results.
         with contextlib.redirect_stdout(sys.stderr):
             network.fit(
@@ -329,7 +352,8 @@ def _read_log(log: Path) -> list[dict[str, float]]:
 
 def _truncate_log(log: Path, epochs: int) -> list[dict[str, float]]:
     """Forget rows of an epoch that was logged but whose state was not kept any more."""
-    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    # Keras ends lines with \r\n, which Windows makes two line ends of.
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if line.strip()]
     with atomic_path(log) as temporary:
         temporary.write_text("".join(lines[: epochs + 1]), encoding="utf-8")
     return _read_log(log)

@@ -1,0 +1,41 @@
+"""Clips that several test files need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepfake_audio.audio import write_flac
+from deepfake_audio.settings import SAMPLE_RATE
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def starter() -> Path:
+    """Folder of the corpus that comes with the project."""
+    return ROOT / "data" / "starter"
+
+
+def babble(seconds: float, pitch_hz: float, seed: int) -> np.ndarray:
+    """Harmonics under an envelope of syllables, with pauses in between: as much like speech as the splicer needs."""
+    at = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    voice = sum(np.sin(2 * np.pi * pitch_hz * k * at) / k for k in range(1, 8))
+    syllables = np.clip(np.sin(2 * np.pi * 2.5 * at + seed), 0.0, None)
+    hiss = np.random.default_rng(seed).normal(0.0, 0.001, len(at))
+    return (0.2 * voice * syllables + hiss).astype(np.float32)
+
+
+@pytest.fixture
+def tone_corpus(tmp_path) -> Path:
+    """Folder with five voices and five generators of four clips each, 1.5 to 2.1 s long."""
+    folder = tmp_path / "tones"
+    for number in range(20):
+        seconds, voice = 1.5 + 0.2 * (number % 4), number // 4
+        write_flac(folder / "real" / f"voice{voice}" / f"{number}.flac", babble(seconds, 110 + 20 * voice, number))
+        write_flac(
+            folder / "fake" / f"engine{voice}" / f"{number}.flac", babble(seconds, 210 + 20 * voice, 50 + number)
+        )
+    return folder

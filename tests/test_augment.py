@@ -1,0 +1,145 @@
+"""Random channels: seeded, finite, and each one does what its name says."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from deepfake_audio.augment import augment_window
+from deepfake_audio.settings import AugmentSettings, FeatureSettings
+
+FEATURES = FeatureSettings()
+OFF = {"equaliser_chance": 0.0, "noise_chance": 0.0, "band_limit_chance": 0.0, "mask_chance": 0.0}
+
+
+def only(**settings):
+    return AugmentSettings(**(OFF | settings))
+
+
+def window(seed=0, frames=300):
+    """Make loud and quiet frames between -70 and -20 dB."""
+    rng = np.random.default_rng(seed)
+    loud = np.where(np.arange(frames) // 30 % 2, -30.0, -70.0)
+    return (loud[:, None] + rng.uniform(0, 10, (frames, FEATURES.mel_bands))).astype(np.float16)
+
+
+def augmented(settings, seed=0, values=None):
+    values = window() if values is None else values
+    return augment_window(values, settings, FEATURES, np.random.default_rng(seed))
+
+
+def test_same_seed_same_channel():
+    settings = AugmentSettings()
+    assert np.array_equal(augmented(settings, 5), augmented(settings, 5))
+    different = {augmented(settings, seed).tobytes() for seed in range(12)}
+    assert len(different) > 8
+
+
+def test_nothing_happens_when_nothing_is_drawn():
+    assert np.array_equal(augmented(only()), window().astype(np.float32))
+
+
+def test_the_window_that_came_in_is_left_as_it_was():
+    for kind in (np.float16, np.float32):
+        values = window().astype(kind)
+        before = values.copy()
+        for seed in range(10):
+            augmented(AugmentSettings(), seed, values)
+        assert np.array_equal(values, before)
+
+
+@pytest.mark.parametrize("level_db", [-100.0, -40.0, 20.0])
+def test_digital_silence_and_constant_windows_stay_finite(level_db):
+    values = np.full((300, FEATURES.mel_bands), level_db, dtype=np.float16)
+    settings = AugmentSettings(equaliser_chance=1.0, noise_chance=1.0, band_limit_chance=1.0, mask_chance=1.0)
+    for seed in range(20):
+        result = augmented(settings, seed, values)
+        assert result.dtype == np.float32
+        assert result.shape == values.shape
+        assert np.isfinite(result).all()
+
+
+def test_noise_fills_the_pauses_and_leaves_what_is_loud():
+    values = window().astype(np.float32)
+    settings = only(noise_chance=1.0, least_noise_db=30.0, most_noise_db=30.0)
+    for seed in range(10):
+        change = augmented(settings, seed) - values
+        assert change.min() > -1e-4  # powers add
+        quiet, loud = values[:, 0] < -50, values[:, 0] > -50
+        # The lowest band has no tilt: noise 30 dB under the peak of -20 dB, over a floor of -70 to -60 dB.
+        assert 11 < change[quiet, 0].mean() < 19
+        assert change[loud].mean() < 1.0
+
+
+def test_the_loudest_noise_is_louder_than_the_quietest():
+    floors = [
+        augmented(only(noise_chance=1.0, least_noise_db=db, most_noise_db=db))[:30, 0].mean() for db in (20, 30, 40)
+    ]
+    assert floors[0] - floors[1] == pytest.approx(10.0, abs=1.0)
+    assert floors[1] > floors[2] + 5
+
+
+def test_a_band_limit_takes_the_top_and_nothing_below_telephone_speech():
+    values = window().astype(np.float32)
+    for seed in range(10):
+        change = augmented(only(band_limit_chance=1.0), seed) - values
+        per_band = change.mean(axis=0)
+        assert np.ptp(change, axis=0).max() < 1e-4  # the same in every frame
+        assert (per_band[band_centres_hz() < 3400] == 0).all()
+        assert (np.diff(per_band) <= 1e-4).all()  # deeper and deeper
+        assert per_band.min() >= -60.001
+    depths = [(augmented(only(band_limit_chance=1.0), seed) - values).min() for seed in range(10)]
+    assert min(depths) == pytest.approx(-60.0, abs=0.01)
+
+
+def test_band_limits_start_where_they_were_drawn():
+    values = window().astype(np.float32)
+    deepest = [(augmented(only(band_limit_chance=1.0), seed) - values).mean(axis=0) for seed in range(200)]
+    first_cut = np.array([np.argmax(change < -0.1) for change in deepest])
+    centres = band_centres_hz()[first_cut[first_cut > 0]]
+    assert centres.min() == pytest.approx(3400, abs=200)
+    assert centres.max() > 7000
+
+
+def band_centres_hz():
+    from librosa import mel_frequencies
+
+    return mel_frequencies(n_mels=FEATURES.mel_bands + 2, fmin=FEATURES.lowest_hz, fmax=FEATURES.highest_hz)[1:-1]
+
+
+def test_an_equaliser_is_a_smooth_curve_that_stands_still():
+    values = window().astype(np.float32)
+    spread = []
+    for seed in range(30):
+        change = augmented(only(equaliser_chance=1.0, equaliser_db=3.0), seed) - values
+        assert np.ptp(change, axis=0).max() < 1e-4
+        assert np.abs(np.diff(change[0])).max() < 2.0
+        spread.append(change[0, 0])
+    assert np.std(spread) == pytest.approx(3.0, abs=1.0)
+
+
+def test_a_mask_covers_one_run_of_bands_with_the_mean():
+    values = window().astype(np.float32)
+    widths = []
+    for seed in range(40):
+        result = augmented(only(mask_chance=1.0, mask_share=0.15), seed)
+        masked = np.flatnonzero((result != values).any(axis=0))
+        assert (result[:, masked] == values.mean()).all()
+        assert masked[-1] - masked[0] + 1 == len(masked)
+        widths.append(len(masked))
+    assert min(widths) >= 1
+    assert 8 <= max(widths) <= 12
+
+
+def test_how_often_follows_the_chance():
+    values = window(frames=20).astype(np.float32)
+    rng = np.random.default_rng(3)
+    changed = [
+        not np.array_equal(augment_window(values, only(equaliser_chance=0.3), FEATURES, rng), values)
+        for _ in range(500)
+    ]
+    assert np.mean(changed) == pytest.approx(0.3, abs=0.07)
+
+
+def test_a_channel_cannot_know_the_class():
+    assert list(inspect.signature(augment_window).parameters) == ["window", "settings", "features", "rng"]

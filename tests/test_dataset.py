@@ -1,0 +1,308 @@
+"""From clips to labelled windows: labels to the frame, features as fresh ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepfake_audio.audio import read_audio
+from deepfake_audio.corpus import SIDES, find_clips, split_corpus
+from deepfake_audio.dataset import (
+    UNKNOWN,
+    Example,
+    FeatureStore,
+    examples_of_clips,
+    examples_of_splices,
+    extract_features,
+    labels_of,
+    side_examples,
+    window_label,
+)
+from deepfake_audio.errors import RunError
+from deepfake_audio.features import cut_window, log_mel, speech_seconds, window_starts
+from deepfake_audio.hybrid import SplicePlan
+from deepfake_audio.settings import SAMPLE_RATE, FeatureSettings, HybridSettings, Settings, TrainingSettings
+from deepfake_audio.settings import WindowSettings as Window
+
+FEATURES = FeatureSettings()
+REAL, FAKE, HYBRID = range(3)
+
+
+def example(label="Hybrid", spans=(), **labels):
+    return Example("x", Path("x.wav"), label, label.lower(), "group", spans=spans, **labels)
+
+
+# Frame labels
+
+
+@pytest.mark.parametrize(
+    ("span", "frames"),
+    [
+        ((0.10, 0.20), range(5, 10)),  # on the edges of frames
+        ((0.11, 0.21), range(5, 10)),  # from one centre up to another, which is not in it any more
+        ((0.1101, 0.2101), range(6, 11)),
+        ((0.0, 0.4), range(20)),
+        ((0.35, 9.0), range(17, 20)),  # beyond the end
+        ((0.1001, 0.1099), range(0)),  # between two centres
+    ],
+)
+def test_a_frame_is_fake_when_its_centre_is(span, frames):
+    labels = example(spans=(span,)).frame_labels(20, 0.02)
+    assert labels.dtype == np.int8
+    assert np.flatnonzero(labels).tolist() == list(frames)
+
+
+def test_several_spans_no_span_and_unknown_spans():
+    labels = example(spans=((0.0, 0.04), (0.1, 0.14))).frame_labels(8, 0.02)
+    assert labels.tolist() == [1, 1, 0, 0, 0, 1, 1, 0]
+    assert example("Real").frame_labels(3, 0.02).tolist() == [0, 0, 0]
+    assert example("Fake").frame_labels(3, 0.02).tolist() == [1, 1, 1]
+    assert example("Fake", spans=None).frame_labels(3, 0.02).tolist() == [1, 1, 1]
+    assert example("Hybrid", spans=None).frame_labels(3, 0.02).tolist() == [UNKNOWN] * 3
+
+
+# Window labels
+
+
+@pytest.mark.parametrize(
+    ("fake", "label"),
+    [(0, REAL), (4, REAL), (5, HYBRID), (75, HYBRID), (145, HYBRID), (146, FAKE), (150, FAKE)],
+)
+def test_a_small_rest_does_not_make_a_window_hybrid(fake, label):
+    labels = np.zeros(150, dtype=np.int8)
+    labels[:fake] = 1
+    window = Window(minority_frames=5)
+    assert window_label(labels, window) == window_label(labels[::-1], window) == label
+
+
+def test_windows_of_a_hybrid_are_named_by_what_is_in_them():
+    window = Window(frames=300, frames_per_step=4, labels_per_step=2, overlap=0.0, minority_frames=5)
+    labels = example(spans=((3.0, 7.0),)).frame_labels(600, 0.02)
+    starts = window_starts(1200, window) // window.frames_per_label
+    named = [window_label(cut_window(labels, start, window.label_frames), window) for start in starts]
+    assert named == [REAL, FAKE, HYBRID, REAL]
+
+
+def test_a_window_of_unknown_spans_is_hybrid():
+    labels = np.zeros(150, dtype=np.int8)
+    labels[-1] = UNKNOWN
+    assert window_label(labels, Window()) == HYBRID
+    assert window_label(np.full(150, UNKNOWN, dtype=np.int8), Window()) == HYBRID
+
+
+# Examples
+
+
+@pytest.fixture(scope="module")
+def split(starter):
+    return split_corpus(find_clips([starter]), 0)
+
+
+SETTINGS = Settings(hybrid=HybridSettings(most_per_side=4), training=TrainingSettings(seed=9))
+
+
+@pytest.fixture(scope="module")
+def sides(split, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("splices")
+    return {side: side_examples(side, split, SETTINGS, folder) for side in SIDES}, folder
+
+
+def test_clips_keep_their_labels(split):
+    clips = split.sides["test"]
+    hybrid = dataclasses.replace(clips[0], name="h", label="Hybrid", spans=((0.5, 1.0),))
+    unknown = dataclasses.replace(clips[0], name="u", label="Hybrid", spans=None)
+    stray = dataclasses.replace(clips[0], name="s", spans=((0.5, 1.0),))
+    groups = split.groups | {"h": "g1", "u": "g2", "s": "g3"}
+    made = examples_of_clips([*clips, hybrid, unknown, stray], groups)
+    for clip, new in zip([*clips, hybrid, unknown, stray], made, strict=True):
+        for key in ("name", "path", "label", "speaker", "generator", "source", "language"):
+            assert getattr(new, key) == getattr(clip, key)
+        assert new.kind == clip.label.lower()
+        assert new.group == groups[clip.name]
+    assert [e.spans for e in made[-3:]] == [((0.5, 1.0),), None, ()]
+    assert {e.spans for e in made[:-3]} == {()}
+
+
+def test_splices_carry_what_is_known_of_their_parents(sides, split):
+    made, folder = sides
+    for side in SIDES:
+        parents = {clip.name: clip for clip in split.sides[side]}
+        lines = (folder / side / "splices.jsonl").read_text(encoding="utf-8").splitlines()
+        plans = [SplicePlan.from_json(line) for line in lines]
+        splices = [e for e in made[side] if e.name not in parents]
+        assert Counter(e.kind for e in splices) == {"hybrid": 4, "real+real": 2, "fake+fake": 2}
+        for plan, splice in zip(plans, splices, strict=True):
+            assert splice.path == folder / side / plan.name
+            assert (splice.label, splice.kind) == (plan.label, plan.kind)
+            assert splice.group == f"{plan.kind}, mostly {plan.pieces[0].label}"
+            assert splice.speaker == parents[plan.pieces[0].clip].speaker
+            fakes = {parents[piece.clip].generator for piece in plan.pieces if piece.label == "Fake"}
+            assert splice.generator in (fakes or {""})
+            assert [(round(s * SAMPLE_RATE), round(e * SAMPLE_RATE)) for s, e in splice.spans] == list(plan.fake_spans)
+
+
+def test_no_splice_has_a_parent_of_another_side(sides, split):
+    _, folder = sides
+    for side in SIDES:
+        own = {clip.name for clip in split.sides[side]}
+        for line in (folder / side / "splices.jsonl").read_text(encoding="utf-8").splitlines():
+            assert {piece.clip for piece in SplicePlan.from_json(line).pieces} <= own
+
+
+def test_names_are_never_shared_and_sides_differ(sides):
+    made, _ = sides
+    names = [example.name for side in SIDES for example in made[side]]
+    assert len(set(names)) == len(names)
+    contents = [e.path.read_bytes() for side in SIDES for e in made[side] if "+" in e.kind or e.kind == "hybrid"]
+    assert len(set(contents)) == len(contents) == 24
+
+
+def test_frame_labels_of_a_splice_follow_its_plan(sides):
+    made, _ = sides
+    for splice in [e for side in SIDES for e in made[side] if e.kind == "hybrid"]:
+        frames = round(len(read_audio(splice.path)) / SAMPLE_RATE / SETTINGS.label_seconds)
+        labels = splice.frame_labels(frames, SETTINGS.label_seconds)
+        fake = sum(end - start for start, end in splice.spans)
+        assert labels.sum() * SETTINGS.label_seconds == pytest.approx(fake, abs=0.02 * len(splice.spans))
+        edges = np.flatnonzero(np.diff(labels)) + 1
+        wanted = [t for span in splice.spans for t in span if 0 < t < frames * SETTINGS.label_seconds - 0.01]
+        assert np.abs(edges * SETTINGS.label_seconds - wanted).max() <= SETTINGS.label_seconds / 2 + 1e-9
+
+
+def test_splices_of_unknown_parents_cannot_happen(sides, split):
+    _, folder = sides
+    lines = (folder / "train" / "splices.jsonl").read_text(encoding="utf-8").splitlines()
+    with pytest.raises(KeyError):
+        examples_of_splices([(SplicePlan.from_json(lines[0]), Path("x"))], split.sides["test"])
+
+
+# The feature store
+
+
+@pytest.fixture
+def clips(tone_corpus):
+    found = find_clips([tone_corpus])[::6]
+    return examples_of_clips(found, {clip.name: "" for clip in found})
+
+
+def test_stored_features_are_those_of_the_file(clips, tmp_path):
+    ticks = []
+    store = extract_features(clips, tmp_path / "f", FEATURES, jobs=2, progress=lambda *t: ticks.append(t))
+    assert ticks == [(n, len(clips)) for n in range(1, len(clips) + 1)]
+    assert store.failures == {}
+    for reopened in (store, FeatureStore(tmp_path / "f")):
+        for clip in clips:
+            samples = read_audio(clip.path)
+            fresh = log_mel(samples, FEATURES)
+            assert np.array_equal(reopened.read(clip.name), fresh)
+            assert reopened.read(clip.name).dtype == np.float16
+            assert reopened.frames(clip.name) == len(fresh)
+            extent = reopened.extents[clip.name]
+            assert extent.seconds == len(samples) / SAMPLE_RATE
+            assert extent.speech_seconds == speech_seconds(samples, SAMPLE_RATE)
+    size = sum(store.frames(clip.name) for clip in clips) * FEATURES.mel_bands * 2
+    assert (tmp_path / "f" / "features.f16").stat().st_size == size
+    assert sorted(path.name for path in (tmp_path / "f").iterdir()) == ["features.f16", "features.json"]
+
+
+def test_parts_are_read_by_offset(clips, tmp_path):
+    store = extract_features(clips, tmp_path, FEATURES)
+    for clip in clips[1:3]:
+        whole = store.read(clip.name)
+        assert np.array_equal(store.read(clip.name, 20, 30), whole[20:50])
+        assert np.array_equal(store.read(clip.name, len(whole) - 5, 300), whole[-5:])
+        assert np.array_equal(store.read(clip.name, 7), whole[7:])
+        assert store.read(clip.name, len(whole), 10).shape == (0, FEATURES.mel_bands)
+
+
+def test_reading_a_part_does_not_hold_the_whole(clips, tmp_path):
+    import tracemalloc
+
+    store = extract_features(clips, tmp_path, FEATURES)
+    # As if thousands of clips came before: the file is large, what is read is not.
+    big = 200_000
+    with store.path.open("r+b") as file:
+        content = file.read()
+        file.truncate(0)
+        file.seek(big * FEATURES.mel_bands * 2)
+        file.write(content)
+    last = store.extents[clips[-1].name]
+    store.extents[clips[-1].name] = last._replace(offset=last.offset + big)
+    tracemalloc.start()
+    piece = store.read(clips[-1].name, 10, 50)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(piece, log_mel(read_audio(clips[-1].path), FEATURES)[10:60])
+    assert peak < 500_000
+
+
+def test_a_broken_file_is_noted_and_the_others_are_kept(clips, tmp_path):
+    clips[1].path.write_bytes(b"RIFF not audio")
+    clips[2].path.unlink()
+    store = extract_features(clips, tmp_path / "f", FEATURES)
+    assert list(store.failures) == [clips[1].name, clips[2].name]
+    assert str(clips[1].path) in store.failures[clips[1].name]
+    assert "does not exist" in store.failures[clips[2].name]
+    assert list(store.extents) == [clip.name for clip in clips if clip.name not in store.failures]
+    assert np.array_equal(store.read(clips[3].name), log_mel(read_audio(clips[3].path), FEATURES))
+    assert FeatureStore(tmp_path / "f").failures == store.failures
+
+
+def test_nothing_readable_is_an_error(clips, tmp_path):
+    for clip in clips:
+        clip.path.write_bytes(b"")
+    with pytest.raises(RunError, match=rf"None of the {len(clips)} clips could be read; the first says: .*0 bytes"):
+        extract_features(clips, tmp_path / "f", FEATURES)
+    assert not (tmp_path / "f" / "features.json").exists()
+
+
+def test_a_complete_store_is_used_as_it_is(clips, tmp_path):
+    before = extract_features(clips, tmp_path / "f", FEATURES)
+    stamps = [path.stat().st_mtime_ns for path in sorted((tmp_path / "f").iterdir())]
+    for clip in clips:
+        clip.path.unlink()
+    again = extract_features(clips, tmp_path / "f", FEATURES)
+    assert again.extents == before.extents
+    assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "f").iterdir())] == stamps
+
+
+def test_a_store_that_was_left_half_way_starts_again(clips, tmp_path):
+    folder = tmp_path / "f"
+    extract_features(clips, folder, FEATURES)
+    complete = (folder / "features.f16").read_bytes()
+    index = json.loads((folder / "features.json").read_text())
+    (folder / "features.json").unlink()
+    (folder / "features.f16").write_bytes(complete[:1000])
+    extract_features(clips, folder, FEATURES)
+    assert (folder / "features.f16").read_bytes() == complete
+    assert json.loads((folder / "features.json").read_text()) == index
+
+
+def test_an_interruption_leaves_no_index(clips, tmp_path):
+    def stop(done, wanted):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_features(clips, tmp_path / "f", FEATURES, progress=stop)
+    assert list((tmp_path / "f").iterdir()) == []
+    assert extract_features(clips, tmp_path / "f", FEATURES).failures == {}
+
+
+def test_two_examples_of_one_name_are_refused(clips, tmp_path):
+    with pytest.raises(ValueError, match="the same name"):
+        extract_features([*clips, dataclasses.replace(clips[0], path=clips[1].path)], tmp_path, FEATURES)
+
+
+def test_labels_cover_the_stored_frames(clips, tmp_path):
+    store = extract_features(clips, tmp_path, FEATURES)
+    for clip in clips:
+        labels = labels_of(clip, store, Settings())
+        per_label = Settings().window.frames_per_label
+        assert len(labels) == (store.frames(clip.name) + per_label - 1) // per_label
+        assert set(labels.tolist()) == {int(clip.label == "Fake")}

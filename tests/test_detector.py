@@ -1,0 +1,300 @@
+"""From windows to one answer: hand-made answers of the network first, then real features."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tiny
+
+from deepfake_audio.dataset import Example, extract_features
+from deepfake_audio.detector import Detector, Scan, decide, scan_features
+from deepfake_audio.errors import AudioError
+from deepfake_audio.features import cut_window, log_mel, normalise_window
+from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, SAMPLE_RATE, UNCERTAIN, DecisionSettings
+
+DECISION = DecisionSettings(
+    temperature=1.0, fake_threshold=0.5, shortest_stretch_seconds=0.1, least_confidence=0.5, least_speech_seconds=0.3
+)
+SETTINGS = dataclasses.replace(tiny.settings(), decision=DECISION)
+STEP = SETTINGS.label_seconds
+
+
+def scan(verdicts, timeline=None, seconds=2.0, speech=1.5):
+    frames = round(seconds / STEP)
+    timeline = np.zeros(frames) if timeline is None else np.asarray(timeline, dtype=float)
+    verdicts = np.atleast_2d(np.asarray(verdicts, dtype=np.float32))
+    return Scan(verdicts, timeline, np.tile([0, len(timeline)], (len(verdicts), 1)), seconds, speech)
+
+
+def judge(verdicts, timeline=None, seconds=2.0, speech=1.5, **decision):
+    return decide(scan(verdicts, timeline, seconds, speech), SETTINGS, dataclasses.replace(DECISION, **decision))
+
+
+# Verdict and confidence
+
+
+@pytest.mark.parametrize("softmax", [(0.7, 0.2, 0.1), (0.1, 0.8, 0.1), (0.05, 0.3, 0.65), (1.0, 0.0, 0.0)])
+def test_a_single_window_is_the_softmax_itself(softmax):
+    judgement = judge(softmax)
+    assert list(judgement.probabilities) == list(CLASS_NAMES)
+    assert list(judgement.probabilities.values()) == pytest.approx(softmax, abs=3e-6)
+    assert judgement.confidence == pytest.approx(max(softmax), abs=3e-6)
+    assert judgement.verdict == CLASS_NAMES[int(np.argmax(softmax))]
+
+
+def test_windows_that_agree_keep_their_answer_however_many_they_are():
+    for count in (1, 2, 50):
+        judgement = judge([(0.9, 0.06, 0.04)] * count)
+        assert judgement.verdict == "Real" and judgement.confidence == pytest.approx(0.9, abs=1e-5)
+
+
+def test_windows_that_disagree_make_a_hybrid():
+    judgement = judge([(0.95, 0.03, 0.02), (0.02, 0.96, 0.02)])
+    assert judgement.verdict == "Hybrid"
+    # Harmonic means by hand.
+    real, fake = 2 / (1 / 0.95 + 1 / 0.02), 2 / (1 / 0.03 + 1 / 0.96)
+    assert list(judgement.probabilities.values()) == pytest.approx([real, fake, 1 - real - fake], abs=1e-5)
+
+
+def test_one_hybrid_window_among_real_ones_makes_a_hybrid_one_unsure_window_does_not():
+    assert judge([(0.97, 0.02, 0.01)] * 5 + [(0.01, 0.02, 0.97)]).verdict == "Hybrid"
+    assert judge([(0.97, 0.02, 0.01)] * 5 + [(0.5, 0.2, 0.3)]).verdict == "Real"
+
+
+def test_probabilities_sum_to_one_for_any_windows():
+    rng = np.random.default_rng(0)
+    for count in range(1, 8):
+        judgement = judge(rng.dirichlet([0.3, 0.3, 0.3], size=count), temperature=float(rng.uniform(0.3, 5)))
+        values = list(judgement.probabilities.values())
+        assert sum(values) == pytest.approx(1.0, abs=1e-5) and min(values) >= 0
+
+
+def test_temperature_changes_the_confidence_of_a_window_but_not_its_winner():
+    softmax = (0.2, 0.7, 0.1)
+    confidences = [judge(softmax, temperature=t).confidence for t in (0.5, 1.0, 2.0, 10.0)]
+    assert confidences == sorted(confidences, reverse=True) and confidences[-1] == pytest.approx(0.37, abs=0.03)
+    assert {judge(softmax, temperature=t, least_confidence=0.0).verdict for t in (0.5, 2.0, 10.0)} == {"Fake"}
+    expected = np.sqrt(softmax) / np.sqrt(softmax).sum()
+    assert list(judge(softmax, temperature=2.0).probabilities.values()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_decision_of_the_checkpoint_counts_unless_another_is_given():
+    own = dataclasses.replace(SETTINGS, decision=dataclasses.replace(DECISION, temperature=2.0))
+    assert decide(scan((0.8, 0.1, 0.1)), own).confidence < 0.75
+    assert decide(scan((0.8, 0.1, 0.1)), own, DECISION).confidence == pytest.approx(0.8, abs=1e-5)
+
+
+def test_low_confidence_is_uncertain_and_still_has_a_timeline():
+    judgement = judge((0.4, 0.35, 0.25))
+    assert judgement.verdict == UNCERTAIN and judgement.confidence == pytest.approx(0.4, abs=1e-5)
+    assert judgement.segments
+    assert judge((0.4, 0.35, 0.25), least_confidence=0.39).verdict == "Real"
+
+
+def test_no_speech_has_no_opinion():
+    judgement = judge((0.0, 1.0, 0.0), timeline=np.ones(100), speech=0.29)
+    assert judgement.verdict == NO_SPEECH and judgement.segments == () and judgement.fake_seconds == 0
+    assert list(judgement.probabilities.values()) == pytest.approx([1 / 3] * 3)
+    assert judge((0.0, 1.0, 0.0), speech=0.31).verdict == "Fake"
+
+
+# Segments
+
+
+def assert_covers(judgement):
+    edges = [(s.start, s.end) for s in judgement.segments]
+    assert edges[0][0] == 0.0 and edges[-1][1] == judgement.seconds
+    for (_, end), (start, _) in zip(edges, edges[1:], strict=False):
+        assert end == pytest.approx(start, abs=1e-9)
+    assert all(start < end for start, end in edges)
+    labels = [s.label for s in judgement.segments]
+    assert all(one != other for one, other in zip(labels, labels[1:], strict=False))
+
+
+def test_segments_are_the_stretches_above_and_below_the_threshold():
+    timeline = np.full(100, 0.1)
+    timeline[40:70] = 0.9
+    judgement = judge((0.1, 0.1, 0.8), timeline)
+    assert_covers(judgement)
+    assert [(s.label, round(s.start, 6), round(s.end, 6)) for s in judgement.segments] == [
+        ("Real", 0.0, 0.8),
+        ("Fake", 0.8, 1.4),
+        ("Real", 1.4, 2.0),
+    ]
+    assert [s.fake_probability for s in judgement.segments] == pytest.approx([0.1, 0.9, 0.1])
+    assert judgement.fake_seconds == pytest.approx(0.6)
+    assert judge((0.1, 0.1, 0.8), timeline, fake_threshold=0.95).fake_seconds == 0
+    assert judge((0.1, 0.1, 0.8), timeline, fake_threshold=0.05).fake_seconds == pytest.approx(2.0)
+
+
+def test_short_stretches_are_merged_into_what_is_around_them():
+    timeline = np.zeros(100)
+    timeline[40:70] = 1
+    timeline[[10, 11, 12, 13, 50, 51]] = 1 - timeline[[10, 11, 12, 13, 50, 51]]
+    timeline[98:] = 1
+    judgement = judge((0.1, 0.1, 0.8), timeline)
+    assert [s.label for s in judgement.segments] == ["Real", "Fake", "Real"]
+    assert judgement.fake_seconds == pytest.approx(0.6)
+    assert len(judge((0.1, 0.1, 0.8), timeline, shortest_stretch_seconds=0.03).segments) == 8 - 1
+
+
+def test_any_timeline_is_covered_without_gaps_by_stretches_of_at_least_the_shortest_length():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        frames = int(rng.integers(1, 200))
+        # The last timeline frame may begin at the very end of the recording.
+        seconds = max(1e-3, frames * STEP - float(rng.choice([0.0, 0.001, STEP])))
+        judgement = judge((0.1, 0.1, 0.8), rng.random(frames), seconds)
+        assert_covers(judgement)
+        if len(judgement.segments) > 1:
+            shortest = min(s.end - s.start for s in judgement.segments)
+            assert shortest >= DECISION.shortest_stretch_seconds - STEP - 1e-9
+
+
+def test_a_timeline_of_an_hour_is_cut_in_no_time():
+    import time
+
+    timeline = np.random.default_rng(0).random(180_000)
+    started = time.monotonic()
+    judgement = judge((0.1, 0.1, 0.8), timeline, seconds=3600.0, speech=3000.0)
+    assert time.monotonic() - started < 20
+    assert_covers(judgement)
+
+
+# Scan
+
+
+def frame_energy(windows):
+    """Answer like a network whose timeline follows the input, and whose verdict counts the windows."""
+    per_label = windows.reshape(len(windows), SETTINGS.window.label_frames, -1).mean(axis=2)
+    return {
+        "verdict": np.tile(np.float32([0.6, 0.3, 0.1]), (len(windows), 1)),
+        "timeline": (1 / (1 + np.exp(-per_label)))[..., None].astype(np.float32),
+    }
+
+
+def spectrogram(frames):
+    return np.random.default_rng(frames).normal(-40, 10, (frames, SETTINGS.features.mel_bands)).astype(np.float16)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 21, 47, 48, 49, 50, 72, 97, 1000, 5001])
+def test_every_timeline_frame_of_any_length_gets_a_value(frames):
+    answer = scan_features(spectrogram(frames), SETTINGS, frame_energy, frames / 100, 1.0)
+    assert answer.timeline.shape == (-(-frames // SETTINGS.window.frames_per_label),)
+    assert np.isfinite(answer.timeline).all() and (answer.timeline > 0).all() and (answer.timeline < 1).all()
+    assert len(answer.verdicts) == len(answer.windows_of_frames)
+    covered = np.zeros(len(answer.timeline), dtype=int)
+    for start, end in answer.windows_of_frames:
+        covered[start:end] += 1
+    assert covered.min() >= 1
+
+
+def test_where_one_window_answers_its_value_stands_and_overlaps_are_weighted_means():
+    mel, window = spectrogram(120), SETTINGS.window
+    answer = scan_features(mel, SETTINGS, frame_energy, 1.2, 1.0)
+    starts = answer.windows_of_frames[:, 0] * window.frames_per_label
+    single = [
+        frame_energy(normalise_window(cut_window(mel, s, window.frames), SETTINGS.features)[None])["timeline"][0, :, 0]
+        for s in starts
+    ]
+    expected = np.zeros(len(answer.timeline))
+    for frame in range(len(expected)):
+        values, trusts = [], []
+        for (start, _), told in zip(answer.windows_of_frames, single, strict=True):
+            inside = frame - start
+            if 0 <= inside < window.label_frames:
+                values.append(told[inside])
+                trusts.append(min(inside + 1, window.label_frames - inside))
+        expected[frame] = np.average(values, weights=trusts)
+    np.testing.assert_allclose(answer.timeline, expected, atol=1e-6)
+    np.testing.assert_allclose(answer.timeline[0], single[0][0], atol=1e-6)
+    np.testing.assert_allclose(answer.timeline[-1], single[-1][-1], atol=1e-6)
+
+
+def test_windows_are_asked_in_batches_of_bounded_size():
+    sizes = []
+
+    def predict(windows):
+        sizes.append(len(windows))
+        return frame_energy(windows)
+
+    answer = scan_features(spectrogram(6000), SETTINGS, predict, 60.0, 50.0)
+    assert max(sizes) <= 32 and sum(sizes) == len(answer.verdicts) > 200
+
+
+# Detector
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return Detector(tiny.save_untrained(tmp_path_factory.mktemp("detector") / "run-x" / "model.keras", SETTINGS))
+
+
+def test_a_file_has_the_same_features_in_training_and_when_it_is_judged(detector, tmp_path, monkeypatch):
+    import soundfile
+
+    from deepfake_audio import detector as detector_module
+
+    # Stereo at another rate: everything that decoding does happens on both ways.
+    path = tmp_path / "clip.wav"
+    samples = tiny.voice("Hybrid", 1.7, np.random.default_rng(3))
+    soundfile.write(path, np.stack([samples, 0.5 * samples], axis=1), 22_050)
+    store = extract_features([Example("clip", path, "Hybrid", "hybrid", "g")], tmp_path / "f", SETTINGS.features)
+    seen = []
+    real = detector_module.scan_features
+    monkeypatch.setattr(detector_module, "scan_features", lambda *a: seen.append((a[0], real(*a))) or seen[-1][1])
+    judgement = detector.judge_file(path)
+    (fresh, answer), extent = seen[0], store.extents["clip"]
+    np.testing.assert_array_equal(fresh, store.read("clip"))
+    stored = real(
+        store.read("clip"), SETTINGS, detector.network.predict_on_batch, extent.seconds, extent.speech_seconds
+    )
+    np.testing.assert_allclose(stored.verdicts, answer.verdicts, atol=1e-6)
+    assert decide(stored, SETTINGS).to_dict() == judgement.to_dict()
+
+
+@pytest.mark.parametrize("seconds", [0.0001, 0.01, 0.2, 0.48, 0.5, 7.3])
+def test_clips_of_any_length_are_answered(detector, seconds):
+    samples = tiny.voice("Real", max(seconds, 0.0001), np.random.default_rng(0))
+    judgement = detector.judge(samples)
+    assert judgement.seconds == pytest.approx(len(samples) / SAMPLE_RATE)
+    assert np.isfinite(judgement.frame_probabilities).all()
+    if judgement.verdict == NO_SPEECH:
+        assert seconds < DECISION.least_speech_seconds
+    else:
+        assert_covers(judgement)
+
+
+def test_loudness_does_not_matter(detector):
+    samples = tiny.voice("Hybrid", 1.5, np.random.default_rng(1))
+    one, other = detector.judge(samples), detector.judge(0.25 * samples)
+    assert list(one.probabilities.values()) == pytest.approx(list(other.probabilities.values()), abs=0.01)
+
+
+def test_silence_is_no_speech_and_nothing_is_an_error(detector):
+    assert detector.judge(np.zeros(SAMPLE_RATE, dtype=np.float32)).verdict == NO_SPEECH
+    with pytest.raises(AudioError, match="no samples"):
+        detector.judge(np.zeros(0, dtype=np.float32))
+
+
+def test_an_answer_is_plain_json_with_rounded_numbers(detector):
+    answer = detector.judge(tiny.voice("Hybrid", 2.0, np.random.default_rng(2))).to_dict()
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+    assert list(answer) == [
+        *("verdict", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds", "segments")
+    ]
+    assert answer["confidence"] == round(answer["confidence"], 4)
+    assert set(answer["segments"][0]) == {"start", "end", "label", "fake_probability"}
+
+
+def test_the_model_introduces_itself(detector):
+    info = detector.model_info()
+    assert info["name"] == "run-x/model.keras" and info["trained"] == "2026-01-02T03:04:05+00:00" and info["version"]
+    again = Detector.load(detector.checkpoint.path)
+    assert again.settings == detector.settings
+
+
+def test_features_follow_the_checkpoint_not_the_defaults(detector):
+    assert detector.network.input_shape[2] == SETTINGS.features.mel_bands
+    assert log_mel(np.zeros(1600, dtype=np.float32), detector.settings.features).shape == (11, 20)

@@ -1,0 +1,93 @@
+"""Run folders: what they record, and which one is resumed."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from deepfake_audio.errors import RunError
+from deepfake_audio.runs import Run
+from deepfake_audio.settings import Settings, TrainingSettings
+
+SETTINGS = Settings(training=TrainingSettings(epochs=3, seed=11))
+
+
+def test_a_started_run_can_be_found_again_with_its_settings(tmp_path):
+    started = Run.start(tmp_path / "outputs", SETTINGS, [tmp_path / "a", tmp_path / "b"], "c0ffee")
+    assert started.folder.parent == tmp_path / "outputs"
+    assert started.model == started.folder / "model.keras"
+    found = Run.interrupted(tmp_path / "outputs")
+    assert found.folder == started.folder
+    assert found.settings == SETTINGS
+    assert found.data == [tmp_path / "a", tmp_path / "b"]
+    assert found.manifest == "c0ffee"
+
+
+def test_relative_data_folders_are_found_again_from_anywhere(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    Run.start(tmp_path / "outputs", SETTINGS, [Path("speech")])
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert Run.interrupted(tmp_path / "outputs").data == [tmp_path.resolve() / "speech"]
+
+
+def test_runs_started_within_one_second_get_folders_of_their_own(tmp_path):
+    folders = [Run.start(tmp_path, SETTINGS, []).folder for _ in range(4)]
+    assert len(set(folders)) == 4
+    assert Run.interrupted(tmp_path).folder == max(folders)
+
+
+def test_the_newest_run_without_a_report_is_resumed(tmp_path):
+    for number, name in enumerate(["run-20250101-000000", "run-20250102-000000", "run-20250103-000000"]):
+        run = Run.start(tmp_path, dataclasses.replace(SETTINGS, training=TrainingSettings(seed=number)), [])
+        run.folder.rename(tmp_path / name)
+    (tmp_path / "run-20250103-000000" / "metrics.json").write_text("{}")
+    (tmp_path / "run-20250104-000000").mkdir()  # died before it recorded anything
+    found = Run.interrupted(tmp_path)
+    assert found.folder.name == "run-20250102-000000"
+    assert found.settings.training.seed == 1
+
+
+def test_nothing_to_resume(tmp_path):
+    assert Run.interrupted(tmp_path / "missing") is None
+    run = Run.start(tmp_path, SETTINGS, [])
+    (run.folder / "metrics.json").write_text("{}")
+    assert Run.interrupted(tmp_path) is None
+
+
+def damaged_records():
+    settings = dataclasses.asdict(SETTINGS)
+    yield "half of it", json.dumps({"settings": settings})[:50]
+    yield "another kind of JSON", "[]"
+    yield "no settings", "{}"
+    yield (
+        "impossible settings",
+        json.dumps(
+            {"settings": settings | {"window": settings["window"] | {"frames_per_step": 0}}, "data": [], "manifest": ""}
+        ),
+    )
+
+
+@pytest.mark.parametrize(("what", "text"), list(damaged_records()))
+def test_a_damaged_record_is_explained(tmp_path, what, text):
+    run = Run.start(tmp_path, SETTINGS, [])
+    (run.folder / "run.json").write_text(text)
+    with pytest.raises(RunError, match="without --resume"):
+        Run.interrupted(tmp_path)
+
+
+def test_outputs_that_cannot_hold_a_folder_are_explained(tmp_path):
+    (tmp_path / "outputs").write_text("a file")
+    with pytest.raises(RunError, match="give another --outputs"):
+        Run.start(tmp_path / "outputs", SETTINGS, [])
+
+
+def test_tidying_removes_only_what_a_resumed_run_needs(tmp_path):
+    run = Run.start(tmp_path, SETTINGS, [])
+    (run.folder / "features").mkdir()
+    for name in ("features/features.f16", "best.keras", "last.keras", "model.keras", "metrics.json"):
+        (run.folder / name).write_text("x")
+    run.tidy()
+    assert sorted(path.name for path in run.folder.iterdir()) == ["metrics.json", "model.keras", "run.json"]
+    run.tidy()  # again, with nothing left to remove

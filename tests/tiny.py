@@ -1,0 +1,94 @@
+"""A network, a corpus and a checkpoint small enough to be trained within a test."""
+
+import dataclasses
+
+import numpy as np
+
+from deepfake_audio.audio import write_flac
+from deepfake_audio.dataset import Example, extract_features
+from deepfake_audio.settings import SAMPLE_RATE, Settings
+
+REPLACE = dataclasses.replace
+
+
+def settings(**training) -> Settings:
+    """Return settings of a small network without dropout and augmentation; keywords change the training."""
+    full = Settings()
+    options = {
+        "epochs": 4,
+        "batch_size": 16,
+        "windows_per_epoch": 64,
+        "learning_rate": 0.01,
+        "label_smoothing": 0.0,
+        "patience_epochs": 50,
+        "seed": 5,
+    }
+    chances = [field.name for field in dataclasses.fields(full.augment) if field.name.endswith("_chance")]
+    return REPLACE(
+        full,
+        features=REPLACE(full.features, mel_bands=20),
+        window=REPLACE(full.window, frames=48, frames_per_step=4, labels_per_step=2, minority_frames=3),
+        network=REPLACE(full.network, convolution_filters=(6, 8), rnn_units=8, lstm_units=8, dropout=0.0),
+        augment=REPLACE(full.augment, **dict.fromkeys(chances, 0.0)),
+        training=REPLACE(full.training, **(options | training)),
+    )
+
+
+def with_noise(some: Settings) -> Settings:
+    """Switch dropout and every augmentation on."""
+    chances = [field.name for field in dataclasses.fields(some.augment) if field.name.endswith("_chance")]
+    return REPLACE(
+        some,
+        network=REPLACE(some.network, dropout=0.3),
+        augment=REPLACE(some.augment, **dict.fromkeys(chances, 0.5)),
+    )
+
+
+def voice(label: str, seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """Make bursts of noise: low ones for Real, high ones for Fake, low ones and then high ones for Hybrid."""
+    from scipy.signal import butter, sosfilt
+
+    count = round(seconds * SAMPLE_RATE)
+    noise = rng.standard_normal(count)
+    low = sosfilt(butter(4, 1500, "lowpass", fs=SAMPLE_RATE, output="sos"), noise)
+    high = sosfilt(butter(4, 4000, "highpass", fs=SAMPLE_RATE, output="sos"), noise)
+    times = np.arange(count) / SAMPLE_RATE
+    fake = {"Real": False, "Fake": True, "Hybrid": times >= seconds / 2}[label]
+    envelope = 0.1 + np.sin(2 * np.pi * (4 * times + rng.random())) ** 2
+    return (0.2 * np.where(fake, high, low) * envelope).astype(np.float32)
+
+
+def examples(folder, per_class: int = 8, seconds: float = 1.0, seed: int = 1) -> list[Example]:
+    """Write clips of all three classes into `folder`."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for label in ("Real", "Fake", "Hybrid"):
+        for number in range(per_class):
+            path = folder / f"{label.lower()}-{number}.flac"
+            write_flac(path, voice(label, seconds, rng))
+            spans = ((seconds / 2, seconds),) if label == "Hybrid" else ()
+            made.append(Example(path.name, path, label, label.lower(), f"{label} {number % 2}", spans=spans))
+    return made
+
+
+def corpus(folder, some: Settings, **options):
+    """Return a training side, a validation side and the features of both."""
+    sides = [examples(folder / "train", **options), examples(folder / "validation", seed=2, **options)]
+    sides = [[REPLACE(e, name=f"{side}/{e.name}") for e in members] for side, members in enumerate(sides)]
+    return *sides, extract_features(sides[0] + sides[1], folder / "features", some.features)
+
+
+def save_untrained(path, some: Settings, heard=("a" * 64,)):
+    """Write a checkpoint with the weights that a network is born with."""
+    import keras
+
+    from deepfake_audio.checkpoint import save_checkpoint
+    from deepfake_audio.network import build_network
+
+    keras.utils.set_random_seed(some.training.seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    network_file = path.with_name("untrained.keras")
+    build_network(some.network, some.window, some.features).save(network_file)
+    made = save_checkpoint(path, network_file, some, "2026-01-02T03:04:05+00:00", "manifest", heard)
+    network_file.unlink()
+    return made
