@@ -53,7 +53,7 @@ def augment_window(
         cutoff = rng.uniform(settings.lowest_cutoff_hz, features.highest_hz)
         window = window - np.maximum(0.0, centres - cutoff).clip(max=500.0) * (60.0 / 500.0)
     if rng.random() < settings.mask_chance:
-        width = int(rng.integers(1, max(2, round(bands * settings.mask_share))))
+        width = int(rng.integers(1, max(1, round(bands * settings.mask_share)) + 1))
         start = int(rng.integers(bands - width + 1))
         window[:, start : start + width] = window.mean()
     return window.astype(np.float32)

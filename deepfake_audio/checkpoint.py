@@ -81,8 +81,9 @@ class Checkpoint:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise CheckpointError(f"{self.path} cannot be loaded by Keras ({reason}); train again.") from error
         window, bands = self.settings.window, self.settings.features.mel_bands
-        outputs = model.output if isinstance(model.output, dict) else {}
-        found = {"input": model.input_shape, **{name: tensor.shape for name, tensor in outputs.items()}}
+        outputs = getattr(model, "output", None)  # a Sequential has none
+        named = outputs.items() if isinstance(outputs, dict) else ()
+        found = {"input": model.input_shape, **{name: tensor.shape for name, tensor in named}}
         wanted = {
             "input": (None, window.frames, bands),
             "verdict": (None, len(CLASS_NAMES)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import hashlib
 import os
 import re
@@ -86,7 +87,7 @@ class Clip:
     @property
     def generator_family(self) -> str:
         """Name of the synthesiser without its voice: ``Flite (slt)`` and ``Flite (rms)`` sound alike to a detector."""
-        return re.sub(r"\s*\(.*\)$", "", self.generator)
+        return _without_voice(self.generator)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +115,11 @@ class Split:
         """Clips per side and class."""
         return {side: {label: sum(c.label == label for c in clips) for label in CLASS_NAMES}
                 for side, clips in self.sides.items()}  # fmt: skip
+
+
+@functools.cache
+def _without_voice(generator: str) -> str:
+    return re.sub(r"\s*\(.*\)$", "", generator)
 
 
 def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path | None, list[str]]:
@@ -222,14 +228,15 @@ def _clip_by_folder(root: Path, path: Path) -> Clip | None:
     for depth in range(len(folders) - 1, -1, -1):
         label = _class_of(folders[depth])
         if label:
-            below = "/".join(folders[depth + 1 :])
+            below = folders[depth + 1 :]
             relative = path.relative_to(root).as_posix()
             return Clip(
                 name=f"{root.name}/{relative}",
                 path=path,
                 label=label,
-                speaker=below if label == "Real" else "",
-                generator=below if label != "Real" else "",
+                # real/<speaker>/<book>/..., fake/<language>/<generator>/...
+                speaker=below[0] if below and label == "Real" else "",
+                generator="/".join(below) if label != "Real" else "",
             )
     return None
 
@@ -318,9 +325,8 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     candidates = []
     rng = np.random.default_rng(seed)
     everyone = np.arange(len(clips))
-    # In groups. A side needs two, one Real and one Fake, unless both classes come from the same few sources.
-    count = len(set(keys))
-    fifth = min(max(2, -(-count // 5)), count // len(SIDES))
+    # A number of groups, not a share of what is left: of six groups, each side must get a Real and a Fake one.
+    fifth = -(-len(set(keys)) // 5)
     for number in rng.integers(2**31, size=int(np.clip(CANDIDATE_CLIPS // len(clips), 20, 2000))):
         side_of = np.full(len(clips), "train", dtype="<U10")
         outer = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))

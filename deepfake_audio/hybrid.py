@@ -375,7 +375,7 @@ def _level_db(samples: np.ndarray) -> float:
     return float(10 * np.log10(np.mean(10 ** (spoken / 10))))
 
 
-def cached_reader(clips: Iterable[Clip], most: int = 256) -> Callable[[str], np.ndarray]:
+def cached_reader(clips: Iterable[Clip], most: int = 32) -> Callable[[str], np.ndarray]:
     """Return a function that gives a clip's int16 samples by name, keeping the last `most` clips in memory."""
     paths = {clip.name: clip.path for clip in clips}
 

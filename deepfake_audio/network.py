@@ -11,6 +11,9 @@ from .settings import CLASS_NAMES, FeatureSettings, NetworkSettings, WindowSetti
 VERDICT = "verdict"
 TIMELINE = "timeline"
 
+BATCH_MOMENTUM = 0.9
+"""Of the running statistics in batch normalisation: a small corpus makes few steps, Keras's 0.99 would lag behind."""
+
 
 def build_network(network: NetworkSettings, window: WindowSettings, features: FeatureSettings):
     """Build the untrained network.
@@ -48,7 +51,7 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
             use_bias=False,
             name=f"convolution_{number}",
         )(x)
-        x = layers.BatchNormalization()(x)
+        x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
         x = layers.Activation("relu")(x)
         if not first:
             x = layers.MaxPooling2D((shrink_time, 2))(x)
@@ -60,7 +63,7 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     x = layers.Reshape((window.steps, x.shape[2] * x.shape[3]))(x)
     x = layers.Dense(network.rnn_units, use_bias=False, name="bands_to_vector")(x)
     # A plain SimpleRNN saturates on inputs that are not centred and scaled.
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
     x = layers.Activation("relu")(x)
     x = layers.Dropout(network.dropout)(x)
     x = layers.Bidirectional(layers.SimpleRNN(network.rnn_units // 2, return_sequences=True), name="simple_rnn")(x)

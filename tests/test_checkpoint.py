@@ -52,7 +52,7 @@ def refusal(path, load=False):
         if load:
             read.network()
     message = str(caught.value)
-    assert str(path) in message and "\n" not in message and message.endswith(".")
+    assert str(path) in message and "\n" not in message and message.endswith((".", "python CNNRNNLSTM.py"))
     return message
 
 

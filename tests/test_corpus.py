@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepfake_audio import corpus
 from deepfake_audio.audio import write_flac
 from deepfake_audio.corpus import (
     FOLDER_NAMES,
@@ -216,6 +217,12 @@ def test_folders_without_clips_say_what_to_do(tmp_path):
         find_clips([tmp_path / "nameless"])
 
 
+@pytest.fixture
+def few_candidates(monkeypatch):
+    """Split small made-up corpora quickly: the best of a hundred splits is good enough."""
+    monkeypatch.setattr(corpus, "CANDIDATE_CLIPS", 6000)
+
+
 def made_up(label: str, count: int, **labels) -> list[Clip]:
     """Make clips in memory; a label may be a function of the clip's number."""
     return [
@@ -233,7 +240,7 @@ def voices(of: int):
     return lambda n: f"voice{n % of}"
 
 
-def test_a_class_that_is_missing_or_too_small_is_named():
+def test_a_class_that_is_missing_or_too_small_is_named(few_candidates):
     real, fake = made_up("Real", 30, speaker=voices(6)), made_up("Fake", 30, generator=voices(6))
     with pytest.raises(CorpusError, match=r"has 0 Fake clips and needs at least 9; add .* folder named 'fake'"):
         split_corpus(real)
@@ -242,7 +249,7 @@ def test_a_class_that_is_missing_or_too_small_is_named():
     split_corpus(real + fake)
 
 
-def test_one_speaker_or_no_labels_at_all_is_split_by_file_with_a_warning():
+def test_one_speaker_or_no_labels_at_all_is_split_by_file_with_a_warning(few_candidates):
     real = made_up("Real", 30, speaker="anna")
     with pytest.raises(CorpusError, match=r"too small to split: 0 Real clips .* add Real clips of other speakers"):
         split_corpus(real + made_up("Fake", 30))
@@ -255,7 +262,7 @@ def test_one_speaker_or_no_labels_at_all_is_split_by_file_with_a_warning():
     assert any("'anna'" in warning and "add other real speakers" in warning for warning in warnings)
 
 
-def test_one_generator_cannot_fill_three_sides_but_its_speakers_can():
+def test_one_generator_cannot_fill_three_sides_but_its_speakers_can(few_candidates):
     fake = made_up("Fake", 60, generator="xtts", speaker=voices(10))
     split = split_corpus(made_up("Real", 60, source=voices(6), speaker=lambda n: f"r{n}") + fake)
     sides = sides_of(split, "speaker")
@@ -263,13 +270,16 @@ def test_one_generator_cannot_fill_three_sides_but_its_speakers_can():
     assert all(counts["Fake"] >= 3 for counts in split.counts().values())
 
 
-def test_exactly_three_groups_are_enough():
+def test_exactly_three_groups_are_enough(few_candidates):
     split = split_corpus(made_up("Real", 30, speaker=voices(3)) + made_up("Fake", 30, generator=voices(3)))
     assert [counts["Real"] for counts in split.counts().values()] == [10, 10, 10]
     assert [counts["Fake"] for counts in split.counts().values()] == [10, 10, 10]
+    split = split_corpus(made_up("Real", 30, source=voices(3)) + made_up("Fake", 30, source=voices(3)))
+    assert all(len(found) == 1 for found in sides_of(split, "source").values())
+    assert [(counts["Real"], counts["Fake"]) for counts in split.counts().values()] == [(10, 10)] * 3
 
 
-def test_copies_of_a_voice_are_left_out_rather_than_heard_twice():
+def test_copies_of_a_voice_are_left_out_rather_than_heard_twice(few_candidates):
     real = made_up("Real", 60, speaker=voices(10))
     fake = made_up("Fake", 60, generator=lambda n: f"engine{n % 6}", speaker=lambda n: f"voice{n % 10}" * (n < 20))
     split = split_corpus(real + fake)
@@ -393,7 +403,7 @@ def test_the_manifest_has_a_row_for_every_clip(tmp_path, starter_clips, starter_
             assert row[key] == getattr(clip, key)
 
 
-def test_the_fingerprint_is_that_of_the_corpus_and_not_of_the_disk(small, tmp_path):
+def test_the_fingerprint_is_that_of_the_corpus_and_not_of_the_disk(small, tmp_path, few_candidates):
     here = fingerprint(split_corpus(find_clips([small]), 0))
     shutil.copytree(small, tmp_path / "there" / "set")
     assert fingerprint(split_corpus(find_clips([tmp_path / "there" / "set"]), 0)) == here
@@ -401,7 +411,7 @@ def test_the_fingerprint_is_that_of_the_corpus_and_not_of_the_disk(small, tmp_pa
     assert fingerprint(split_corpus(find_clips([small]), 0)) != here
 
 
-def test_the_fingerprint_changes_with_labels_and_sides(small):
+def test_the_fingerprint_changes_with_labels_and_sides(small, few_candidates):
     split = split_corpus(find_clips([small]), 0)
     before = fingerprint(split)
     train, test = split.sides["train"], split.sides["test"]

