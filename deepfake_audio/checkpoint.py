@@ -73,7 +73,7 @@ class Checkpoint:
         CheckpointError
             If Keras cannot read the weights, or if their shapes are not those of the settings.
         """
-        import keras
+        from .backend import keras
 
         try:
             model = keras.models.load_model(self.path, compile=False)

@@ -33,8 +33,9 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
         :func:`deepfake_audio.features.normalise_window`. Outputs: ``verdict``, shape (batch, 3), probabilities
         in ``CLASS_NAMES`` order; ``timeline``, shape (batch, window.label_frames, 1), probability of fake.
     """
-    from keras import Model, layers
+    from .backend import keras
 
+    layers = keras.layers
     inputs = layers.Input((window.frames, features.mel_bands), name="log_mel")
     x = layers.Reshape((window.frames, features.mel_bands, 1))(inputs)
     to_shrink = window.frames_per_step
@@ -66,9 +67,11 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
     x = layers.Activation("relu")(x)
     x = layers.Dropout(network.dropout)(x)
-    x = layers.Bidirectional(layers.SimpleRNN(network.rnn_units // 2, return_sequences=True), name="simple_rnn")(x)
-    x = layers.LayerNormalization()(x)
-    x = layers.Bidirectional(layers.LSTM(network.lstm_units // 2, return_sequences=True), name="lstm")(x)
+    short = layers.Bidirectional(layers.SimpleRNN(network.rnn_units // 2, return_sequences=True), name="simple_rnn")(x)
+    short = layers.LayerNormalization()(short)
+    long = layers.Bidirectional(layers.LSTM(network.lstm_units // 2, return_sequences=True), name="lstm")(short)
+    # The SimpleRNN forgets within a syllable and places a splice; the LSTM remembers the voice.
+    x = layers.Concatenate(name="states")([short, long])
 
     timeline = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_labels")(x)
     timeline = layers.Reshape((window.label_frames, 1), name=TIMELINE)(timeline)
@@ -77,4 +80,4 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     summary = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
     summary = layers.Dropout(network.dropout)(summary)
     verdict = layers.Dense(len(CLASS_NAMES), activation="softmax", name=VERDICT)(summary)
-    return Model(inputs, {VERDICT: verdict, TIMELINE: timeline}, name="cnn_rnn_lstm")
+    return keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline}, name="cnn_rnn_lstm")

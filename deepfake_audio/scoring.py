@@ -14,6 +14,9 @@ from .settings import CLASS_NAMES, DecisionSettings, Settings
 
 Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
 
+LEAST_SHARE_RIGHT = 0.5
+"""Share of right verdicts that a confidence must have had on validation to be given as a verdict."""
+
 TEMPERATURES = (0.25, 10.0)
 """Range in which the temperature is sought."""
 
@@ -35,8 +38,9 @@ def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, set
     """Fit temperature and timeline threshold on validation clips.
 
     The temperature minimises the negative log-likelihood of whole-clip verdicts, classes weighted alike (Guo et
-    al. 2017, "On Calibration of Modern Neural Networks"). The threshold is where as many real frames of hybrids
-    are called Fake as fake ones Real.
+    al. 2017, "On Calibration of Modern Neural Networks"). Verdicts are Uncertain below the confidence from which on
+    they were right more often than wrong, by isotonic regression. The timeline's threshold is where as many real
+    frames of hybrids are called Fake as fake ones Real.
 
     Parameters
     ----------
@@ -52,6 +56,7 @@ def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, set
     DecisionSettings
     """
     from scipy.optimize import minimize_scalar
+    from sklearn.isotonic import IsotonicRegression
     from sklearn.metrics import roc_curve
 
     truth = np.array([CLASS_NAMES.index(example.label) for example, _ in scans])
@@ -63,7 +68,16 @@ def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, set
         return float(np.average(-np.log(np.maximum(right, 1e-6)), weights=weights))
 
     found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
-    decision = dataclasses.replace(settings.decision, temperature=float(np.exp(found.x)))
+    decision = dataclasses.replace(settings.decision, temperature=float(np.exp(found.x)), least_confidence=0.0)
+
+    judgements = [decide(scan, settings, decision) for _, scan in scans]
+    right = [judgement.verdict == example.label for judgement, (example, _) in zip(judgements, scans, strict=True)]
+    confidence = np.array([judgement.confidence for judgement in judgements])
+    share_right = IsotonicRegression(out_of_bounds="clip").fit_transform(confidence, right, sample_weight=weights)
+    # Where even the most confident answers were wrong, only those are given: 1 would leave the user without any.
+    trusted = confidence[share_right >= LEAST_SHARE_RIGHT]
+    least = float(trusted.min() if len(trusted) else confidence.max())
+    decision = dataclasses.replace(decision, least_confidence=0.0 if least <= confidence.min() else least)
 
     hybrids = [(example, scan) for example, scan in scans if example.label == "Hybrid" and example.spans is not None]
     if hybrids:

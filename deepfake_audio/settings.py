@@ -152,8 +152,8 @@ class DecisionSettings:
     """A timeline frame at or above this is called Fake."""
     shortest_stretch_seconds: float = 0.1
     """Shorter stretches of the timeline are merged into their neighbours."""
-    least_confidence: float = 0.5
-    """Verdicts under this confidence are given as Uncertain: they would be wrong more often than right."""
+    least_confidence: float = 0.0
+    """Verdicts under this confidence are given as Uncertain: on validation they were wrong more often than right."""
     least_speech_seconds: float = 0.3
     """Recordings with less speech than this are answered with No speech."""
 

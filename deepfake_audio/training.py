@@ -9,18 +9,15 @@ import contextlib
 import csv
 import dataclasses
 import datetime
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up chatter hides what the user should read
-
-import keras
 import numpy as np
 
 from .augment import augment_window
+from .backend import keras
 from .checkpoint import Checkpoint, save_checkpoint
 from .dataset import UNKNOWN, Example, FeatureStore, labels_of, window_label
 from .errors import RunError

@@ -1,6 +1,7 @@
 """From windows to one answer: hand-made answers of the network first, then real features."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -105,11 +106,11 @@ def test_no_speech_has_no_opinion():
 def assert_covers(judgement):
     edges = [(s.start, s.end) for s in judgement.segments]
     assert edges[0][0] == 0.0 and edges[-1][1] == judgement.seconds
-    for (_, end), (start, _) in zip(edges, edges[1:], strict=False):
+    for (_, end), (start, _) in itertools.pairwise(edges):
         assert end == pytest.approx(start, abs=1e-9)
     assert all(start < end for start, end in edges)
     labels = [s.label for s in judgement.segments]
-    assert all(one != other for one, other in zip(labels, labels[1:], strict=False))
+    assert all(one != other for one, other in itertools.pairwise(labels))
 
 
 def test_segments_are_the_stretches_above_and_below_the_threshold():

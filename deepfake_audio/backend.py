@@ -1,0 +1,31 @@
+"""Keras on TensorFlow, imported without TensorFlow's start-up chatter; import this only when a network is needed.
+
+``from .backend import keras`` is how every other module gets at Keras.
+"""
+
+import os
+import sys
+
+__all__ = ["keras"]
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _import_quietly():
+    # TensorFlow's native code writes a page about CPUs and missing GPUs to stderr before any setting can stop it.
+    sys.stderr.flush()
+    kept = os.dup(2)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silent, 2)
+        import keras
+
+        keras.ops.zeros(1)  # the first operation looks for devices, which is the rest of the page
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(silent)
+    return keras
+
+
+keras = _import_quietly()
