@@ -290,6 +290,8 @@ def fit(
 
     windows = TrainingWindows(train, store, settings)
     held_out = FixedWindows(validation, store, settings)
+    if not windows.examples or not held_out.windows:
+        raise RunError("No training clip, or no validation clip, could be read; see the warnings above.")
     if last.is_file():
         network = keras.models.load_model(last)
         done = int(network.optimizer.iterations.numpy()) // len(windows)

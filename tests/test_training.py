@@ -212,7 +212,9 @@ def test_a_handful_of_clips_is_learned_by_heart(corpus, tmp_path):
     assert float(f1.result()) == pytest.approx(max(row[training.MONITOR] for row in rows), abs=1e-5)
     assert fitted.epochs == len(rows) and fitted.parameters == network.count_params()
 
-    sides = {"train": train, "validation": validation, "test": []}
+    # The test side is not there at all, neither as files nor as features: nothing may ask for it.
+    gone = Example("2/gone.flac", tmp_path / "gone.flac", "Real", "real", "g")
+    sides = {"train": train, "validation": validation, "test": [gone]}
     checkpoint = training.finish(fitted, sides, store, some, tmp_path / "model.keras", "fingerprint")
     assert checkpoint == read_checkpoint(tmp_path / "model.keras")
     assert checkpoint.manifest == "fingerprint" and checkpoint.seed == some.training.seed
@@ -316,6 +318,14 @@ def test_early_stopping_is_over_when_patience_is_used_up(values, over):
     stopping.model.stop_training = False
     stopping.on_train_begin()
     assert stopping.model.stop_training is over, "Keras' own count agrees"
+
+
+def test_a_side_without_a_readable_clip_is_an_error(corpus, tmp_path):
+    train, validation, store = corpus
+    gone = [dataclasses.replace(train[0], name="gone")]
+    for sides in ((gone, validation), (train, gone)):
+        with pytest.raises(RunError, match="could be read"):
+            fit(*sides, store, SETTINGS, tmp_path, verbose=0)
 
 
 def test_training_without_a_usable_network_says_so(corpus, tmp_path, monkeypatch):

@@ -1,0 +1,172 @@
+"""How does a recipe do on sources that it never heard? Source-grouped k-fold evaluation of a corpus folder.
+
+    python tests/benchmarks/strangers.py --data ../shared/speech [--folds 0 1 2 3 4] [--seed 0] [KEY=VALUE ...]
+
+Folds are by ``source``. What shares a speaker or a generator with the test side is left out of training and
+validation as far as ``--most-left-out`` allows. ``KEY=VALUE`` changes a setting, for instance
+``training.epochs=20`` or ``hybrid.pseudo_fakes=false``, so that one lever can be compared at a time. Every fold has
+a folder of its own below ``--outputs``: an interrupted evaluation goes on where it stopped, and a finished fold is
+only read again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(HERE))
+
+from deepfake_audio import console  # noqa: E402
+from deepfake_audio.corpus import Clip, Split, find_clips  # noqa: E402
+from deepfake_audio.settings import Settings, from_dict, to_dict  # noqa: E402
+
+FOLDS = 5
+COLUMNS = {
+    "eer_real_fake": "EER Real/Fake",
+    "eer": "EER Real/rest",
+    "macro_f1": "macro F1",
+    "hybrids_found": "others' hybrids found",
+    "false_hybrid_rate": "false Hybrid on controls",
+    "frame_eer_20ms": "frame EER 20 ms",
+    "boundary_error_mean_seconds": "boundary error (s)",
+    "ece": "ECE",
+}
+
+
+def strangers_split(clips: Sequence[Clip], fold: int, most_left_out: float) -> Split:
+    """Make the split of one fold: its sources are the test, the next fold's the validation side.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+        The corpus; every clip names its source.
+    fold : int
+        0 to ``FOLDS - 1``.
+    most_left_out : float
+        Largest share of a class on the training side that one shared speaker or generator may cost. A label that
+        is everywhere, such as a famous reading voice, would otherwise leave no training side.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels = [clip.label for clip in clips]
+    groups = [clip.source for clip in clips]
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    members = [set(test) for _, test in folds.split(labels, labels, groups)]
+    test, validation = members[fold], members[(fold + 1) % FOLDS]
+    sides = {"train": [], "validation": [], "test": [clips[i] for i in sorted(test)]}
+    left_out = []
+    rest = [clip for index, clip in enumerate(clips) if index not in test]
+    taken = {key: {getattr(c, key) for c in sides["test"]} - {""} for key in ("speaker", "generator_family")}
+    everywhere = set()
+    for key, values in taken.items():
+        for value in values:
+            for label in ("Real", "Fake"):
+                of_label = [c for c in rest if c.label == label]
+                if sum(getattr(c, key) == value for c in of_label) > most_left_out * len(of_label):
+                    everywhere.add((key, value))
+    for index, clip in enumerate(clips):
+        if index in test:
+            continue
+        ties = [(key, getattr(clip, key)) for key in taken if getattr(clip, key) in taken[key]]
+        ties = [tie for tie in ties if tie not in everywhere]
+        if ties:
+            left_out.append((clip, f"{ties[0][0]} {ties[0][1]} stands in test"))
+        else:
+            sides["validation" if index in validation else "train"].append(clip)
+    warnings = [f"{key} {value} stands on both sides" for key, value in sorted(everywhere)]
+    return Split(sides, {clip.name: f"source:{clip.source}" for clip in clips}, left_out, warnings)
+
+
+def changed(settings: Settings, changes: Sequence[str]) -> Settings:
+    """Apply ``group.name=value`` to settings, values as JSON."""
+    values = to_dict(settings)
+    for change in changes:
+        name, _, value = change.partition("=")
+        group, _, field = name.partition(".")
+        if field not in values.get(group, {}):
+            raise SystemExit(f"there is no setting {name!r}")
+        values[group][field] = json.loads(value)
+    return from_dict(Settings, values)
+
+
+def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: float) -> dict:
+    """Train and test one fold, or read what was found before."""
+    from deepfake_audio.evaluation import evaluate, read_scores, write_scores
+
+    if not (folder / "scores.csv").is_file():
+        from deepfake_audio.dataset import extract_features, side_examples
+        from deepfake_audio.scoring import fit_decision, scan_examples, score_examples
+
+        split = strangers_split(clips, fold, most_left_out)
+        console.say(f"fold {fold}: {split.counts()}, {len(split.left_out)} left out, {split.warnings}")
+        # Splices and features do not depend on the recipe's training settings: folds of several recipes share them.
+        shared = folder.parents[1] / f"features-{fold}-{_digest(settings)}"
+        examples = {
+            side: side_examples(side, split, settings, shared, 2, console.progress(side)) for side in split.sides
+        }
+        everything = [example for members in examples.values() for example in members]
+        store = extract_features(everything, shared, settings.features, 2, console.progress("features"))
+        from deepfake_audio.backend import keras
+        from deepfake_audio.training import fit
+
+        fitted = fit(examples["train"], examples["validation"], store, settings, folder, verbose=2)
+        predict = keras.models.load_model(fitted.best, compile=False).predict_on_batch
+        validation = list(scan_examples(examples["validation"], store, settings, predict))
+        settings = dataclasses.replace(settings, decision=fit_decision(validation, store, settings))
+        scans = list(scan_examples(examples["test"], store, settings, predict))
+        write_scores(folder / "scores.csv", score_examples(scans, settings))
+        (folder / "settings.json").write_text(json.dumps(to_dict(settings), indent=1), encoding="utf-8")
+    scores = read_scores(folder / "scores.csv")
+    metrics = evaluate(scores)
+    others = [score for score in scores if score.kind == "hybrid" and "hybrid-" not in Path(score.path).name]
+    found = [int(np.argmax(score.probabilities)) > 0 for score in others]
+    metrics["hybrids_found"] = {"value": float(np.mean(found)) if found else None, "n": len(found)}
+    return metrics
+
+
+def _digest(settings: Settings) -> str:
+    import hashlib
+
+    parts = [to_dict(settings.features), to_dict(settings.hybrid), settings.training.seed]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name", default="default", help="name of the recipe, for its folder")
+    parser.add_argument("--outputs", type=Path, default=HERE / "outputs" / "strangers")
+    parser.add_argument("--most-left-out", type=float, default=0.1)
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    settings = changed(Settings(), [f"training.seed={arguments.seed}", *arguments.changes])
+    clips = find_clips([arguments.data])
+    print("| fold | " + " | ".join(COLUMNS.values()) + " | minutes |")
+    print("|---" * (len(COLUMNS) + 2) + "|")
+    rows = []
+    for fold in arguments.folds:
+        started = time.monotonic()
+        folder = arguments.outputs / arguments.name / f"fold-{fold}-seed-{arguments.seed}"
+        metrics = run_fold(clips, fold, settings, folder, arguments.most_left_out)
+        row = [metrics[name]["value"] for name in COLUMNS]
+        minutes = (time.monotonic() - started) / 60
+        cells = ["-" if value is None else f"{value:.3f}" for value in row]
+        print(f"| {fold} | " + " | ".join(cells) + f" | {minutes:.1f} |", flush=True)
+        rows.append(row)
+    means = [[value for value in column if value is not None] for column in zip(*rows, strict=True)]
+    print("| mean | " + " | ".join(f"{np.mean(column):.3f}" if column else "-" for column in means) + " | |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
