@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from deepfake_audio.errors import DeepfakeAudioError, RunError
 from deepfake_audio.settings import Settings
 
 HERE = Path(__file__).resolve().parent
+GO_ON = "go on with: python CNNRNNLSTM.py --resume --outputs"
 
 
 def whole_number(least: int):
@@ -111,12 +113,15 @@ def experiment(arguments: argparse.Namespace) -> None:
     # Report: the test side is judged once, by the file that script.py will use.
     from deepfake_audio.examine import describe_data, examine
 
+    options = {"--epochs": settings.training.epochs, "--batch-size": settings.training.batch_size}
+    options |= {"--seed": settings.training.seed}
+    words = ["python", "CNNRNNLSTM.py", "--data", *folders, *(word for option in options.items() for word in option)]
     card = {
         "data": describe_data(clips),
         "split": split.counts(),
         "training_minutes": (time.monotonic() - started) / 60,
         "warnings": split.warnings,
-        "command": f"python CNNRNNLSTM.py --data {' '.join(str(f) for f in folders)} --seed {settings.training.seed}",
+        "command": shlex.join(map(str, words)),
     }
     examine(run.folder, checkpoint, examples["test"], store, card, result.log, arguments.show)
     run.tidy()
@@ -133,8 +138,12 @@ def main(argv: list[str] | None = None) -> int:
     except DeepfakeAudioError as error:
         console.say(f"error: {error}")
         return 1
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        console.say(f"error:{where} cannot be read or written ({error.strerror or error}); {GO_ON} {arguments.outputs}")
+        return 1
     except KeyboardInterrupt:
-        console.say("\nInterrupted. Finished epochs are kept; go on with: python CNNRNNLSTM.py --resume")
+        console.say(f"\nInterrupted. Finished epochs are kept; {GO_ON} {arguments.outputs}")
         return 130
     return 0
 

@@ -1,7 +1,7 @@
 """Judge recordings: Real, Fake or Hybrid, how sure, and where.
 
     python script.py recording.wav                  verdict, confidence and timeline
-    python script.py *.mp3 --quiet                  one line per file
+    python script.py a.mp3 b.mp3 --quiet            one line per file
     python script.py call.m4a --json                one JSON object per file
     python script.py clip.flac --model outputs/RUN/model.keras
 
@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 from deepfake_audio import console
 from deepfake_audio.errors import DeepfakeAudioError
+from deepfake_audio.settings import NO_SPEECH
 
 HERE = Path(__file__).resolve().parent
 
@@ -58,6 +60,11 @@ def show(result: dict, quiet: bool) -> None:
         return
     shares = ", ".join(f"{name} {value:.2f}" for name, value in result["probabilities"].items())
     print(f"{result['path']}")
+    if result["verdict"] == NO_SPEECH:
+        print(
+            f"  {NO_SPEECH}: {result['speech_seconds']:.1f} s of speech in {result['seconds']:.1f} s, nothing to judge"
+        )
+        return
     print(f"  {result['verdict']}, confidence {result['confidence']:.2f}  ({shares})")
     print(f"  {result['seconds']:.1f} s, {result['speech_seconds']:.1f} s of speech, "
           f"{result['fake_seconds']:.1f} s in fake stretches")  # fmt: skip
@@ -91,6 +98,10 @@ def main(argv: list[str] | None = None) -> int:
                 console.say(f"error: {result['error']}")
     except DeepfakeAudioError as error:
         console.say(f"error: {error}")
+        return 1
+    except BrokenPipeError:
+        # Whoever read the results has stopped; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         console.say("\nInterrupted; files already answered stand.")

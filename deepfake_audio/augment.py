@@ -32,6 +32,13 @@ def augment_window(
     """
     window = np.array(window, dtype=np.float32)
     bands = window.shape[1]
+    if rng.random() < settings.shift_chance:
+        # Everything a little higher or lower: another voice with the same traces.
+        shift = rng.uniform(-settings.most_shift_bands, settings.most_shift_bands)
+        at = np.clip(np.arange(bands) + shift, 0, bands - 1)
+        below = np.minimum(at.astype(int), bands - 2)
+        share = (at - below).astype(np.float32)
+        window = window[:, below] * (1 - share) + window[:, below + 1] * share
     peak = window.max()
     if rng.random() < settings.equaliser_chance:
         # A smooth curve over the bands: another microphone, another loudspeaker.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from .errors import CorpusError, RunError
 from .evaluation import ClipScore, evaluate, read_scores, write_scores
 from .files import file_sha256
 from .report import format_table, write_metrics, write_model_card
+from .runs import new_folder
 from .scoring import scan_examples, score_examples
 from .settings import CLASS_NAMES, to_dict
 
@@ -193,8 +194,7 @@ def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: 
     for warning in warnings:
         console.say(f"warning: {warning}")
     side = Split(sides={"train": [], "validation": [], "test": test}, groups=groups, left_out=[], warnings=warnings)
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = outputs / f"evaluation-{stamp}"
+    folder = new_folder(outputs, "evaluation")
     if {clip.label for clip in test} >= {"Real", "Fake"}:
         examples = side_examples("test", side, checkpoint.settings, folder / "hybrids", jobs, console.progress("test"))
     else:
@@ -209,7 +209,7 @@ def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: 
         "split": side.counts(),
         "training_minutes": 0.0,
         "warnings": warnings,
-        "command": f"python CNNRNNLSTM.py --evaluate {path}",
+        "command": shlex.join(["python", "CNNRNNLSTM.py", "--evaluate", str(path)]),
     }
     examine(folder, checkpoint, examples, store, card, show=show)
     shutil.rmtree(folder / "features", ignore_errors=True)  # large, and made again from the clips in no time

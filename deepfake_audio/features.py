@@ -41,8 +41,11 @@ def log_mel(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
     """
     import librosa
 
+    samples = np.asarray(samples, dtype=np.float32)
+    # librosa warns about clips under one analysis window, which are legal here.
+    samples = np.pad(samples, (0, max(0, settings.fft_samples - len(samples))))
     power = librosa.feature.melspectrogram(
-        y=np.asarray(samples, dtype=np.float32),
+        y=samples,
         sr=settings.sample_rate,
         n_fft=settings.fft_samples,
         hop_length=settings.hop_samples,

@@ -233,7 +233,7 @@ def plot_reliability(scores: Sequence[ClipScore], out_path: str | os.PathLike, s
         upper.yaxis.set_major_formatter(percent)
         # Of three probabilities the largest is never under a third.
         upper.set(xlim=(0.3, 1), ylim=(0, 1.02), ylabel="share of right decisions", title="Is the confidence honest?")
-        upper.legend(frameon=False, loc="upper left", fontsize=10)
+        upper.legend(frameon=False, loc="lower right", fontsize=10)
         lower.bar(middles, [entry["n"] for entry in bins], width * 0.92, color=_GREY)
         lower.xaxis.set_major_formatter(percent)
         lower.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3, integer=True))

@@ -16,6 +16,28 @@ RECORD = "run.json"
 MODEL = "model.keras"
 
 
+def new_folder(outputs: Path, kind: str) -> Path:
+    """Make ``outputs/KIND-DATE-TIME``, with a number behind it where two start in the same second.
+
+    Raises
+    ------
+    RunError
+        If no folder can be made there.
+    """
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    for attempt in range(100):
+        folder = outputs / (f"{kind}-{stamp}" + (f"-{attempt}" if attempt else ""))
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            if not folder.is_dir():
+                break
+        except OSError as error:
+            raise RunError(f"No folder can be made in {outputs} ({error.strerror}); give another --outputs.") from error
+    raise RunError(f"No folder can be made in {outputs}, which is in the way; give another --outputs.")
+
+
 class Run:
     """A folder ``outputs/run-DATE-TIME`` and the settings that fill it.
 
@@ -45,25 +67,12 @@ class Run:
     @classmethod
     def start(cls, outputs: Path, settings: Settings, data: Sequence[Path], manifest: str = "") -> Run:
         """Make a new folder and record the settings in it."""
-        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-        try:
-            for attempt in range(100):
-                folder = outputs / (f"run-{stamp}" + (f"-{attempt}" if attempt else ""))
-                try:
-                    folder.mkdir(parents=True)
-                    break
-                except FileExistsError:
-                    if outputs.is_file():
-                        raise
-            # Resolved: the run may be resumed from another working directory.
-            folders = [str(Path(path).resolve()) for path in data]
-            record = {"settings": to_dict(settings), "data": folders, "manifest": manifest}
-            with atomic_path(folder / RECORD) as temporary:
-                temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        except OSError as error:
-            raise RunError(
-                f"No run folder can be made in {outputs} ({error.strerror}); give another --outputs."
-            ) from error
+        folder = new_folder(outputs, "run")
+        # Resolved: the run may be resumed from another working directory.
+        folders = [str(Path(path).resolve()) for path in data]
+        record = {"settings": to_dict(settings), "data": folders, "manifest": manifest}
+        with atomic_path(folder / RECORD) as temporary:
+            temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
         return cls(folder, settings, data, manifest)
 
     @classmethod

@@ -111,6 +111,9 @@ class HybridSettings:
 class AugmentSettings:
     """Random channels that training windows pass through (:mod:`deepfake_audio.augment`)."""
 
+    shift_chance: float = 0.5
+    most_shift_bands: float = 3.0
+    """Largest shift of the whole spectrum along the mel axis."""
     equaliser_chance: float = 0.5
     equaliser_db: float = 3.0
     noise_chance: float = 0.5

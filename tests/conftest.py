@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import STARTER, TRAIN, only, python
 
 from deepfake_audio.audio import write_flac
 from deepfake_audio.settings import SAMPLE_RATE
@@ -39,3 +40,12 @@ def tone_corpus(tmp_path) -> Path:
             folder / "fake" / f"engine{voice}" / f"{number}.flac", babble(seconds, 210 + 20 * voice, 50 + number)
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Train three epochs on all starter clips."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    done = python(TRAIN, "--data", STARTER, "--outputs", outputs, "--epochs", 3)
+    assert done.returncode == 0, done.stderr
+    return only(outputs, "run-*"), done

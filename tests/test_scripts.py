@@ -14,51 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from commands import ENVIRONMENT, HERE, JUDGE, STARTER, TRAIN, only, python
 
 from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.evaluation import evaluate, read_scores
 from deepfake_audio.files import file_sha256
 from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings
 
-HERE = Path(__file__).resolve().parents[1]
-STARTER = HERE / "data" / "starter"
-TRAIN, JUDGE = HERE / "CNNRNNLSTM.py", HERE / "script.py"
-ENVIRONMENT = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg"}
-
 pytestmark = pytest.mark.skipif(not (STARTER / "clips.csv").is_file(), reason="the starter clips are not here")
-
-
-def python(*arguments, cwd=HERE, timeout=600, encoding="utf-8", **environment):
-    """Run a script to its end."""
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        capture_output=True,
-        encoding=encoding,
-        cwd=cwd,
-        timeout=timeout,
-        env=ENVIRONMENT | {"PYTHONIOENCODING": encoding} | environment,
-    )
-
-
-def only(folder, pattern):
-    """Return the one path that fits."""
-    found = sorted(folder.glob(pattern))
-    assert len(found) == 1, f"{pattern}: {found}"
-    return found[0]
 
 
 def listed_clips():
     with (STARTER / "clips.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Train three epochs on all starter clips."""
-    outputs = tmp_path_factory.mktemp("outputs")
-    done = python(TRAIN, "--data", STARTER, "--outputs", outputs, "--epochs", 3)
-    assert done.returncode == 0, done.stderr
-    return only(outputs, "run-*"), done
 
 
 @pytest.fixture(scope="module")

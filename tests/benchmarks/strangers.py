@@ -1,6 +1,6 @@
 """How does a recipe do on sources that it never heard? Source-grouped k-fold evaluation of a corpus folder.
 
-    python tests/benchmarks/strangers.py --data ../shared/speech [--folds 0 1 2 3 4] [--seed 0] [KEY=VALUE ...]
+    python tests/benchmarks/strangers.py --data FOLDER [--folds 0 1 2 3 4] [--seed 0] [KEY=VALUE ...]
 
 Folds are by ``source``. What shares a speaker or a generator with the test side is left out of training and
 validation as far as ``--most-left-out`` allows. ``KEY=VALUE`` changes a setting, for instance
