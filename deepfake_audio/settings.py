@@ -141,7 +141,7 @@ class TrainingSettings:
     focal_gamma: float = 2.0
     label_smoothing: float = 0.0
     frame_loss_weight: float = 1.0
-    patience_epochs: int = 15
+    patience_epochs: int = 25
     seed: int = 0
 
 

@@ -27,7 +27,11 @@ from .network import TIMELINE, VERDICT, build_network
 from .scoring import fit_decision, scan_examples
 from .settings import CLASS_NAMES, Settings
 
-MONITOR = "val_verdict_macro_f1"
+MACRO_F1 = "val_verdict_macro_f1"
+MONITOR = "val_smoothed_macro_f1"
+SMOOTHED_EPOCHS = 5
+"""Epochs over which the validation metric is averaged before the best one is chosen: on a few dozen clips by unheard
+generators a single epoch can be lucky."""
 BEST_NAME = "best.keras"
 LAST_NAME = "last.keras"
 LOG_NAME = "log.csv"
@@ -201,6 +205,18 @@ def compile_network(network, settings: Settings, alpha: Sequence[float], steps: 
     )
 
 
+class SmoothedMetric(keras.callbacks.Callback):
+    """Add ``MONITOR`` to the metrics of an epoch; epochs before the first count as zero."""
+
+    def __init__(self, past: Sequence[dict[str, float]]):
+        super().__init__()
+        self.values = [row[MACRO_F1] for row in past]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.values.append(logs[MACRO_F1])
+        logs[MONITOR] = float(sum(self.values[-SMOOTHED_EPOCHS:]) / SMOOTHED_EPOCHS)
+
+
 class KeepState(keras.callbacks.Callback):
     """After every epoch, keep all that is needed to go on: weights and optimiser."""
 
@@ -306,6 +322,7 @@ def fit(
     stopping = ResumableEarlyStopping(past, monitor=MONITOR, mode="max", patience=training.patience_epochs)
     callbacks = [
         SeededEpochs(training.seed),
+        SmoothedMetric(past),
         # The best on validation is what ships; the test side is never looked at here.
         keras.callbacks.ModelCheckpoint(
             best,

@@ -9,7 +9,7 @@ from deepfake_audio.augment import augment_window
 from deepfake_audio.settings import AugmentSettings, FeatureSettings
 
 FEATURES = FeatureSettings()
-OFF = {"equaliser_chance": 0.0, "noise_chance": 0.0, "band_limit_chance": 0.0, "mask_chance": 0.0}
+OFF = {"shift_chance": 0.0, "equaliser_chance": 0.0, "noise_chance": 0.0, "band_limit_chance": 0.0, "mask_chance": 0.0}
 
 
 def only(**settings):
@@ -51,7 +51,9 @@ def test_the_window_that_came_in_is_left_as_it_was():
 @pytest.mark.parametrize("level_db", [-100.0, -40.0, 20.0])
 def test_digital_silence_and_constant_windows_stay_finite(level_db):
     values = np.full((300, FEATURES.mel_bands), level_db, dtype=np.float16)
-    settings = AugmentSettings(equaliser_chance=1.0, noise_chance=1.0, band_limit_chance=1.0, mask_chance=1.0)
+    settings = AugmentSettings(
+        shift_chance=1.0, equaliser_chance=1.0, noise_chance=1.0, band_limit_chance=1.0, mask_chance=1.0
+    )
     for seed in range(20):
         result = augmented(settings, seed, values)
         assert result.dtype == np.float32
@@ -143,3 +145,16 @@ def test_how_often_follows_the_chance():
 
 def test_a_channel_cannot_know_the_class():
     assert list(inspect.signature(augment_window).parameters) == ["window", "settings", "features", "rng"]
+
+
+def test_a_shift_moves_the_whole_spectrum_by_at_most_what_was_said():
+    values = np.tile(np.arange(80.0), (10, 1))
+    moved = []
+    for seed in range(50):
+        change = augment_window(
+            values, only(shift_chance=1.0, most_shift_bands=3.0), FEATURES, np.random.default_rng(seed)
+        )
+        change = (change - values)[:, 5:75]
+        assert np.ptp(change) < 1e-4, "every band moves alike"
+        moved.append(change.mean())
+    assert -3 <= min(moved) < -2 and 2 < max(moved) <= 3
