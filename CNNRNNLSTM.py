@@ -56,7 +56,15 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
 
 def experiment(arguments: argparse.Namespace) -> None:
     """Run the whole story, or the part of it that was asked for."""
-    from deepfake_audio.corpus import choose_folders, describe, find_clips, fingerprint, split_corpus, write_manifest
+    from deepfake_audio.corpus import (
+        choose_folders,
+        describe,
+        describe_data,
+        find_clips,
+        fingerprint,
+        split_corpus,
+        write_manifest,
+    )
     from deepfake_audio.runs import Run
 
     # Settings: the defaults, the command line, or those of the run that is resumed.
@@ -81,7 +89,7 @@ def experiment(arguments: argparse.Namespace) -> None:
         return evaluate_checkpoint(arguments.evaluate, clips, arguments.outputs, arguments.jobs, arguments.show)
     split = split_corpus(clips, settings.training.seed)
     if arguments.check_data:
-        print(describe(split))
+        print("\n".join([*describe_data(clips), "", describe(split)]))
         return None
     console.say(describe(split))
     if run and run.manifest != fingerprint(split):
@@ -111,7 +119,7 @@ def experiment(arguments: argparse.Namespace) -> None:
     checkpoint = finish(result, examples, store, settings, run.model, fingerprint(split))
 
     # Report: the test side is judged once, by the file that script.py will use.
-    from deepfake_audio.examine import describe_data, examine
+    from deepfake_audio.examine import examine
 
     options = {"--epochs": settings.training.epochs, "--batch-size": settings.training.batch_size}
     options |= {"--seed": settings.training.seed}

@@ -440,6 +440,24 @@ def _imbalance(labels, keys, side_of, kept) -> float:
     return score
 
 
+def describe_data(clips: Sequence[Clip]) -> list[str]:
+    """Say in a sentence per dataset folder what is in it."""
+    lines = []
+    for root in sorted({clip.name.split("/")[0] for clip in clips}):
+        members = [clip for clip in clips if clip.name.split("/")[0] == root]
+        counts = Counter(clip.label for clip in members)
+        languages = sorted({clip.language for clip in members} - {""})
+        lines.append(
+            f"{root}: "
+            + ", ".join(f"{counts[label]} {label}" for label in CLASS_NAMES if counts[label])
+            + f" clips, {len({c.speaker for c in members} - {''})} named speakers, "
+            + f"{len({c.generator for c in members} - {''})} named generators"
+            + (f", languages {', '.join(languages)}" if languages else "")
+            + "; licences as the dataset states them."
+        )
+    return lines
+
+
 def describe(split: Split) -> str:
     """Lay out for a console what stands on which side."""
     keys = ("speaker", "source", "generator")

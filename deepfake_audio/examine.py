@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import console
 from .checkpoint import Checkpoint, read_checkpoint
-from .corpus import Clip, Split, fingerprint, split_corpus
+from .corpus import Clip, Split, describe_data, fingerprint, split_corpus
 from .dataset import Example, FeatureStore, extract_features, side_examples
 from .errors import CorpusError, RunError
 from .evaluation import ClipScore, evaluate, read_scores, write_scores
@@ -132,24 +131,6 @@ def _draw(
         )
     plots.plot_mel_samples(samples, out("mel_spectrogram_sample"), features.highest_hz, show)
     return made
-
-
-def describe_data(clips: Sequence[Clip]) -> list[str]:
-    """Say in a sentence per dataset folder what is in it."""
-    lines = []
-    for root in sorted({clip.name.split("/")[0] for clip in clips}):
-        members = [clip for clip in clips if clip.name.split("/")[0] == root]
-        counts = Counter(clip.label for clip in members)
-        languages = sorted({clip.language for clip in members} - {""})
-        lines.append(
-            f"{root}: "
-            + ", ".join(f"{counts[label]} {label}" for label in CLASS_NAMES if counts[label])
-            + f" clips, {len({c.speaker for c in members} - {''})} named speakers, "
-            + f"{len({c.generator for c in members} - {''})} named generators"
-            + (f", languages {', '.join(languages)}" if languages else "")
-            + "; licences as the dataset states them."
-        )
-    return lines
 
 
 def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: int, show: bool) -> None:

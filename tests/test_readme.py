@@ -37,7 +37,7 @@ def test_the_training_command_is_the_one_that_the_end_to_end_tests_run(trained):
 def test_the_check_command_works_on_any_folder():
     line = re.search(r"`python (CNNRNNLSTM.py --data FOLDER --check-data)`", README)[1]
     done = python(*line.replace("FOLDER", "data/starter").split())
-    assert done.returncode == 0 and done.stdout.startswith("Side")
+    assert done.returncode == 0 and done.stdout.startswith("starter: 146 Real, 146 Fake")
 
 
 @pytest.mark.parametrize("script", [TRAIN, JUDGE])
