@@ -1,13 +1,68 @@
-"""What happens to speech before it reaches us: rooms, microphones, noise and bands, drawn for every class alike.
+"""What happens to speech before it reaches us: codecs, microphones, noise and bands, drawn for every class alike.
 
-The changes act on the log-mel spectrogram of a training window, where they cost next to nothing.
+Codecs act on the samples of a whole training clip (:func:`through_codec`), everything else on the log-mel
+spectrogram of a training window, where it costs next to nothing (:func:`augment_window`).
 """
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 
-from .settings import AugmentSettings, FeatureSettings
+from .audio import quantise
+from .settings import SAMPLE_RATE, AugmentSettings, FeatureSettings
+
+CODECS = {
+    "MP3": ("MP3", "MPEG_LAYER_III", (16000, 22050, 44100)),
+    "Vorbis": ("OGG", "VORBIS", (16000, 44100)),
+    "Opus": ("OGG", "OPUS", (16000, 24000, 48000)),
+    "GSM 06.10": ("WAV", "GSM610", (8000,)),
+    "mu-law": ("WAV", "ULAW", (8000, 16000)),
+    "A-law": ("WAV", "ALAW", (8000, 16000)),
+}
+"""For each codec libsndfile's container and coding, and the rates in Hz that it is used at."""
+
+MOST_DELAY = 8000
+"""Samples within which the delay of a codec is looked for."""
+
+
+def through_codec(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Send a clip through a random codec at a random quality, and back, without moving it in time.
+
+    Parameters
+    ----------
+    samples : ndarray of float32, shape (samples,)
+        Mono audio at ``SAMPLE_RATE``.
+    rng : numpy.random.Generator
+        Draws codec, rate and quality.
+
+    Returns
+    -------
+    ndarray of float32, shape (samples,)
+        On the 16-bit grid, like every clip.
+    """
+    import soundfile
+    import soxr
+    from scipy.signal import correlate
+
+    name = str(rng.choice(list(CODECS)))
+    container, coding, rates = CODECS[name]
+    rate = int(rng.choice(rates))
+    quality = {"compression_level": float(rng.uniform(0.0, 0.99))} if name in ("MP3", "Vorbis", "Opus") else {}
+    sent = np.clip(soxr.resample(samples, SAMPLE_RATE, rate), -1.0, 1.0)
+    file = io.BytesIO()
+    soundfile.write(file, sent, rate, format=container, subtype=coding, **quality)
+    file.seek(0)
+    received, rate = soundfile.read(file, dtype="float32")
+    received = soxr.resample(received, rate, SAMPLE_RATE)
+    # Frame labels must stay true, and encoders shift by up to 0.1 s: undo what the correlation shows.
+    similarity = correlate(received, samples, method="fft")
+    middle = len(samples) - 1
+    first = max(0, middle - MOST_DELAY)
+    delay = int(np.argmax(similarity[first : middle + MOST_DELAY])) + first - middle
+    received = received[delay:] if delay > 0 else np.pad(received, (-delay, 0))
+    return quantise(np.pad(received, (0, max(0, len(samples) - len(received))))[: len(samples)].astype(np.float32))
 
 
 def augment_window(

@@ -111,7 +111,9 @@ class HybridSettings:
 class AugmentSettings:
     """Random channels that training windows pass through (:mod:`deepfake_audio.augment`)."""
 
-    shift_chance: float = 0.5
+    codec_copies: int = 1
+    """Copies of every training clip, whatever its class, that go through a random codec."""
+    shift_chance: float = 0.3
     most_shift_bands: float = 3.0
     """Largest shift of the whole spectrum along the mel axis."""
     equaliser_chance: float = 0.5
@@ -132,10 +134,10 @@ class AugmentSettings:
 class TrainingSettings:
     """Optimisation."""
 
-    epochs: int = 40
+    epochs: int = 48
     batch_size: int = 32
     windows_per_epoch: int = 1024
-    """More where there are more training clips: every epoch draws at least as many windows."""
+    """More for a large corpus: an epoch has at least one window for every second training clip."""
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     focal_gamma: float = 2.0
