@@ -432,8 +432,10 @@ def _imbalance(labels, keys, side_of, kept) -> float:
         groups = len(set(keys[of_label]))
         for side, share in wanted.items():
             here = of_label & kept & (side_of == side)
-            # Relative, so that an empty test side weighs more than a slightly smaller training side.
-            score += max(0.0, share - np.count_nonzero(here) / of_label.sum()) / share
+            # Relative, so that an empty test side weighs more than a slightly smaller training side; what is
+            # missing from training is missed by all three.
+            missing = max(0.0, share - np.count_nonzero(here) / of_label.sum()) / share
+            score += missing * (3.0 if side == "train" else 1.0)
             # A side that is one source or one generator measures that one, whatever its number of clips.
             enough = min(MOST_GROUPS_WANTED, groups // len(SIDES))
             score += 0.5 * max(0, enough - len(set(keys[here]))) / max(enough, 1)
