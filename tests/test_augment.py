@@ -5,7 +5,8 @@ import inspect
 import numpy as np
 import pytest
 
-from deepfake_audio.augment import augment_window
+from deepfake_audio.audio import quantise, read_audio
+from deepfake_audio.augment import CODECS, augment_window, through_codec
 from deepfake_audio.settings import AugmentSettings, FeatureSettings
 
 FEATURES = FeatureSettings()
@@ -158,3 +159,25 @@ def test_a_shift_moves_the_whole_spectrum_by_at_most_what_was_said():
         assert np.ptp(change) < 1e-4, "every band moves alike"
         moved.append(change.mean())
     assert -3 <= min(moved) < -2 and 2 < max(moved) <= 3
+
+
+@pytest.mark.parametrize("codec", list(CODECS))
+def test_a_codec_changes_speech_but_not_when_it_is_said(codec, starter, monkeypatch):
+    monkeypatch.setattr("deepfake_audio.augment.CODECS", {codec: CODECS[codec]})
+    samples = read_audio(starter / "real" / "libritts-007.flac")
+    for seed in range(4):
+        received = through_codec(samples, np.random.default_rng(seed))
+        assert received.dtype == np.float32 and received.shape == samples.shape
+        assert np.array_equal(received, quantise(received))
+        assert not np.array_equal(received, samples)
+        assert np.corrcoef(received, samples)[0, 1] > 0.9, "one sample of delay at 8 kHz would already cost more"
+
+
+def test_codecs_are_drawn_by_the_seed_and_take_silence_and_short_clips():
+    noise = np.random.default_rng(1).normal(0, 0.1, 4000).astype(np.float32)
+    assert np.array_equal(
+        through_codec(noise, np.random.default_rng(7)), through_codec(noise, np.random.default_rng(7))
+    )
+    for seed in range(20):
+        for samples in (np.zeros(8000, np.float32), noise[:200]):
+            assert np.isfinite(through_codec(samples, np.random.default_rng(seed))).all()
