@@ -36,8 +36,8 @@ SHORTEST_PIECE_SECONDS = 0.15
 PAUSE_DB = 30.0
 """Frames this far under a clip's loudest one count as pause."""
 
-TWIN_CHANCE = 0.5
-"""How often a hybrid is made of a clip and its own copy, where there is one."""
+COPY_CHANCE = 0.5
+"""How often a splice is made with a pseudo-fake rather than with a fake of the corpus, where there are any."""
 
 KINDS = ("hybrid", "real+real", "fake+fake")
 
@@ -214,7 +214,11 @@ class Splicer:
     def __init__(self, clips: Sequence[Clip], settings: HybridSettings, read: Callable[[str], np.ndarray]):
         self.settings = settings
         self.read = read
-        self.clips = {label: [c for c in clips if c.label == label] for label in ("Real", "Fake")}
+        self.copies = [clip for clip in clips if clip.copy_of]
+        self.clips = {}
+        for label in ("Real", "Fake"):
+            of_label = [clip for clip in clips if clip.label == label]
+            self.clips[label] = [clip for clip in of_label if not clip.copy_of] or of_label
         for label, members in self.clips.items():
             if not members:
                 raise CorpusError(f"There is no {label} clip to splice; add some under a folder '{label.lower()}'.")
@@ -226,7 +230,7 @@ class Splicer:
                 self.twins[clip.name].append(by_name[clip.copy_of])
         self.by_speaker: dict[tuple[str, str], list[Clip]] = defaultdict(list)
         for clip in clips:
-            if clip.speaker:
+            if clip.speaker and not clip.copy_of:
                 self.by_speaker[clip.label, clip.speaker].append(clip)
 
     def draw(self, kind: str, name: str, rng: np.random.Generator) -> SplicePlan | None:
@@ -251,14 +255,16 @@ class Splicer:
             donor_label = "Fake" if base_label == "Real" else "Real"
         else:
             base_label = donor_label = "Real" if kind == "real+real" else "Fake"
-        base = self.clips[base_label][rng.integers(len(self.clips[base_label]))]
+        from_copies = self.copies and rng.random() < COPY_CHANCE
+        bases = self.copies if from_copies and base_label == "Fake" else self.clips[base_label]
+        base = bases[rng.integers(len(bases))]
         samples = self.read(base.name)
         shortest = round(SHORTEST_PIECE_SECONDS * SAMPLE_RATE)
         spans_wanted = 1 + int(rng.integers(self.settings.most_spans))
         if len(samples) < 4 * shortest:
             return None
 
-        twins = self.twins[base.name] if kind == "hybrid" and rng.random() < TWIN_CHANCE else []
+        twins = self.twins[base.name] if kind == "hybrid" and from_copies else []
         method = "replace" if twins else str(rng.choice(["replace", "insert"]))
         at_pause = rng.random() < 0.5
         match_level = rng.random() < 0.5
