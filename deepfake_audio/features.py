@@ -42,6 +42,7 @@ def log_mel(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
     import librosa
 
     samples = np.asarray(samples, dtype=np.float32)
+    frames = 1 + len(samples) // settings.hop_samples
     # librosa warns about clips under one analysis window, which are legal here.
     samples = np.pad(samples, (0, max(0, settings.fft_samples - len(samples))))
     power = librosa.feature.melspectrogram(
@@ -56,7 +57,7 @@ def log_mel(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
         pad_mode="constant",
         power=2.0,
     )
-    return librosa.power_to_db(power, ref=1.0, amin=SMALLEST_POWER, top_db=None).T.astype(np.float16)
+    return librosa.power_to_db(power, ref=1.0, amin=SMALLEST_POWER, top_db=None).T[:frames].astype(np.float16)
 
 
 def window_starts(frames: int, window: WindowSettings) -> np.ndarray:
