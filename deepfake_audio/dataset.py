@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .audio import read_audio
-from .augment import through_codec
+from .augment import through_channel
 from .corpus import SIDES, Clip, Split
 from .errors import AudioError, RunError
 from .features import log_mel, speech_seconds
@@ -44,8 +44,8 @@ class Example:
         What training draws from evenly: the group of the split, or the kind of a splice.
     spans : tuple of (float, float), or None
         Fake stretches in seconds; None where unknown. The whole clip for Fake.
-    codec_seed : tuple of int
-        Seed of the codec that the clip is sent through before its features are taken; empty for none.
+    channel_seed : tuple of int
+        Seed of the channel that the clip is sent through before its features are taken; empty for none.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Example:
     source: str = ""
     language: str = ""
     spans: tuple[tuple[float, float], ...] | None = ()
-    codec_seed: tuple[int, ...] = ()
+    channel_seed: tuple[int, ...] = ()
 
     def frame_labels(self, frames: int, label_seconds: float) -> np.ndarray:
         """Return one label per timeline frame: 1 fake, 0 real, ``UNKNOWN`` where the spans are not known.
@@ -139,7 +139,7 @@ def side_examples(
     """Return the clips of one side and what is spliced from them into ``folder/side``.
 
     The training side also gets pseudo-fakes of its real clips, whole and as spans, and a copy of everything through
-    a codec; the others hold only what the corpus holds.
+    a random channel; the others hold only what the corpus holds.
     """
     clips, groups = split.sides[side], split.groups
     seed = (settings.training.seed, SIDES.index(side))
@@ -149,10 +149,10 @@ def side_examples(
         groups = groups | {copy.name: f"generator:{copy.generator}" for copy in copies}
     splices = build_splices(clips, settings.hybrid, folder / side, seed, progress)
     examples = examples_of_clips(clips, groups) + examples_of_splices(splices, clips)
-    copies = settings.augment.codec_copies if side == "train" else 0
+    copies = settings.augment.channel_copies if side == "train" else 0
     return examples + [
         dataclasses.replace(
-            example, name=f"{example.name}#codec-{copy}", codec_seed=(settings.training.seed, copy, number)
+            example, name=f"{example.name}#channel-{copy}", channel_seed=(settings.training.seed, copy, number)
         )
         for copy in range(copies)
         for number, example in enumerate(examples)
@@ -269,8 +269,8 @@ def extract_features(
             samples = read_audio(example.path, settings.sample_rate)
         except AudioError as error:
             return None, str(error)
-        if example.codec_seed:
-            samples = through_codec(samples, np.random.default_rng(example.codec_seed))
+        if example.channel_seed:
+            samples = through_channel(samples, np.random.default_rng(example.channel_seed))
         seconds = len(samples) / settings.sample_rate
         return log_mel(samples, settings), (seconds, speech_seconds(samples, settings.sample_rate))
 

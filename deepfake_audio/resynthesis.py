@@ -37,13 +37,13 @@ def mel_copy(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     fft_samples = int(rng.choice([512, 800, 1024]))
     hop_samples = fft_samples // 4
-    mel = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=fft_samples, n_mels=int(rng.integers(48, 100)))
+    mel = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=fft_samples, n_mels=int(rng.integers(64, 128)))
     magnitude = np.abs(librosa.stft(samples, n_fft=fft_samples, hop_length=hop_samples))
     # A log-mel vocoder never sees more than this; the pseudo-inverse spreads each band over its bins again.
     smoothed = np.maximum(np.linalg.pinv(mel) @ (mel @ magnitude), 1e-6).astype(np.float32)
     return librosa.griffinlim(
         smoothed,
-        n_iter=int(rng.integers(6, 30)),
+        n_iter=int(rng.integers(12, 60)),
         hop_length=hop_samples,
         n_fft=fft_samples,
         length=len(samples),

@@ -111,8 +111,8 @@ class HybridSettings:
 class AugmentSettings:
     """Random channels that training windows pass through (:mod:`deepfake_audio.augment`)."""
 
-    codec_copies: int = 1
-    """Copies of every training clip, whatever its class, that go through a random codec."""
+    channel_copies: int = 1
+    """Copies of every training clip, whatever its class, that go through a random room, noise and codec."""
     shift_chance: float = 0.3
     most_shift_bands: float = 3.0
     """Largest shift of the whole spectrum along the mel axis."""

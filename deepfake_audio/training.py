@@ -65,7 +65,7 @@ class TrainingWindows(keras.utils.PyDataset):
         self.examples = [example for example in examples if example.name in store.extents]
         self.labels = {example.name: labels_of(example, store, settings) for example in self.examples}
         self.pools = self._pools()
-        clips = sum(not example.codec_seed for example in self.examples)
+        clips = sum(not example.channel_seed for example in self.examples)
         windows = max(settings.training.windows_per_epoch, clips // 2)
         self.batches = max(1, round(windows / settings.training.batch_size))
 
@@ -412,7 +412,7 @@ def finish(
         file_sha256(example.path)
         for side in ("train", "validation")
         for example in examples[side]
-        if example.kind in ("real", "fake", "hybrid") and example.name in store.extents and not example.codec_seed
+        if example.kind in ("real", "fake", "hybrid") and example.name in store.extents and not example.channel_seed
     ]
     trained = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     return save_checkpoint(path, fitted.best, settings, trained, manifest, heard)

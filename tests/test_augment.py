@@ -4,9 +4,11 @@ import inspect
 
 import numpy as np
 import pytest
+from conftest import babble
+from scipy.signal import fftconvolve
 
 from deepfake_audio.audio import quantise, read_audio
-from deepfake_audio.augment import CODECS, augment_window, through_codec
+from deepfake_audio.augment import CODECS, augment_window, in_room, through_channel, through_codec, with_noise
 from deepfake_audio.settings import AugmentSettings, FeatureSettings
 
 FEATURES = FeatureSettings()
@@ -181,3 +183,38 @@ def test_codecs_are_drawn_by_the_seed_and_take_silence_and_short_clips():
     for seed in range(20):
         for samples in (np.zeros(8000, np.float32), noise[:200]):
             assert np.isfinite(through_codec(samples, np.random.default_rng(seed))).all()
+
+
+def decibels(samples):
+    return 10 * np.log10(np.mean(np.square(samples, dtype=float)))
+
+
+def test_noise_is_as_loud_as_was_drawn_and_of_different_colours():
+    voice = babble(2.0, 120, 1)
+    added = [with_noise(voice, np.random.default_rng(seed)) - voice for seed in range(30)]
+    below = [decibels(voice) - decibels(noise) for noise in added]
+    assert 5 <= min(below) < 12 and 28 < max(below) <= 35.1
+    high = [np.abs(np.fft.rfft(n))[16000 // 4 :].mean() / np.abs(np.fft.rfft(n)).mean() for n in added]
+    assert min(high) < 0.4 and max(high) > 0.9
+
+
+def test_a_room_rings_after_the_sound_and_never_before():
+    click = np.zeros(16000, np.float32)
+    click[4000] = 0.5
+    for seed in range(10):
+        wet = in_room(click, np.random.default_rng(seed))
+        assert np.abs(wet[:3999]).max() < 1e-6
+        assert np.abs(wet).argmax() == 4000
+        assert decibels(wet) == pytest.approx(decibels(click), abs=0.1)
+        assert decibels(wet[4001:5600]) > decibels(wet[13700:]) + 40
+
+
+def test_a_channel_is_drawn_by_its_seed_and_leaves_speech_in_its_place(starter):
+    voice = read_audio(starter / "real" / "libritts-007.flac")
+    sent = [through_channel(voice, np.random.default_rng(seed)) for seed in range(12)]
+    assert all(np.array_equal(sent[seed], through_channel(voice, np.random.default_rng(seed))) for seed in (0, 5))
+    assert len({received.tobytes() for received in sent}) > 8
+    for received in sent:
+        assert received.shape == voice.shape and received.dtype == np.float32
+        similarity = fftconvolve(received, voice[::-1])
+        assert abs(int(similarity.argmax()) - (len(voice) - 1)) <= 1

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deepfake_audio.audio import read_audio
-from deepfake_audio.augment import through_codec
+from deepfake_audio.augment import through_channel
 from deepfake_audio.corpus import SIDES, find_clips, split_corpus
 from deepfake_audio.dataset import (
     UNKNOWN,
@@ -119,7 +119,7 @@ def split(starter):
 
 
 SETTINGS = Settings(hybrid=HybridSettings(most_per_side=4, pseudo_fakes=True), training=TrainingSettings(seed=9))
-SETTINGS = dataclasses.replace(SETTINGS, augment=AugmentSettings(codec_copies=0))
+SETTINGS = dataclasses.replace(SETTINGS, augment=AugmentSettings(channel_copies=0))
 
 
 @pytest.fixture(scope="module")
@@ -185,18 +185,18 @@ def test_without_pseudo_fakes_training_holds_what_the_corpus_holds(split, tmp_pa
 
 def test_training_alone_hears_every_clip_of_every_class_through_a_codec_too(split, tmp_path):
     settings = dataclasses.replace(
-        SETTINGS, hybrid=HybridSettings(most_per_side=2), augment=AugmentSettings(codec_copies=2)
+        SETTINGS, hybrid=HybridSettings(most_per_side=2), augment=AugmentSettings(channel_copies=2)
     )
     made = side_examples("train", split, settings, tmp_path)
-    plain = [e for e in made if not e.codec_seed]
-    coded = [e for e in made if e.codec_seed]
+    plain = [e for e in made if not e.channel_seed]
+    coded = [e for e in made if e.channel_seed]
     assert len(coded) == 2 * len(plain)
     assert Counter(e.label for e in coded) == {label: 2 * n for label, n in Counter(e.label for e in plain).items()}
-    assert len({e.codec_seed for e in coded}) == len(coded)
-    assert not any(e.codec_seed for e in side_examples("test", split, settings, tmp_path))
+    assert len({e.channel_seed for e in coded}) == len(coded)
+    assert not any(e.channel_seed for e in side_examples("test", split, settings, tmp_path))
 
     store = extract_features([plain[0], coded[0]], tmp_path / "features", FEATURES)
-    samples = through_codec(read_audio(coded[0].path), np.random.default_rng(coded[0].codec_seed))
+    samples = through_channel(read_audio(coded[0].path), np.random.default_rng(coded[0].channel_seed))
     assert np.array_equal(store.read(coded[0].name), log_mel(samples, FEATURES))
     assert not np.array_equal(store.read(coded[0].name), store.read(plain[0].name))
 
