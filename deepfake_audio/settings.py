@@ -93,8 +93,9 @@ class NetworkSettings:
 class HybridSettings:
     """What the splicer draws from; lengths in seconds, levels in dB."""
 
-    pseudo_fakes: bool = True
-    """Copy the real training clips by re-synthesis (:mod:`deepfake_audio.resynthesis`) before splicing."""
+    pseudo_fakes: bool = False
+    """Copy the real training clips by re-synthesis (:mod:`deepfake_audio.resynthesis`) before splicing. Off: with
+    the few steps of the default run it teaches that degraded speech is synthetic."""
     hybrids_per_clip: float = 1.0
     """Hybrid clips per Real or Fake clip of a side."""
     controls_per_clip: float = 0.5
@@ -111,14 +112,15 @@ class HybridSettings:
 class AugmentSettings:
     """Random channels that training windows pass through (:mod:`deepfake_audio.augment`)."""
 
-    channel_copies: int = 1
-    """Copies of every training clip, whatever its class, that go through a random room, noise and codec."""
+    channel_copies: int = 0
+    """Copies of every training clip, whatever its class, that go through a random room, noise and codec. None: in the
+    default run they cost more than they bring; a long run on a large corpus needs them."""
     shift_chance: float = 0.3
     most_shift_bands: float = 3.0
     """Largest shift of the whole spectrum along the mel axis."""
     equaliser_chance: float = 0.5
     equaliser_db: float = 3.0
-    noise_chance: float = 0.5
+    noise_chance: float = 0.0
     most_noise_db: float = 70.0
     """Quietest noise, in dB under the loudest point of the window."""
     least_noise_db: float = 30.0
@@ -134,7 +136,7 @@ class AugmentSettings:
 class TrainingSettings:
     """Optimisation."""
 
-    epochs: int = 48
+    epochs: int = 40
     batch_size: int = 32
     windows_per_epoch: int = 1024
     """More for a large corpus: an epoch has at least one window for every second training clip."""
