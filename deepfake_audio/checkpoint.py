@@ -16,7 +16,7 @@ from pathlib import Path
 from . import __version__
 from .errors import CheckpointError
 from .files import atomic_path
-from .settings import CLASS_NAMES, Settings, from_dict, to_dict
+from .settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
 
 MEMBER = "deepfake_audio.json"
 HEARD_MEMBER = "heard.txt"
@@ -198,7 +198,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         return Checkpoint(
             path=path,
-            settings=from_dict(Settings, about["settings"]),
+            settings=of_checkpoint(about["settings"]),
             trained=str(about["trained"]),
             version=str(about["version"]),
             seed=int(about["seed"]),

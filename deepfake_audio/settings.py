@@ -188,6 +188,29 @@ class Settings:
         return self.window.frames * self.features.hop_seconds
 
 
+NEEDED_TO_JUDGE = ("features", "window", "decision")
+"""Parts of the settings without which a checkpoint cannot be used; the others only tell how it came about."""
+
+
+def of_checkpoint(values: dict) -> Settings:
+    """Build settings from those in a checkpoint, which may come from a version that had other training options.
+
+    Raises
+    ------
+    ValueError
+        When a part that is needed to judge recordings is not exactly what this version knows.
+    """
+    parts = {}
+    for field in dataclasses.fields(Settings):
+        kind = type(field.default)
+        part = values[field.name] if field.name in NEEDED_TO_JUDGE else dict(values.get(field.name, {}))
+        if field.name not in NEEDED_TO_JUDGE:
+            defaults = to_dict(kind())
+            part = {name: part.get(name, default) for name, default in defaults.items()}
+        parts[field.name] = from_dict(kind, part)
+    return Settings(**parts)
+
+
 def to_dict(settings) -> dict:
     """Turn settings into plain JSON types."""
     return dataclasses.asdict(settings)

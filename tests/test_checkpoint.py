@@ -183,6 +183,14 @@ def test_other_classes_are_refused(classes, changed):
     assert "classes" in refusal(changed(classes=classes))
 
 
+def test_training_options_of_another_version_do_not_matter(changed):
+    right = to_dict(DECIDED)
+    other = {**right, "augment": {"vinyl_chance": 0.5}, "training": {"seed": 77}}
+    read = read_checkpoint(changed(settings=other)).settings
+    assert (read.features, read.window, read.decision) == (DECIDED.features, DECIDED.window, DECIDED.decision)
+    assert read.training.seed == 77
+
+
 def test_unknown_missing_and_wrong_settings_are_named(changed):
     right = to_dict(DECIDED)
     unknown = right | {"window": right["window"] | {"windiness": 3}}
