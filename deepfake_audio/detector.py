@@ -86,7 +86,7 @@ class Judgement:
     @property
     def fake_seconds(self) -> float:
         """Total length of the fake stretches."""
-        return sum(s.end - s.start for s in self.segments if s.label == "Fake")
+        return float(sum(s.end - s.start for s in self.segments if s.label == "Fake"))
 
     def to_dict(self) -> dict:
         """Plain JSON types, rounded to what they are worth."""
