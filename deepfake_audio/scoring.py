@@ -74,9 +74,8 @@ def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, set
     right = [judgement.verdict == example.label for judgement, (example, _) in zip(judgements, scans, strict=True)]
     confidence = np.array([judgement.confidence for judgement in judgements])
     share_right = IsotonicRegression(out_of_bounds="clip").fit_transform(confidence, right, sample_weight=weights)
-    # Where even the most confident answers were wrong, only those are given: 1 would leave the user without any.
     trusted = confidence[share_right >= LEAST_SHARE_RIGHT]
-    least = float(trusted.min() if len(trusted) else confidence.max())
+    least = float(trusted.min()) if len(trusted) else 1.0  # never right more often than wrong: never a verdict
     decision = dataclasses.replace(decision, least_confidence=0.0 if least <= confidence.min() else least)
 
     hybrids = [(example, scan) for example, scan in scans if example.label == "Hybrid" and example.spans is not None]

@@ -78,10 +78,36 @@ def test_threshold_stands_between_real_and_fake_frames(tmp_path):
 
 def test_all_else_of_the_decision_stays(tmp_path):
     scans, store = made_up_scans(tmp_path, 2.0)
-    own = dataclasses.replace(SETTINGS.decision, least_confidence=0.37, shortest_stretch_seconds=0.21)
+    own = dataclasses.replace(SETTINGS.decision, least_speech_seconds=0.37, shortest_stretch_seconds=0.21)
     found = fit_decision(scans, store, dataclasses.replace(SETTINGS, decision=own))
-    changed = {"temperature": found.temperature, "fake_threshold": found.fake_threshold}
-    assert dataclasses.replace(own, **changed) == found
+    fitted = ("temperature", "fake_threshold", "least_confidence")
+    assert dataclasses.replace(own, **{name: getattr(found, name) for name in fitted}) == found
+
+
+def test_verdicts_are_given_from_the_confidence_on_at_which_they_were_mostly_right(tmp_path):
+    scans, store = made_up_scans(tmp_path, 1.0, count=900)
+    found = fit_decision(scans, store, SETTINGS)
+    assert found.least_confidence == pytest.approx(0.5, abs=0.08), "these probabilities are honest"
+
+    def share_right(chosen):
+        return np.mean([judged.verdict == clip.label for clip, judged in chosen])
+
+    free = dataclasses.replace(found, least_confidence=0.0)
+    judged = [(clip, decide(scan, SETTINGS, free)) for clip, scan in scans]
+    assert share_right([row for row in judged if row[1].confidence < found.least_confidence]) < 0.5
+    assert share_right([row for row in judged if row[1].confidence >= found.least_confidence]) > 0.6
+
+
+def test_a_model_that_is_mostly_right_is_never_uncertain_and_a_hopeless_one_always(tmp_path):
+    scans, store = made_up_scans(tmp_path, 1.0, count=60)
+    sure = [
+        (clip, dataclasses.replace(scan, verdicts=0.8 * np.eye(3)[[CLASS_NAMES.index(clip.label)]] + 0.2 / 3))
+        for clip, scan in scans
+    ]
+    assert fit_decision(sure, store, SETTINGS).least_confidence == 0.0
+    wrong = [(clip, dataclasses.replace(scan, verdicts=np.roll(scan.verdicts, 1, axis=1))) for clip, scan in sure]
+    found = fit_decision(wrong, store, SETTINGS)
+    assert {decide(scan, SETTINGS, found).verdict for _, scan in wrong} == {"Uncertain"}
 
 
 @pytest.mark.parametrize("labels", [("Real", "Fake"), ("Real",), ("Hybrid",)])
@@ -133,7 +159,7 @@ def test_score_rows_say_what_is_true_and_what_was_told(tmp_path):
             (example(2, "Hybrid"), scan(0.4, 0.3, 0.3)),
             (example(3, "Hybrid", spans=None), scan(0.1, 0.1, 0.8, speech=0.1)),
         ],
-        SETTINGS,
+        dataclasses.replace(SETTINGS, decision=dataclasses.replace(SETTINGS.decision, least_confidence=0.5)),
     )
     assert [row.path for row in rows] == ["Real-0", "Fake-1", "Hybrid-2", "Hybrid-3"]
     assert [row.verdict for row in rows] == ["Real", "Fake", "Uncertain", "No speech"]
