@@ -49,7 +49,7 @@ FEWEST_CLIPS = 3
 """Clips of Real and of Fake that every side needs."""
 
 OWN_GENERATOR = re.compile(r"griffin[-_ ]?lim|source-filter copy", re.IGNORECASE)
-"""Generators whose like :mod:`deepfake_audio.resynthesis` makes for training: they cannot be on another side."""
+"""Generators whose like :mod:`deepfake_audio.resynthesis` can make for training: they cannot be on another side."""
 
 LAYOUT_HELP = "Put clips under <folder>/real/... and <folder>/fake/..., or describe them in <folder>/clips.csv."
 
@@ -408,7 +408,7 @@ def _untie(clips, side_of, used) -> tuple[np.ndarray, list[str]]:
     for index, clip in enumerate(clips):
         if side_of[index] != "train" and OWN_GENERATOR.search(clip.generator):
             kept[index] = False
-            reasons[index] = f"training itself makes fakes like those of {clip.generator}"
+            reasons[index] = f"training may make fakes like those of {clip.generator}"
     for key in ("source", "generator_family", "speaker"):
         tally: dict[str, Counter] = defaultdict(Counter)
         for clip, side, keep in zip(clips, side_of, kept, strict=True):
