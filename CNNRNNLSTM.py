@@ -92,9 +92,10 @@ def experiment(arguments: argparse.Namespace) -> None:
         print("\n".join([*describe_data(clips), "", describe(split)]))
         return None
     console.say(describe(split))
-    if run and run.manifest != fingerprint(split):
+    manifest = fingerprint(split)
+    if run and run.manifest != manifest:
         raise RunError(f"The clips are not those that {run.folder} was started with; start without --resume.")
-    run = run or Run.start(arguments.outputs, settings, arguments.data or [], fingerprint(split))
+    run = run or Run.start(arguments.outputs, settings, arguments.data or [], manifest)
     write_manifest(run.folder / "manifest.csv", split)
 
     # Hybrids and their same-class controls, each side from its own clips only; then features, once per clip.
@@ -116,14 +117,13 @@ def experiment(arguments: argparse.Namespace) -> None:
     from deepfake_audio.training import finish, fit
 
     result = fit(examples["train"], examples["validation"], store, settings, run.folder)
-    checkpoint = finish(result, examples, store, settings, run.model, fingerprint(split))
+    checkpoint = finish(result, examples, store, settings, run.model, manifest)
 
     # Report: the test side is judged once, by the file that script.py will use.
     from deepfake_audio.examine import examine
 
-    options = {"--epochs": settings.training.epochs, "--batch-size": settings.training.batch_size}
-    options |= {"--seed": settings.training.seed}
-    words = ["python", "CNNRNNLSTM.py", "--data", *folders, *(word for option in options.items() for word in option)]
+    words = ["python", "CNNRNNLSTM.py", "--data", *folders, "--epochs", settings.training.epochs]
+    words += ["--batch-size", settings.training.batch_size, "--seed", settings.training.seed]
     card = {
         "data": describe_data(clips),
         "split": split.counts(),

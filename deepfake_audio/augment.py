@@ -26,7 +26,6 @@ CODECS = {
 MOST_DELAY = 8000
 """Samples within which the delay of a codec is looked for."""
 
-
 CHANNEL_CHANCE = 0.6
 """How often each of room, noise and codec is part of a channel."""
 

@@ -31,6 +31,12 @@ FOLDER_NAMES = {
 """Folder names, without case, blanks, hyphens and underscores, that name a class."""
 
 SIDES = ("train", "validation", "test")
+TRAIN = SIDES.index("train")
+
+OWN = "own"
+TIES = (OWN, "source", "generator_family", "speaker")
+"""What can tie a clip to a side, in the order in which it is looked at; ``OWN`` is ``OWN_GENERATOR``."""
+
 TABLE_NAME = "clips.csv"
 STARTER_NAME = "starter"
 SPANS_NAME = "hybrid_spans.csv"
@@ -324,26 +330,26 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
 
     candidates = []
     rng = np.random.default_rng(seed)
-    everyone = np.arange(len(clips))
+    ties = _ties(clips, used)
     # A number of groups, not a share of what is left: of six groups, each side must get a Real and a Fake one.
     fifth = -(-len(set(keys)) // 5)
     for number in rng.integers(2**31, size=int(np.clip(CANDIDATE_CLIPS // len(clips), 20, 2000))):
-        side_of = np.full(len(clips), "train", dtype="<U10")
+        side_of = np.full(len(clips), TRAIN)
         outer = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
-        rest, test = next(outer.split(everyone, groups=keys))
+        rest, test = next(outer.split(labels, groups=keys))
         inner = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
-        side_of[test] = "test"
-        side_of[rest[next(inner.split(rest, groups=keys[rest]))[1]]] = "validation"
-        kept, reasons = _untie(clips, side_of, used)
-        candidates.append((_imbalance(labels, keys, side_of, kept), side_of, kept, reasons))
+        side_of[test] = SIDES.index("test")
+        side_of[rest[next(inner.split(rest, groups=keys[rest]))[1]]] = SIDES.index("validation")
+        tied, homes = _tied(ties, side_of)
+        candidates.append((_imbalance(labels, keys, side_of, tied < 0), side_of, tied, homes))
     best = min(score for score, *_ in candidates)
     good = [candidate for candidate in candidates if candidate[0] <= best + BALANCE_TOLERANCE]
-    _, side_of, kept, reasons = good[int(rng.integers(len(good)))]
+    _, side_of, tied, homes = good[int(rng.integers(len(good)))]
 
     split = Split(
-        sides={side: [c for c, s, k in zip(clips, side_of, kept, strict=True) if k and s == side] for side in SIDES},
+        sides={side: [clips[i] for i in np.flatnonzero((tied < 0) & (side_of == s))] for s, side in enumerate(SIDES)},
         groups=groups,
-        left_out=[(clip, reason) for clip, reason in zip(clips, reasons, strict=True) if reason],
+        left_out=[(clips[i], _reason(clips[i], TIES[tied[i]], SIDES[homes[i]])) for i in np.flatnonzero(tied >= 0)],
         warnings=warnings,
     )
     for side, by_label in split.counts().items():
@@ -401,26 +407,42 @@ def _fills_three_sides(members: Sequence[Clip], key: str) -> bool:
     return len([value for value in values if value]) >= len(SIDES) and values[""] <= len(members) / 2
 
 
-def _untie(clips, side_of, used) -> tuple[np.ndarray, list[str]]:
-    """Leave out clips whose speaker, source or generator stands mostly on another side."""
-    kept = np.ones(len(clips), dtype=bool)
-    reasons = [""] * len(clips)
-    for index, clip in enumerate(clips):
-        if side_of[index] != "train" and OWN_GENERATOR.search(clip.generator):
-            kept[index] = False
-            reasons[index] = f"training may make fakes like those of {clip.generator}"
-    for key in ("source", "generator_family", "speaker"):
-        tally: dict[str, Counter] = defaultdict(Counter)
-        for clip, side, keep in zip(clips, side_of, kept, strict=True):
-            if keep and key in used[clip.label] and getattr(clip, key):
-                tally[getattr(clip, key)][side] += 1
-        home = {value: max(SIDES, key=lambda side, c=counts: c[side]) for value, counts in tally.items()}
-        for index, clip in enumerate(clips):
-            value = getattr(clip, key)
-            if kept[index] and key in used[clip.label] and value and home[value] != side_of[index]:
-                kept[index] = False
-                reasons[index] = f"{key.replace('_family', '')} {value} stands in {home[value]}"
-    return kept, reasons
+def _ties(clips: Sequence[Clip], used: dict[str, set[str]]) -> dict[str, np.ndarray]:
+    """Number, for each kind of tie, the values that clips share; -1 where a clip has none that counts."""
+    ties = {OWN: np.array([0 if OWN_GENERATOR.search(clip.generator) else -1 for clip in clips])}
+    for key in TIES[1:]:
+        values = [getattr(clip, key) if key in used[clip.label] else "" for clip in clips]
+        numbers = {value: number for number, value in enumerate(sorted(set(values) - {""}))}
+        ties[key] = np.array([numbers.get(value, -1) for value in values])
+    return ties
+
+
+def _tied(ties: dict[str, np.ndarray], side_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Say what ties a clip to another side than its own, as an index into ``TIES`` (-1: nothing), and to which one.
+
+    A speaker, source or generator is at home where most of its clips are.
+    """
+    tied, home_of = np.full((2, len(side_of)), -1)
+    for index, (key, numbers) in enumerate(ties.items()):
+        counts = (tied < 0) & (numbers >= 0)
+        if key == OWN:
+            homes = np.array([TRAIN])
+        else:
+            votes = np.bincount(numbers[counts] * len(SIDES) + side_of[counts], minlength=len(SIDES))
+            votes = np.pad(votes, (0, -len(votes) % len(SIDES)))
+            homes = votes.reshape(-1, len(SIDES)).argmax(axis=1)
+        members = np.flatnonzero(counts)
+        home = homes[numbers[members]]
+        away = home != side_of[members]
+        tied[members[away]] = index
+        home_of[members[away]] = home[away]
+    return tied, home_of
+
+
+def _reason(clip: Clip, key: str, home: str) -> str:
+    if key == OWN:
+        return f"training may make fakes like those of {clip.generator}"
+    return f"{key.replace('_family', '')} {getattr(clip, key)} stands in {home}"
 
 
 def _imbalance(labels, keys, side_of, kept) -> float:
@@ -430,8 +452,9 @@ def _imbalance(labels, keys, side_of, kept) -> float:
     for label in np.unique(labels):
         of_label = labels == label
         groups = len(set(keys[of_label]))
-        for side, share in wanted.items():
-            here = of_label & kept & (side_of == side)
+        for number, side in enumerate(SIDES):
+            share = wanted[side]
+            here = of_label & kept & (side_of == number)
             # Relative, so that an empty test side weighs more than a slightly smaller training side; what is
             # missing from training is missed by all three.
             missing = max(0.0, share - np.count_nonzero(here) / of_label.sum()) / share
