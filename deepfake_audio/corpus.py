@@ -392,6 +392,14 @@ def _groups(clips: Sequence[Clip]) -> tuple[dict[str, str], dict[str, set[str]],
                 "split by file, so results will look better than they are; put each speaker or generator "
                 "in a folder of its own."
             )
+        for key in order[: order.index(chosen)] if chosen else ():
+            passed_over = {getattr(clip, key) for clip in members} - {""}
+            if passed_over:
+                kind = key.replace("_family", "")
+                warnings.append(
+                    f"{label} clips name {len(passed_over)} different {kind} labels, too few or too seldom for three "
+                    f"sides: the same {kind} may stand on several."
+                )
         for clip in members:
             value = getattr(clip, chosen) if chosen else ""
             kind = chosen

@@ -455,3 +455,10 @@ def test_without_any_data_the_starter_folder_is_asked_for(tmp_path):
 def test_clips_with_sound_are_found_like_empty_ones(tmp_path):
     write_flac(tmp_path / "set" / "real" / "a.flac", np.zeros(10, np.float32))
     assert labels(tmp_path / "set") == {"set/real/a.flac": "Real"}
+
+
+def test_a_label_that_cannot_keep_sides_apart_is_pointed_out(starter):
+    clips = find_clips([starter])
+    assert any("Fake clips name 2 different source labels" in warning for warning in split_corpus(clips).warnings)
+    bare = [dataclasses.replace(clip, source="") if clip.label == "Fake" else clip for clip in clips]
+    assert not any("different source labels" in warning for warning in split_corpus(bare).warnings)
