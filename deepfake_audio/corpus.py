@@ -38,6 +38,8 @@ TIES = (OWN, "source", "generator_family", "speaker")
 """What can tie a clip to a side, in the order in which it is looked at; ``OWN`` is ``OWN_GENERATOR``."""
 
 TABLE_NAME = "clips.csv"
+KNOWN_COLUMNS = ("speaker", "generator", "source", "language", "copy_of")
+"""Columns of the table beside ``path`` and ``label``, each of which may be missing."""
 STARTER_NAME = "starter"
 SPANS_NAME = "hybrid_spans.csv"
 
@@ -77,7 +79,8 @@ class Clip:
     spans : tuple of (float, float), or None
         Fake stretches in seconds of a Hybrid clip; None where the dataset does not give them.
     copy_of : str
-        Name of the real clip that a pseudo-fake copies, sample for sample in time; otherwise empty.
+        Name (dataset folder and path below it) of the real clip that a pseudo-fake copies, sample for sample in
+        time; otherwise empty. Copies are for training only.
     """
 
     name: str
@@ -270,7 +273,7 @@ def _read_table(root: Path, folder: Path) -> list[Clip]:
             raise CorpusError(f"{table}, line {number}: {row['path']!r} leads out of {root}; keep clips inside it.")
         if not path.is_file():
             raise CorpusError(f"{table}, line {number}: there is no file {path}; correct the table or add the clip.")
-        known = {key: (row.get(key) or "").strip() for key in ("speaker", "generator", "source", "language")}
+        known = {key: (row.get(key) or "").strip() for key in KNOWN_COLUMNS}
         clip_spans = tuple(sorted(spans[row["path"]])) if row["path"] in spans else None
         clips.append(Clip(f"{root.name}/{path.relative_to(root).as_posix()}", path, label, spans=clip_spans, **known))
     if not clips:
@@ -317,6 +320,8 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     """
     from sklearn.model_selection import GroupShuffleSplit
 
+    copies = [clip for clip in clips if clip.copy_of]
+    clips = [clip for clip in clips if not clip.copy_of]
     counts = Counter(clip.label for clip in clips)
     for label in ("Real", "Fake"):
         if counts[label] < FEWEST_CLIPS * len(SIDES):
@@ -365,7 +370,20 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
             f"{len(split.left_out)} of {len(clips)} clips are left out because their speaker or generator "
             "also stands on another side."
         )
-    return split
+    return with_copies(split, copies)
+
+
+def with_copies(split: Split, copies: Sequence[Clip]) -> Split:
+    """Add copies of real clips to the training side, each only where its original is; the others are left out."""
+    originals = {clip.name for clip in split.sides["train"]}
+    kept = [copy for copy in copies if copy.copy_of in originals]
+    reason = "a copy of a clip that is not on the training side"
+    return Split(
+        sides=split.sides | {"train": split.sides["train"] + kept},
+        groups=split.groups | {copy.name: f"generator:{copy.generator_family}" for copy in kept},
+        left_out=split.left_out + [(copy, reason) for copy in copies if copy.copy_of not in originals],
+        warnings=split.warnings,
+    )
 
 
 def _groups(clips: Sequence[Clip]) -> tuple[dict[str, str], dict[str, set[str]], list[str]]:

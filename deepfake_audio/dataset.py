@@ -235,7 +235,7 @@ def extract_features(
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureStore:
-    """Compute the spectrogram of every example once and store it; a complete store is used as it is.
+    """Compute the spectrogram of every example once and store it; a store that holds them all is used as it is.
 
     Parameters
     ----------
@@ -259,7 +259,9 @@ def extract_features(
     if len({example.name for example in examples}) < len(examples):
         raise ValueError("two examples have the same name, so one would be stored in place of the other")
     if (folder / "features.json").is_file():  # written last
-        return FeatureStore(folder)
+        store = FeatureStore(folder)
+        if all(example.name in store.extents or example.name in store.failures for example in examples):
+            return store
     extents: dict[str, Extent] = {}
     failures: dict[str, str] = {}
     position = 0

@@ -15,7 +15,7 @@ BATCH_MOMENTUM = 0.9
 """Of the running statistics in batch normalisation: a small corpus makes few steps, Keras's 0.99 would lag behind."""
 
 
-def build_network(network: NetworkSettings, window: WindowSettings, features: FeatureSettings):
+def build_network(network: NetworkSettings, window: WindowSettings, features: FeatureSettings, unroll: bool = False):
     """Build the untrained network.
 
     The convolutions shrink time by ``window.frames_per_step`` and frequency by two per layer; what is left of
@@ -25,6 +25,8 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     ----------
     network, window, features : settings
         Widths, window length and mel bands.
+    unroll : bool
+        Write the recurrence out step by step: the same weights and answers, faster to train, slower to load.
 
     Returns
     -------
@@ -42,20 +44,22 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     for number, filters in enumerate(network.convolution_filters):
         shrink_time = 2 if to_shrink % 2 == 0 else 1
         to_shrink //= shrink_time
-        # The first layer works at full resolution and is the dearest: it strides, the others pool.
+        # The first layer works at full resolution and is the dearest: it always strides.
         first = number == 0
+        strided = first or network.strided
         x = layers.Conv2D(
             filters,
             5 if first else 3,
-            strides=(shrink_time, 2) if first else 1,
+            strides=(shrink_time, 2) if strided else 1,
             padding="same",
             use_bias=False,
             name=f"convolution_{number}",
         )(x)
         x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
         x = layers.Activation("relu")(x)
-        if not first:
+        if not strided:
             x = layers.MaxPooling2D((shrink_time, 2))(x)
+        if not first:
             x = layers.SpatialDropout2D(network.dropout / 3)(x)
     if to_shrink != 1:
         raise ValueError(
@@ -65,11 +69,12 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     x = layers.Dense(network.rnn_units, use_bias=False, name="bands_to_vector")(x)
     # A plain SimpleRNN saturates on inputs that are not centred and scaled.
     x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
-    x = layers.Activation("relu")(x)
-    x = layers.Dropout(network.dropout)(x)
-    short = layers.Bidirectional(layers.SimpleRNN(network.rnn_units // 2, return_sequences=True), name="simple_rnn")(x)
+    vectors = layers.Activation("relu")(x)
+    x = layers.Dropout(network.dropout)(vectors)
+    options = {"return_sequences": True, "unroll": unroll}
+    short = layers.Bidirectional(layers.SimpleRNN(network.rnn_units // 2, **options), name="simple_rnn")(x)
     short = layers.LayerNormalization()(short)
-    long = layers.Bidirectional(layers.LSTM(network.lstm_units // 2, return_sequences=True), name="lstm")(short)
+    long = layers.Bidirectional(layers.LSTM(network.lstm_units // 2, **options), name="lstm")(short)
     # The SimpleRNN forgets within a syllable and places a splice; the LSTM remembers the voice.
     x = layers.Concatenate(name="states")([short, long])
 
@@ -77,7 +82,13 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     timeline = layers.Reshape((window.label_frames, 1), name=TIMELINE)(timeline)
 
     # A short span leaves its mark on the maximum, the voice as a whole on the mean.
-    summary = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
+    pooled = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
+    if network.statistics:
+        squares = layers.Multiply()([vectors, vectors])
+        pooled += [layers.GlobalAveragePooling1D()(vectors), layers.GlobalAveragePooling1D()(squares)]
+    summary = layers.Concatenate()(pooled)
+    if network.statistics:
+        summary = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(summary)
     summary = layers.Dropout(network.dropout)(summary)
     verdict = layers.Dense(len(CLASS_NAMES), activation="softmax", name=VERDICT)(summary)
     return keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline}, name="cnn_rnn_lstm")

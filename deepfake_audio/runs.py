@@ -93,5 +93,5 @@ class Run:
     def tidy(self) -> None:
         """Remove what only an interrupted run needs: stored features and the states of training."""
         shutil.rmtree(self.folder / "features", ignore_errors=True)
-        for name in ("best.keras", "last.keras"):
+        for name in ("best.keras", "last.keras", "rolled-up.keras"):
             (self.folder / name).unlink(missing_ok=True)

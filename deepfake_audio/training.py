@@ -34,6 +34,7 @@ SMOOTHED_EPOCHS = 5
 generators a single epoch can be lucky."""
 BEST_NAME = "best.keras"
 LAST_NAME = "last.keras"
+ROLLED_NAME = "rolled-up.keras"
 LOG_NAME = "log.csv"
 
 CONTROL_SHARE = 0.35
@@ -314,7 +315,7 @@ def fit(
         done = int(network.optimizer.iterations.numpy()) // len(windows)
         past = _truncate_log(log, done)
     else:
-        network = build_network(settings.network, settings.window, settings.features)
+        network = build_network(settings.network, settings.window, settings.features, unroll=True)
         compile_network(network, settings, class_weights(windows), len(windows) * training.epochs)
         done, past = 0, []
         log.unlink(missing_ok=True)
@@ -376,6 +377,25 @@ def _truncate_log(log: Path, epochs: int) -> list[dict[str, float]]:
     return _read_log(log)
 
 
+def rolled_up(best: Path, settings: Settings):
+    """Load the network that :func:`fit` trained step by step unrolled, as loops again: the same answers, fast to load.
+
+    Parameters
+    ----------
+    best : Path
+        From :func:`fit`.
+    settings : Settings
+        Of the run.
+
+    Returns
+    -------
+    keras.Model
+    """
+    network = build_network(settings.network, settings.window, settings.features)
+    network.set_weights(keras.models.load_model(best, compile=False).get_weights())
+    return network
+
+
 def finish(
     fitted: Fit,
     examples: dict[str, Sequence[Example]],
@@ -405,7 +425,10 @@ def finish(
     -------
     Checkpoint
     """
-    network = keras.models.load_model(fitted.best, compile=False)
+    network = rolled_up(fitted.best, settings)
+    file = fitted.best.with_name(ROLLED_NAME)
+    with atomic_path(file) as temporary:
+        network.save(temporary)
     scans = list(scan_examples(examples["validation"], store, settings, network.predict_on_batch))
     settings = dataclasses.replace(settings, decision=fit_decision(scans, store, settings))
     heard = [
@@ -415,4 +438,4 @@ def finish(
         if example.kind in ("real", "fake", "hybrid") and example.name in store.extents and not example.channel_seed
     ]
     trained = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    return save_checkpoint(path, fitted.best, settings, trained, manifest, heard)
+    return save_checkpoint(path, file, settings, trained, manifest, heard)

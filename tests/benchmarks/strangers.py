@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from deepfake_audio import console  # noqa: E402
-from deepfake_audio.corpus import Clip, Split, find_clips  # noqa: E402
+from deepfake_audio.corpus import Clip, Split, find_clips, with_copies  # noqa: E402
 from deepfake_audio.settings import Settings, from_dict, to_dict  # noqa: E402
 
 FOLDS = 5
@@ -56,6 +56,8 @@ def strangers_split(clips: Sequence[Clip], fold: int, most_left_out: float) -> S
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
+    copies = [clip for clip in clips if clip.copy_of]
+    clips = [clip for clip in clips if not clip.copy_of]
     labels = [clip.label for clip in clips]
     groups = [clip.source for clip in clips]
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
@@ -82,7 +84,8 @@ def strangers_split(clips: Sequence[Clip], fold: int, most_left_out: float) -> S
         else:
             sides["validation" if index in validation else "train"].append(clip)
     warnings = [f"{key} {value} stands on both sides" for key, value in sorted(everywhere)]
-    return Split(sides, {clip.name: f"source:{clip.source}" for clip in clips}, left_out, warnings)
+    split = Split(sides, {clip.name: f"source:{clip.source}" for clip in clips}, left_out, warnings)
+    return with_copies(split, copies)
 
 
 def changed(settings: Settings, changes: Sequence[str]) -> Settings:
@@ -108,17 +111,16 @@ def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: 
         split = strangers_split(clips, fold, most_left_out)
         console.say(f"fold {fold}: {split.counts()}, {len(split.left_out)} left out, {split.warnings}")
         # Splices and features do not depend on the recipe's training settings: folds of several recipes share them.
-        shared = folder.parents[1] / f"features-{fold}-{_digest(settings)}"
+        shared = folder.parents[1] / f"features-{fold}-{_digest(settings, clips)}"
         examples = {
             side: side_examples(side, split, settings, shared, 2, console.progress(side)) for side in split.sides
         }
         everything = [example for members in examples.values() for example in members]
         store = extract_features(everything, shared, settings.features, 2, console.progress("features"))
-        from deepfake_audio.backend import keras
-        from deepfake_audio.training import fit
+        from deepfake_audio.training import fit, rolled_up
 
         fitted = fit(examples["train"], examples["validation"], store, settings, folder, verbose=2)
-        predict = keras.models.load_model(fitted.best, compile=False).predict_on_batch
+        predict = rolled_up(fitted.best, settings).predict_on_batch
         validation = list(scan_examples(examples["validation"], store, settings, predict))
         settings = dataclasses.replace(settings, decision=fit_decision(validation, store, settings))
         scans = list(scan_examples(examples["test"], store, settings, predict))
@@ -132,16 +134,18 @@ def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: 
     return metrics
 
 
-def _digest(settings: Settings) -> str:
+def _digest(settings: Settings, clips: Sequence[Clip]) -> str:
     import hashlib
 
-    parts = [to_dict(settings.features), to_dict(settings.hybrid), settings.training.seed]
+    parts = [to_dict(settings.features), to_dict(settings.hybrid), settings.augment.channel_copies]
+    parts += [settings.training.seed, *sorted(clip.name for clip in clips if clip.copy_of)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--copies", type=Path, help="folder of copies of its real clips, from vocoder_copies.py")
     parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="default", help="name of the recipe, for its folder")
@@ -150,7 +154,7 @@ def main() -> int:
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
     arguments = parser.parse_args()
     settings = changed(Settings(), [f"training.seed={arguments.seed}", *arguments.changes])
-    clips = find_clips([arguments.data])
+    clips = find_clips([arguments.data, *([arguments.copies] if arguments.copies else [])])
     print("| fold | " + " | ".join(COLUMNS.values()) + " | minutes |")
     print("|---" * (len(COLUMNS) + 2) + "|")
     rows = []
