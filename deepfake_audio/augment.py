@@ -57,31 +57,70 @@ def through_channel(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def in_room(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add the reverberation of a random room: the direct sound, then decaying noise (Polack's model).
+    """Add the reverberation of a random room of 0.1-0.6 s, 0-12 dB under the direct sound; see :func:`reverberate`."""
+    return reverberate(samples, rng.uniform(0.1, 0.6), rng.uniform(0.0, 12.0), rng)
 
-    Parameters and result as in :func:`through_channel`; reverberation times are 0.1-0.6 s, the direct sound is
-    0-12 dB above the reverberation.
+
+def reverberate(
+    samples: np.ndarray, reverberation_seconds: float, direct_db: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Add the reverberation of a room: the direct sound, then exponentially decaying noise (Polack's model).
+
+    Parameters
+    ----------
+    samples : ndarray of float32, shape (samples,)
+        Mono audio at ``SAMPLE_RATE``.
+    reverberation_seconds : float
+        Time in which the sound falls by 60 dB.
+    direct_db : float
+        Level of the direct sound above all reverberation.
+    rng : numpy.random.Generator
+        Draws the room's echoes.
+
+    Returns
+    -------
+    ndarray of float32, shape (samples,)
+        At the level of `samples`.
     """
     from scipy.signal import fftconvolve
 
-    reverberation_seconds = rng.uniform(0.1, 0.6)
     length = round(reverberation_seconds * SAMPLE_RATE)
     # -60 dB after the reverberation time, by definition.
     tail = rng.standard_normal(length) * 10 ** (-3.0 * np.arange(length) / length)
-    tail *= 10 ** (-rng.uniform(0.0, 12.0) / 20) / np.sqrt(np.sum(tail**2))
+    tail *= 10 ** (-direct_db / 20) / np.sqrt(np.sum(tail**2))
     tail[0] = 1.0
     wet = fftconvolve(samples, tail)[: len(samples)]
     return (wet * (_rms(samples) / max(_rms(wet), 1e-9))).astype(np.float32)
 
 
 def with_noise(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add noise of a random colour at 5-35 dB under the clip's mean level; parameters as in :func:`through_channel`."""
+    """Add noise of a random colour at 5-35 dB under the clip's mean level; see :func:`add_noise`."""
+    return add_noise(samples, rng.uniform(5.0, 35.0), rng.uniform(0.0, 6.0), rng)
+
+
+def add_noise(samples: np.ndarray, snr_db: float, fall_db: float, rng: np.random.Generator) -> np.ndarray:
+    """Add stationary noise.
+
+    Parameters
+    ----------
+    samples : ndarray of float32, shape (samples,)
+        Mono audio at ``SAMPLE_RATE``.
+    snr_db : float
+        Mean level of the clip above the noise.
+    fall_db : float
+        By how much the noise falls per octave: white 0, pink 3, brown 6.
+    rng : numpy.random.Generator
+        Draws the noise.
+
+    Returns
+    -------
+    ndarray of float32, shape (samples,)
+    """
     spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
     hertz = np.fft.rfftfreq(len(samples), 1.0 / SAMPLE_RATE)
-    # White falls by 0, pink by 3, brown by 6 dB per octave.
-    spectrum *= np.maximum(hertz, 50.0) ** (-rng.uniform(0.0, 6.0) / 6.02)
+    spectrum *= np.maximum(hertz, 50.0) ** (-fall_db / 6.02)
     noise = np.fft.irfft(spectrum, len(samples))
-    level = _rms(samples) * 10 ** (-rng.uniform(5.0, 35.0) / 20)
+    level = _rms(samples) * 10 ** (-snr_db / 20)
     return (samples + noise * (level / max(_rms(noise), 1e-9))).astype(np.float32)
 
 
@@ -90,31 +129,43 @@ def _rms(samples: np.ndarray) -> float:
 
 
 def through_codec(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Send a clip through a random codec at a random quality, and back, without moving it in time.
+    """Send a clip through a random codec at a random rate and quality; see :func:`coded`."""
+    name = str(rng.choice(list(CODECS)))
+    rate = int(rng.choice(CODECS[name][2]))
+    quality = {"compression_level": float(rng.uniform(0.0, 0.99))} if name in ("MP3", "Vorbis", "Opus") else {}
+    return coded(samples, name, rate, **quality)[0]
+
+
+def coded(samples: np.ndarray, name: str, rate: int, **quality) -> tuple[np.ndarray, float]:
+    """Send a clip through a codec and back, without moving it in time.
 
     Parameters
     ----------
     samples : ndarray of float32, shape (samples,)
         Mono audio at ``SAMPLE_RATE``.
-    rng : numpy.random.Generator
-        Draws codec, rate and quality.
+    name : str
+        One of ``CODECS``.
+    rate : int
+        Sample rate in Hz at which it is coded.
+    **quality
+        As ``soundfile.write`` takes it: ``compression_level``, ``bitrate_mode``.
 
     Returns
     -------
-    ndarray of float32, shape (samples,)
+    samples : ndarray of float32, shape (samples,)
         On the 16-bit grid, like every clip.
+    kbit_per_second : float
+        What the coded file took.
     """
     import soundfile
     import soxr
     from scipy.signal import correlate
 
-    name = str(rng.choice(list(CODECS)))
-    container, coding, rates = CODECS[name]
-    rate = int(rng.choice(rates))
-    quality = {"compression_level": float(rng.uniform(0.0, 0.99))} if name in ("MP3", "Vorbis", "Opus") else {}
+    container, coding, _ = CODECS[name]
     sent = np.clip(soxr.resample(samples, SAMPLE_RATE, rate), -1.0, 1.0)
     file = io.BytesIO()
     soundfile.write(file, sent, rate, format=container, subtype=coding, **quality)
+    kbit_per_second = len(file.getvalue()) * 8e-3 * SAMPLE_RATE / len(samples)
     file.seek(0)
     received, rate = soundfile.read(file, dtype="float32")
     received = soxr.resample(received, rate, SAMPLE_RATE)
@@ -124,7 +175,8 @@ def through_codec(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     first = max(0, middle - MOST_DELAY)
     delay = int(np.argmax(similarity[first : middle + MOST_DELAY])) + first - middle
     received = received[delay:] if delay > 0 else np.pad(received, (-delay, 0))
-    return quantise(np.pad(received, (0, max(0, len(samples) - len(received))))[: len(samples)].astype(np.float32))
+    received = np.pad(received, (0, max(0, len(samples) - len(received))))[: len(samples)]
+    return quantise(received.astype(np.float32)), kbit_per_second
 
 
 def augment_window(

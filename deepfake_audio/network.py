@@ -40,6 +40,21 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     layers = keras.layers
     inputs = layers.Input((window.frames, features.mel_bands), name="log_mel")
     x = layers.Reshape((window.frames, features.mel_bands, 1))(inputs)
+    texture = None
+    if network.texture_filters:
+        # How rough the spectrum is along frequency and time, band by band: synthesis smooths what a voice roughens.
+        # It shows in averages over every band, which strides and maxima lose; averages allow strides along time.
+        fine = layers.Conv2D(
+            network.texture_filters,
+            5,
+            strides=(window.frames_per_step, 1),
+            padding="same",
+            use_bias=False,
+            name="texture",
+        )(x)
+        fine = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(fine)
+        fine = layers.Activation("relu")(fine)
+        texture = layers.Reshape((window.steps, features.mel_bands * network.texture_filters))(fine)
     to_shrink = window.frames_per_step
     for number, filters in enumerate(network.convolution_filters):
         shrink_time = 2 if to_shrink % 2 == 0 else 1
@@ -67,10 +82,16 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
         )
     x = layers.Reshape((window.steps, x.shape[2] * x.shape[3]))(x)
     x = layers.Dense(network.rnn_units, use_bias=False, name="bands_to_vector")(x)
+    if texture is not None:
+        around = layers.AveragePooling1D(network.texture_steps, strides=1, padding="same")(texture)
+        around = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(around)
+        around = layers.Dropout(network.dropout)(around)
+        around = layers.Dense(network.rnn_units, use_bias=False, name="texture_to_vector")(around)
+        x = layers.Concatenate()([x, around])
     # A plain SimpleRNN saturates on inputs that are not centred and scaled.
     x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
-    vectors = layers.Activation("relu")(x)
-    x = layers.Dropout(network.dropout)(vectors)
+    x = layers.Activation("relu")(x)
+    x = layers.Dropout(network.dropout)(x)
     options = {"return_sequences": True, "unroll": unroll}
     short = layers.Bidirectional(layers.SimpleRNN(network.rnn_units // 2, **options), name="simple_rnn")(x)
     short = layers.LayerNormalization()(short)
@@ -83,12 +104,9 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
 
     # A short span leaves its mark on the maximum, the voice as a whole on the mean.
     pooled = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
-    if network.statistics:
-        squares = layers.Multiply()([vectors, vectors])
-        pooled += [layers.GlobalAveragePooling1D()(vectors), layers.GlobalAveragePooling1D()(squares)]
+    if texture is not None:
+        pooled.append(layers.BatchNormalization(momentum=BATCH_MOMENTUM)(layers.GlobalAveragePooling1D()(texture)))
     summary = layers.Concatenate()(pooled)
-    if network.statistics:
-        summary = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(summary)
     summary = layers.Dropout(network.dropout)(summary)
     verdict = layers.Dense(len(CLASS_NAMES), activation="softmax", name=VERDICT)(summary)
     return keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline}, name="cnn_rnn_lstm")

@@ -86,8 +86,11 @@ class NetworkSettings:
     convolution_filters: tuple[int, ...] = (16, 24, 32, 48)
     strided: bool = False
     """Shrink by strides in every convolution, not by pooling after it: 1.6 times as fast."""
-    statistics: bool = False
-    """Let the verdict see mean and mean square of the convolutions' vectors too, not only recurrent states."""
+    texture_filters: int = 0
+    """Filters whose mean response per mel band, over the window and around each step, goes past the convolutions
+    straight to verdict and recurrence; 0 for none."""
+    texture_steps: int = 25
+    """Recurrent steps over which the response around a step is averaged."""
     rnn_units: int = 64
     lstm_units: int = 64
     dropout: float = 0.3
