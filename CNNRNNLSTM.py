@@ -56,6 +56,7 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
 
 def experiment(arguments: argparse.Namespace) -> None:
     """Run the whole story, or the part of it that was asked for."""
+    from deepfake_audio.audit import shortcuts, suspicions
     from deepfake_audio.corpus import (
         choose_folders,
         describe,
@@ -88,8 +89,12 @@ def experiment(arguments: argparse.Namespace) -> None:
 
         return evaluate_checkpoint(arguments.evaluate, clips, arguments.outputs, arguments.jobs, arguments.show)
     split = split_corpus(clips, settings.training.seed)
+    # Short cuts: what tells the classes apart without any speech would be learnt instead of it.
+    areas = shortcuts(split, jobs=arguments.jobs, progress=console.progress("Audit of short cuts"))
+    split.warnings.extend(suspicions(areas))
     if arguments.check_data:
-        print("\n".join([*describe_data(clips), "", describe(split)]))
+        alone = [f"{name}: {area:.2f}" for name, area in areas.items()]
+        print("\n".join([*describe_data(clips), "", describe(split), "", "AUC of each property alone:", *alone]))
         return None
     console.say(describe(split))
     manifest = fingerprint(split)
@@ -128,6 +133,7 @@ def experiment(arguments: argparse.Namespace) -> None:
         "data": describe_data(clips),
         "split": split.counts(),
         "training_minutes": (time.monotonic() - started) / 60,
+        "shortcuts": areas,
         "warnings": split.warnings,
         "command": shlex.join(map(str, words)),
     }

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 
+from .audit import SUSPICIOUS_AUC
 from .evaluation import SMALLEST_GROUP
 from .files import atomic_path
 from .settings import CLASS_NAMES
@@ -206,6 +207,18 @@ Clips on each side of the split:
 {_table(("Side", *CLASS_NAMES, "All"), rows)}
 
 Hybrids are made by this project from the real and fake clips of the same side.
+{_shortcuts(card.get("shortcuts", {}))}"""
+
+
+def _shortcuts(areas: dict[str, float]) -> str:
+    if not areas:
+        return ""
+    rows = [(name, f"{area:.2f}", "suspicious" if area > SUSPICIOUS_AUC else "") for name, area in areas.items()]
+    return f"""
+How well each property alone, without any speech, tells Real from Fake: a small decision tree fitted on the training
+side, tested on the test side; 0.50 is chance.
+
+{_table(("Property", "AUC", ""), rows)}
 """
 
 
