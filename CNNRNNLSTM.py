@@ -47,16 +47,21 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=whole_number(0), metavar="N", help=f"default {defaults.seed}")
     parser.add_argument("--jobs", type=whole_number(1), default=2, metavar="N", help="threads for features (2)")
     parser.add_argument("--show", action="store_true", help="also open the plots in windows")
+    parser.add_argument("--init-from", type=Path, metavar="CHECKPOINT", help="go on from a trained network's weights")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
     mode.add_argument("--check-data", action="store_true", help="show clips and split, train nothing")
     mode.add_argument("--evaluate", type=Path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.init_from and (arguments.resume or arguments.evaluate):
+        parser.error("--init-from starts a new training; it does not go with --resume or --evaluate")
+    return arguments
 
 
 def experiment(arguments: argparse.Namespace) -> None:
     """Run the whole story, or the part of it that was asked for."""
     from deepfake_audio.audit import shortcuts, suspicions
+    from deepfake_audio.checkpoint import read_checkpoint
     from deepfake_audio.corpus import (
         choose_folders,
         describe,
@@ -66,6 +71,7 @@ def experiment(arguments: argparse.Namespace) -> None:
         split_corpus,
         write_manifest,
     )
+    from deepfake_audio.examine import only_unheard
     from deepfake_audio.runs import Run
 
     # Settings: the defaults, the command line, or those of the run that is resumed.
@@ -78,6 +84,11 @@ def experiment(arguments: argparse.Namespace) -> None:
         console.say(f"Resuming {run.folder} with its own settings." if run else "Nothing to resume: starting a run.")
     if run:
         settings = run.settings
+    init_from = run.init_from if run else arguments.init_from
+    base = read_checkpoint(init_from) if init_from else None
+    if base and not run:
+        settings = base.to_go_on_from(settings)
+        console.say(f"Starting from {base.path}, trained {base.trained}: its features and its network, your data.")
 
     # Corpus: which clips there are, and which side each is on, before anything is spliced.
     folders, skip, notes = choose_folders(run.data if run else arguments.data or [], HERE / "data")
@@ -89,6 +100,9 @@ def experiment(arguments: argparse.Namespace) -> None:
 
         return evaluate_checkpoint(arguments.evaluate, clips, arguments.outputs, arguments.jobs, arguments.show)
     split = split_corpus(clips, settings.training.seed)
+    if base:
+        # What the first training heard proves nothing about the second one.
+        split = only_unheard(split, base)
     # Short cuts: what tells the classes apart without any speech would be learnt instead of it.
     areas = shortcuts(split, jobs=arguments.jobs, progress=console.progress("Audit of short cuts"))
     split.warnings.extend(suspicions(areas))
@@ -100,7 +114,7 @@ def experiment(arguments: argparse.Namespace) -> None:
     manifest = fingerprint(split)
     if run and run.manifest != manifest:
         raise RunError(f"The clips are not those that {run.folder} was started with; start without --resume.")
-    run = run or Run.start(arguments.outputs, settings, arguments.data or [], manifest)
+    run = run or Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
     write_manifest(run.folder / "manifest.csv", split)
 
     # Hybrids and their same-class controls, each side from its own clips only; then features, once per clip.
@@ -121,14 +135,15 @@ def experiment(arguments: argparse.Namespace) -> None:
     console.say(f"Training on {len(examples['train'])} clips, up to {settings.training.epochs} epochs.")
     from deepfake_audio.training import finish, fit
 
-    result = fit(examples["train"], examples["validation"], store, settings, run.folder)
-    checkpoint = finish(result, examples, store, settings, run.model, manifest)
+    result = fit(examples["train"], examples["validation"], store, settings, run.folder, init_from=init_from)
+    checkpoint = finish(result, examples, store, settings, run.model, manifest, init_from)
 
     # Report: the test side is judged once, by the file that script.py will use.
     from deepfake_audio.examine import examine
 
     words = ["python", "CNNRNNLSTM.py", "--data", *folders, "--epochs", settings.training.epochs]
     words += ["--batch-size", settings.training.batch_size, "--seed", settings.training.seed]
+    words += ["--init-from", init_from] if init_from else []
     card = {
         "data": describe_data(clips),
         "split": split.counts(),

@@ -78,10 +78,11 @@ def main(argv: list[str] | None = None) -> int:
     console.prepare()
     arguments = command_line(argv)
     try:
-        from deepfake_audio.checkpoint import newest_checkpoint, read_checkpoint
+        from deepfake_audio.checkpoint import PRETRAINED, newest_checkpoint, read_checkpoint
 
         checkpoint = read_checkpoint(arguments.model or newest_checkpoint(HERE / "outputs"))
-        console.say(f"Model: {checkpoint.path}, trained {checkpoint.trained}")
+        shipped = " (comes with the project)" if checkpoint.path.parent.name == PRETRAINED else ""
+        console.say(f"Model: {checkpoint.path}{shipped}, trained {checkpoint.trained}")
         from deepfake_audio.detector import Detector  # loads TensorFlow
 
         detector = Detector(checkpoint)

@@ -14,16 +14,22 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import __version__
+from .corpus import Clip
 from .errors import CheckpointError
-from .files import atomic_path
+from .files import atomic_path, file_sha256
 from .settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
 
 MEMBER = "deepfake_audio.json"
 HEARD_MEMBER = "heard.txt"
 HEARD_DIGITS = 12
 """Digits of a clip's SHA-256 that are remembered: enough to know it again."""
+MODEL = "model.keras"
+PRETRAINED = "pretrained"
+"""Folder under ``outputs`` of the checkpoint that comes with the project."""
 KIND = "deepfake_audio checkpoint"
 FORMAT = 1
+FINE_TUNING_SHARE = 0.25
+"""Share of the usual learning rate at which a trained network goes on: the first steps shall not undo it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +66,21 @@ class Checkpoint:
         """Return the first ``HEARD_DIGITS`` digits of the SHA-256 of every training and validation clip."""
         with zipfile.ZipFile(self.path) as archive:
             return frozenset(archive.read(HEARD_MEMBER).decode("ascii").split())
+
+    def unheard(self, clips: Iterable[Clip]) -> list[Clip]:
+        """Return the clips that were in neither training nor validation, known by content and not by name."""
+        heard = self.heard()
+        return [clip for clip in clips if file_sha256(clip.path)[:HEARD_DIGITS] not in heard]
+
+    def to_go_on_from(self, settings: Settings) -> Settings:
+        """Return `settings` for a training that starts with these weights: what the network hears stays as it was."""
+        training = dataclasses.replace(
+            settings.training, learning_rate=settings.training.learning_rate * FINE_TUNING_SHARE
+        )
+        own = self.settings
+        return dataclasses.replace(
+            settings, features=own.features, window=own.window, network=own.network, training=training
+        )
 
     def network(self):
         """Load the network.
@@ -210,14 +231,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def newest_checkpoint(outputs: Path) -> Path:
-    """Return the checkpoint of the newest finished run under `outputs`.
+    """Return the checkpoint of the newest finished run under `outputs`, or the one that comes with the project.
 
     Raises
     ------
     CheckpointError
-        If there is none.
+        If there is neither.
     """
-    found = sorted(Path(outputs).glob("*/model.keras"), key=lambda path: (path.stat().st_mtime, str(path)))
-    if not found:
-        raise CheckpointError(f"There is no trained checkpoint under {outputs}; train one with: python CNNRNNLSTM.py")
-    return found[-1]
+    shipped = Path(outputs) / PRETRAINED / MODEL
+    own = [path for path in Path(outputs).glob(f"*/{MODEL}") if path != shipped]
+    if own:
+        return max(own, key=lambda path: (path.stat().st_mtime, str(path)))
+    if shipped.is_file():
+        return shipped
+    raise CheckpointError(f"There is no trained checkpoint under {outputs}; train one with: python CNNRNNLSTM.py")

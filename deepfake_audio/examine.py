@@ -13,11 +13,43 @@ from .corpus import Clip, Split, describe_data, fingerprint, split_corpus
 from .dataset import Example, FeatureStore, extract_features, side_examples
 from .errors import CorpusError, RunError
 from .evaluation import ClipScore, evaluate, read_scores, write_scores
-from .files import file_sha256
 from .report import format_table, write_metrics, write_model_card
 from .runs import new_folder
 from .scoring import scan_examples, score_examples
 from .settings import CLASS_NAMES, to_dict
+
+
+def only_unheard(split: Split, base: Checkpoint) -> Split:
+    """Leave out of validation and test what the training of another checkpoint has heard already.
+
+    Parameters
+    ----------
+    split : Split
+        Of the corpus that the training goes on with.
+    base : Checkpoint
+        That it starts from.
+
+    Raises
+    ------
+    CorpusError
+        If no Real or no Fake clip is left on a side.
+    """
+    sides, left_out = dict(split.sides), list(split.left_out)
+    for side in ("validation", "test"):
+        sides[side] = base.unheard(split.sides[side])
+        kept = {clip.name for clip in sides[side]}
+        reason = f"{base.path.name} was trained on it"
+        left_out += [(clip, reason) for clip in split.sides[side] if clip.name not in kept]
+        for label in ("Real", "Fake"):
+            if not any(clip.label == label for clip in sides[side]):
+                raise CorpusError(
+                    f"{base.path} was trained on every {label} clip of the {side} side; "
+                    "give --data with recordings that it has not heard."
+                )
+    heard = len(left_out) - len(split.left_out)
+    if heard:
+        split.warnings.append(f"{heard} clips of validation and test are left out: {base.path} was trained on them.")
+    return Split(sides, split.groups, left_out, split.warnings)
 
 
 def examine(
@@ -163,8 +195,7 @@ def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: 
     except CorpusError:
         pass  # too small to be split, which a test alone does not need
     if test is None:
-        heard = checkpoint.heard()
-        test = [clip for clip in clips if file_sha256(clip.path)[: len(next(iter(heard), ""))] not in heard]
+        test = checkpoint.unheard(clips)
         if len(test) < len(clips):
             warnings.append(
                 f"{len(clips) - len(test)} of {len(clips)} clips were heard in training and are left out; "

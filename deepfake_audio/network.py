@@ -6,6 +6,8 @@ on any Keras backend, with no custom objects.
 
 from __future__ import annotations
 
+import numpy as np
+
 from .settings import CLASS_NAMES, FeatureSettings, NetworkSettings, WindowSettings
 
 VERDICT = "verdict"
@@ -85,7 +87,7 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     if texture is not None:
         around = layers.AveragePooling1D(network.texture_steps, strides=1, padding="same")(texture)
         around = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(around)
-        around = layers.Dropout(network.dropout)(around)
+        around = layers.Dropout(network.texture_dropout)(around)
         around = layers.Dense(network.rnn_units, use_bias=False, name="texture_to_vector")(around)
         x = layers.Concatenate()([x, around])
     # A plain SimpleRNN saturates on inputs that are not centred and scaled.
@@ -103,10 +105,36 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     timeline = layers.Reshape((window.label_frames, 1), name=TIMELINE)(timeline)
 
     # A short span leaves its mark on the maximum, the voice as a whole on the mean.
-    pooled = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
-    if texture is not None:
-        pooled.append(layers.BatchNormalization(momentum=BATCH_MOMENTUM)(layers.GlobalAveragePooling1D()(texture)))
-    summary = layers.Concatenate()(pooled)
+    summary = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
     summary = layers.Dropout(network.dropout)(summary)
+    if texture is not None:
+        summary = layers.Dropout(network.path_dropout, noise_shape=(None, 1))(summary)
+        average = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(layers.GlobalAveragePooling1D()(texture))
+        summary = layers.Concatenate()([summary, layers.Dropout(network.texture_dropout)(average)])
     verdict = layers.Dense(len(CLASS_NAMES), activation="softmax", name=VERDICT)(summary)
-    return keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline}, name="cnn_rnn_lstm")
+    model = keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline}, name="cnn_rnn_lstm")
+    if network.texture_filters:
+        layer = model.get_layer("texture")
+        layer.set_weights([_with_differences(layer.get_weights()[0])])
+    return model
+
+
+def _with_differences(kernels: np.ndarray) -> np.ndarray:
+    """Start the first texture filters as differences of neighbours along frequency, along time and along both.
+
+    Parameters
+    ----------
+    kernels : ndarray, shape (5, 5, 1, filters)
+        Random ones; axes 0 and 1 are time and frequency.
+    """
+    apart = {1: [0, 0, 1, -1, 0], 2: [0, 1, -2, 1, 0], 4: [1, -4, 6, -4, 1]}
+    wide, middle, smooth = [1, 0, -2, 0, 1], [0, 0, 1, 0, 0], [0, 1, 2, 1, 0]
+    shapes = [(middle, d) for d in (*apart.values(), wide)]
+    shapes += [(d, middle) for d in (*apart.values(), wide, [0, 0, 1, 0, -1], [1, 0, 0, 0, -1])]
+    shapes += [(smooth, apart[2]), (apart[1], apart[1]), (apart[1], apart[2])]
+    scale = np.sqrt(np.mean(np.sum(kernels**2, axis=(0, 1, 2))))
+    kernels = kernels.copy()
+    for number, (along_time, along_frequency) in enumerate(shapes[: kernels.shape[-1]]):
+        kernel = np.outer(along_time, along_frequency).astype(np.float32)
+        kernels[:, :, 0, number] = kernel * scale / np.linalg.norm(kernel)
+    return kernels

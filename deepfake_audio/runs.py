@@ -8,12 +8,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from .checkpoint import MODEL
 from .errors import RunError
 from .files import atomic_path
 from .settings import Settings, from_dict, to_dict
 
 RECORD = "run.json"
-MODEL = "model.keras"
 
 
 def new_folder(outputs: Path, kind: str) -> Path:
@@ -51,13 +51,23 @@ class Run:
         Dataset folders; empty for the default.
     manifest : str
         Fingerprint of the split that it was started with; empty where nobody took it.
+    init_from : Path or None
+        Checkpoint whose weights it was started with.
     """
 
-    def __init__(self, folder: Path, settings: Settings, data: Sequence[Path], manifest: str = ""):
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        data: Sequence[Path],
+        manifest: str = "",
+        init_from: Path | None = None,
+    ):
         self.folder = folder
         self.settings = settings
         self.data = list(data)
         self.manifest = manifest
+        self.init_from = init_from
 
     @property
     def model(self) -> Path:
@@ -65,15 +75,24 @@ class Run:
         return self.folder / MODEL
 
     @classmethod
-    def start(cls, outputs: Path, settings: Settings, data: Sequence[Path], manifest: str = "") -> Run:
+    def start(
+        cls,
+        outputs: Path,
+        settings: Settings,
+        data: Sequence[Path],
+        manifest: str = "",
+        init_from: Path | None = None,
+    ) -> Run:
         """Make a new folder and record the settings in it."""
         folder = new_folder(outputs, "run")
         # Resolved: the run may be resumed from another working directory.
         folders = [str(Path(path).resolve()) for path in data]
+        init_from = init_from and init_from.resolve()
         record = {"settings": to_dict(settings), "data": folders, "manifest": manifest}
+        record["init_from"] = str(init_from) if init_from else None
         with atomic_path(folder / RECORD) as temporary:
             temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        return cls(folder, settings, data, manifest)
+        return cls(folder, settings, data, manifest, init_from)
 
     @classmethod
     def interrupted(cls, outputs: Path) -> Run | None:
@@ -83,7 +102,9 @@ class Run:
                 try:
                     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
                     settings = from_dict(Settings, record["settings"])
-                    return cls(folder, settings, [Path(p) for p in record["data"]], record["manifest"])
+                    data = [Path(path) for path in record["data"]]
+                    init_from = record["init_from"] and Path(record["init_from"])
+                    return cls(folder, settings, data, record["manifest"], init_from)
                 except (ValueError, KeyError, TypeError) as error:
                     raise RunError(
                         f"{folder / RECORD} cannot be read ({error}); delete {folder} or start without --resume."

