@@ -325,6 +325,7 @@ def _share_measure(scores: Sequence[ClipScore]) -> tuple[dict, _Measure]:
     verdicts = np.array([score.verdict for score in scores])
     labels = np.array([score.label for score in scores])
     controls = np.array(["+" in score.kind for score in scores])
+    confidence = probabilities.max(axis=1)
     decided = np.isin(verdicts, CLASS_NAMES)
     everything = np.ones(len(scores), dtype=bool)
     shares = {  # name: (clips that count, those among them that are hits)
@@ -332,8 +333,9 @@ def _share_measure(scores: Sequence[ClipScore]) -> tuple[dict, _Measure]:
         "uncertain_share": (everything, verdicts == UNCERTAIN),
         "no_speech_share": (everything, verdicts == NO_SPEECH),
         "decided_accuracy": (decided, verdicts == labels),
+        "accusation_rate": (labels == "Real", np.isin(verdicts, ("Fake", "Hybrid"))),
+        "confident_half_accuracy": (confidence >= np.median(confidence), decision == truth),
     }
-    confidence = probabilities.max(axis=1)
     excess = np.eye(CALIBRATION_BINS)[_calibration_bin(confidence)] * ((decision == truth) - confidence)[:, np.newaxis]
 
     def measure(weights):
@@ -488,7 +490,8 @@ def evaluate(scores: Sequence[ClipScore], resamples: int = 1000, seed: int = 0) 
         - ``false_hybrid_rate``: share of same-class splices (real in real, fake in fake) decided to be Hybrid
         - ``ece``: expected calibration error of the largest probability, over 15 equally wide bins of 0-1
         - ``uncertain_share``, ``no_speech_share``: verdicts withheld; ``decided_accuracy``: verdicts given that are
-          right
+          right; ``accusation_rate``: share of Real clips whose verdict is Fake or Hybrid, neither Real nor withheld
+        - ``confident_half_accuracy``: accuracy among the half of the clips with the largest probabilities
         - ``frame_eer_20ms``, ``frame_eer_160ms``: timeline frames of all hybrids pooled. A block of 160 ms scores the
           mean of its frames (to three decimals) and is fake when at least half of them are, which fits a mean;
           PartialSpoof calls a block fake when any part of it is, so figures are not interchangeable. The last block
@@ -579,6 +582,22 @@ def _group_table(scores: Sequence[ClipScore], field: str) -> list[dict]:
             both = np.append(real, members)
             table[-1]["eer"] = equal_error_rate(truth[both] != _REAL, 1 - probabilities[both, _REAL])
     return table
+
+
+def coverage(scores: Sequence[ClipScore]) -> tuple[np.ndarray, np.ndarray]:
+    """Return how accuracy falls as less and less confident clips are answered.
+
+    Returns
+    -------
+    share : ndarray, shape (clips,)
+        Share of clips answered, the most confident ones first.
+    accuracy : ndarray, shape (clips,)
+        Share of those whose most probable class is true.
+    """
+    truth, probabilities, decision = _columns(scores)
+    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    answered = np.arange(1, len(scores) + 1)
+    return answered / len(scores), np.cumsum((decision == truth)[order]) / answered
 
 
 def reliability(scores: Sequence[ClipScore]) -> list[dict]:

@@ -140,6 +140,7 @@ def _draw(
     plots.plot_confusion_matrix(metrics, out("confusion_matrix"), show)
     plots.plot_det(scores, out("det_curve"), show)
     plots.plot_reliability(scores, out("reliability"), show)
+    plots.plot_coverage(scores, out("coverage"), show)
     samples = []
     for label in CLASS_NAMES:
         # The first clip of a class in the file, not the one that looks best.

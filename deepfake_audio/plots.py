@@ -23,7 +23,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_curve
 
 from .errors import RunError
-from .evaluation import ClipScore, Spans, equal_error_rate, reliability
+from .evaluation import ClipScore, Spans, coverage, equal_error_rate, reliability
 from .files import atomic_path
 from .settings import CLASS_NAMES
 
@@ -239,6 +239,24 @@ def plot_reliability(scores: Sequence[ClipScore], out_path: str | os.PathLike, s
         lower.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3, integer=True))
         lower.set(xlabel="confidence", ylabel="clips")
         figure.align_ylabels()
+        _save(figure, out_path)
+
+
+def plot_coverage(scores: Sequence[ClipScore], out_path: str | os.PathLike, show: bool = False) -> None:
+    """Draw the accuracy of the answers that are left when the least confident ones are withheld."""
+    share, accuracy = coverage(scores)
+    answered = np.mean([score.verdict in CLASS_NAMES for score in scores])
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(5.4, 4.2, show)
+        axes = figure.subplots()
+        first = min(len(share) - 1, 9)  # the share of right ones among fewer than ten clips jumps about
+        axes.plot(share[first:], accuracy[first:], color=FAKE_COLOUR, lw=2)
+        axes.axvline(answered, color=_GREY, ls="--", lw=1, label="answered at the checkpoint's threshold")
+        axes.xaxis.set_major_formatter(_percent_ticks())
+        axes.yaxis.set_major_formatter(_percent_ticks())
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="clips answered, most confident first")
+        axes.set(ylabel="share of right decisions", title="What does silence buy?")
+        axes.legend(frameon=False, loc="lower left", fontsize=10)
         _save(figure, out_path)
 
 

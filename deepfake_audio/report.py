@@ -24,6 +24,8 @@ _ROWS = (
     ("uncertain_share", "Answered with Uncertain", _RATE),
     ("no_speech_share", "Answered with No speech", _RATE),
     ("decided_accuracy", "Accuracy of the other answers", _RATE),
+    ("confident_half_accuracy", "Accuracy on the most confident half", _RATE),
+    ("accusation_rate", "Real clips answered Fake or Hybrid", _RATE),
     ("frame_eer_20ms", "Hybrids: frame EER, 20 ms", _RATE),
     ("frame_eer_160ms", "Hybrids: frame EER, 160 ms", _RATE),
     ("frame_f1", "Hybrids: F1 of fake frames", _RATE),

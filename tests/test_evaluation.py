@@ -17,7 +17,7 @@ from deepfake_audio.settings import CLASS_NAMES
 METRICS = [
     *("accuracy", "macro_f1", "roc_auc", "eer", "eer_real_fake", "false_hybrid_rate", "ece"),
     *("uncertain_share", "no_speech_share", "decided_accuracy", "frame_eer_20ms", "frame_eer_160ms", "frame_f1"),
-    *("boundary_error_mean_seconds", "boundary_error_median_seconds"),
+    *("accusation_rate", "confident_half_accuracy", "boundary_error_mean_seconds", "boundary_error_median_seconds"),
 ]
 TRUE_SPANS = {"Real": (), "Fake": ((0.0, 4.0),), "Hybrid": ((1.0, 2.0),)}
 
@@ -210,11 +210,22 @@ def test_shares_by_hand():
     assert (metrics["false_hybrid_rate"]["value"], metrics["false_hybrid_rate"]["n"]) == (0.5, 2)
     assert metrics["uncertain_share"]["value"] == metrics["no_speech_share"]["value"] == pytest.approx(0.2)
     assert (metrics["decided_accuracy"]["value"], metrics["decided_accuracy"]["n"]) == (pytest.approx(1 / 3), 3)
+    # Two real clips, both answered with Hybrid; the three clips at 0.8 are at least the median and right.
+    assert (metrics["accusation_rate"]["value"], metrics["accusation_rate"]["n"]) == (1.0, 2)
+    assert (metrics["confident_half_accuracy"]["value"], metrics["confident_half_accuracy"]["n"]) == (1.0, 3)
     # Confidence 0.7 twice, never right; 0.8 three times, always right.
     assert metrics["ece"]["value"] == pytest.approx((2 * 0.7 + 3 * 0.2) / 5)
     bins = evaluation.reliability(scores)
     assert [(entry["n"], entry["accuracy"]) for entry in bins] == [(2, 0.0), (3, 1.0)]
     assert all(entry["low"] < entry["confidence"] <= entry["high"] + 1e-9 for entry in bins)
+
+
+def test_coverage_by_hand():
+    sure = {"probabilities": (0.9, 0.05, 0.05)}
+    scores = [clip("real", **sure), clip("fake", **sure), clip("real", probabilities=(0.6, 0.2, 0.2))]
+    share, accuracy = evaluation.coverage(scores)
+    assert share == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert accuracy == pytest.approx([1.0, 1 / 2, 2 / 3])
 
 
 def test_intervals_hold_the_value_and_narrow_with_more_clips():

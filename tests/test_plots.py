@@ -88,8 +88,19 @@ def test_small_and_one_sided_tests_are_drawn(tmp_path, kinds):
     scores = [clip(kind) for kind in kinds]
     plots.plot_det(scores, tmp_path / "det.png")
     plots.plot_reliability(scores, tmp_path / "reliability.png")
+    plots.plot_coverage(scores, tmp_path / "coverage.png")
     plots.plot_confusion_matrix(evaluate(scores, resamples=0), tmp_path / "confusion.png")
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_coverage(tmp_path, kept):
+    sure = {"probabilities": (0.9, 0.05, 0.05)}
+    scores = [clip(**sure) for _ in range(10)] + [clip("fake", probabilities=(0.5, 0.3, 0.2), verdict="Uncertain")] * 10
+    plots.plot_coverage(scores, tmp_path / "coverage.png")
+    curve, threshold = kept[0].axes[0].lines
+    assert curve.get_xydata()[0] == pytest.approx([0.5, 1.0])
+    assert curve.get_xydata()[-1] == pytest.approx([1.0, 0.5])
+    assert threshold.get_xdata()[0] == 0.5
 
 
 def test_reliability(tmp_path, kept):

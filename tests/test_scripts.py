@@ -132,7 +132,7 @@ def test_a_training_leaves_the_files_it_promises_and_nothing_temporary(trained):
         assert (run / "hybrids" / side / "spans.csv").stat().st_size > 0
     plots = {path.stem for path in (run / "plots").glob("*.png")}
     assert plots >= {
-        *("learning_curves", "confusion_matrix", "det_curve", "reliability", "mel_spectrogram_sample"),
+        *("learning_curves", "confusion_matrix", "det_curve", "reliability", "coverage", "mel_spectrogram_sample"),
         *("timeline_real", "timeline_fake", "timeline_hybrid"),
     }
     left = [path.name for path in run.rglob("*") if ".tmp-" in path.name or path.name in ("best.keras", "last.keras")]
