@@ -27,7 +27,7 @@ MODEL = "model.keras"
 PRETRAINED = "pretrained"
 """Folder under ``outputs`` of the checkpoint that comes with the project."""
 KIND = "deepfake_audio checkpoint"
-FORMAT = 1
+FORMAT = 2
 FINE_TUNING_SHARE = 0.25
 """Share of the usual learning rate at which a trained network goes on: the first steps shall not undo it."""
 
@@ -109,6 +109,7 @@ class Checkpoint:
             "input": (None, window.frames, bands),
             "verdict": (None, len(CLASS_NAMES)),
             "timeline": (None, window.label_frames, 1),
+            "joins": (None, window.label_frames, 1),
         }
         if found != wanted:
             raise CheckpointError(

@@ -28,6 +28,10 @@ UNKNOWN = -1
 """Frame label of a Hybrid clip whose spans nobody wrote down."""
 
 
+JOIN_REACH = 1
+"""Timeline frames before and after a join that are labelled with it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Example:
     """One clip to learn from or to be tested on, whether recorded, synthesised or spliced.
@@ -46,6 +50,8 @@ class Example:
         Fake stretches in seconds; None where unknown. The whole clip for Fake.
     channel_seed : tuple of int
         Seed of the channel that the clip is sent through before its features are taken; empty for none.
+    joins : tuple of float
+        Seconds at which one piece takes over from another, whatever the pieces are.
     """
 
     name: str
@@ -59,6 +65,7 @@ class Example:
     language: str = ""
     spans: tuple[tuple[float, float], ...] | None = ()
     channel_seed: tuple[int, ...] = ()
+    joins: tuple[float, ...] = ()
 
     def frame_labels(self, frames: int, label_seconds: float) -> np.ndarray:
         """Return one label per timeline frame: 1 fake, 0 real, ``UNKNOWN`` where the spans are not known.
@@ -84,6 +91,19 @@ class Example:
             labels[(centres >= start) & (centres < end)] = 1
         return labels
 
+    def join_labels(self, frames: int, label_seconds: float) -> np.ndarray:
+        """Return 1 for the timeline frames around a join, 0 for the others, ``UNKNOWN`` where nobody knows.
+
+        Parameters and result as in :meth:`frame_labels`.
+        """
+        if self.spans is None:
+            return np.full(frames, UNKNOWN, dtype=np.int8)
+        labels = np.zeros(frames, dtype=np.int8)
+        for join in self.joins:
+            at = int(join / label_seconds)
+            labels[max(0, at - JOIN_REACH) : at + JOIN_REACH + 1] = 1
+        return labels
+
 
 def examples_of_clips(clips: Sequence[Clip], groups: dict[str, str]) -> list[Example]:
     """Turn the clips of one side into examples."""
@@ -99,6 +119,7 @@ def examples_of_clips(clips: Sequence[Clip], groups: dict[str, str]) -> list[Exa
             source=clip.source,
             language=clip.language,
             spans=clip.spans if clip.label == "Hybrid" else (),
+            joins=tuple(edge for span in clip.spans or () for edge in span if edge > 0),
         )
         for clip in clips
     ]
@@ -123,6 +144,7 @@ def examples_of_splices(splices: Sequence[tuple[SplicePlan, Path]], clips: Seque
                 source=base.source,
                 language=base.language,
                 spans=tuple((start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in plan.fake_spans),
+                joins=tuple(position / SAMPLE_RATE for position in plan.boundaries),
             )
         )
     return examples
@@ -302,3 +324,9 @@ def labels_of(example: Example, store: FeatureStore, settings: Settings) -> np.n
     """Return the timeline labels of a stored example, shape (timeline frames,)."""
     frames = -(-store.frames(example.name) // settings.window.frames_per_label)
     return example.frame_labels(frames, settings.label_seconds)
+
+
+def joins_of(example: Example, store: FeatureStore, settings: Settings) -> np.ndarray:
+    """Return the join labels of a stored example, shape (timeline frames,)."""
+    frames = -(-store.frames(example.name) // settings.window.frames_per_label)
+    return example.join_labels(frames, settings.label_seconds)

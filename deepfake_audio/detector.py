@@ -21,6 +21,9 @@ from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Setti
 
 BATCH_WINDOWS = 32
 
+LEAST_PIECE_FRAMES = 5
+"""Timeline frames between two joins, at least."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
@@ -42,6 +45,8 @@ class Scan:
         Softmax outputs.
     timeline : ndarray, shape (timeline frames,)
         Probability of fake from the frame output, overlapping windows averaged.
+    joins : ndarray, shape (timeline frames,)
+        Probability of a join between two pieces, likewise.
     windows_of_frames : ndarray, shape (windows, 2)
         First and one past last timeline frame that each window covers.
     seconds, speech_seconds : float
@@ -50,6 +55,7 @@ class Scan:
 
     verdicts: np.ndarray
     timeline: np.ndarray
+    joins: np.ndarray
     windows_of_frames: np.ndarray
     seconds: float
     speech_seconds: float
@@ -139,19 +145,20 @@ def scan_features(
         ]
         answer = predict(np.stack(batch))
         verdicts.append(answer["verdict"])
-        steps.append(answer["timeline"][..., 0])
+        steps.append(np.concatenate([answer["timeline"], answer["joins"]], axis=-1))
     steps = np.concatenate(steps)
     frames = -(-len(spectrogram) // window.frames_per_label)
     first_frames = starts // window.frames_per_label
-    total, weight = np.zeros(frames), np.zeros(frames)
+    total, weight = np.zeros((frames, 2)), np.zeros((frames, 1))
     # The middle of a window has heard what comes before and after, its ends have not.
-    trust = np.minimum(np.arange(1, window.label_frames + 1), np.arange(window.label_frames, 0, -1))
+    trust = np.minimum(np.arange(1, window.label_frames + 1), np.arange(window.label_frames, 0, -1))[:, None]
     for start, values in zip(first_frames, steps, strict=True):
         end = min(start + window.label_frames, frames)
         total[start:end] += (values * trust)[: end - start]
         weight[start:end] += trust[: end - start]
     ends = np.minimum(first_frames + window.label_frames, frames)
-    return Scan(np.concatenate(verdicts), total / weight, np.stack([first_frames, ends], axis=1), seconds, speech)
+    timeline, joins = (total / weight).T
+    return Scan(np.concatenate(verdicts), timeline, joins, np.stack([first_frames, ends], axis=1), seconds, speech)
 
 
 def decide(scan: Scan, settings: Settings, decision: DecisionSettings | None = None) -> Judgement:
@@ -177,7 +184,7 @@ def decide(scan: Scan, settings: Settings, decision: DecisionSettings | None = N
     real, fake = (1.0 / np.mean(1.0 / np.maximum(verdicts[:, i], 1e-6)) for i in (0, 1))
     probabilities = np.array([real, fake, max(0.0, 1.0 - real - fake)])
 
-    frames = scan.timeline
+    frames = piecewise(scan, decision)
     segments = _segments(frames, settings.label_seconds, scan.seconds, decision)
     confidence = float(probabilities.max())
     verdict = CLASS_NAMES[int(probabilities.argmax())]
@@ -196,6 +203,32 @@ def decide(scan: Scan, settings: Settings, decision: DecisionSettings | None = N
         seconds=scan.seconds,
         speech_seconds=scan.speech_seconds,
     )
+
+
+def piecewise(scan: Scan, decision: DecisionSettings) -> np.ndarray:
+    """Draw the timeline towards its mean between two joins: what was spliced in is of one kind from end to end.
+
+    Parameters
+    ----------
+    scan : Scan
+        From :func:`scan_features`.
+    decision : DecisionSettings
+        ``join_threshold`` and ``piece_weight``.
+
+    Returns
+    -------
+    ndarray, shape (timeline frames,)
+        Probability of fake.
+    """
+    from scipy.signal import find_peaks
+
+    if not decision.piece_weight:
+        return scan.timeline
+    peaks, _ = find_peaks(scan.joins, height=decision.join_threshold, distance=LEAST_PIECE_FRAMES)
+    piece = np.searchsorted(peaks, np.arange(len(scan.timeline)), side="right")
+    sizes = np.bincount(piece)
+    means = np.bincount(piece, scan.timeline) / np.maximum(sizes, 1)
+    return (1.0 - decision.piece_weight) * scan.timeline + decision.piece_weight * means[piece]
 
 
 def _segments(frames: np.ndarray, frame_seconds: float, seconds: float, decision: DecisionSettings):

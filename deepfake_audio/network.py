@@ -12,6 +12,7 @@ from .settings import CLASS_NAMES, FeatureSettings, NetworkSettings, WindowSetti
 
 VERDICT = "verdict"
 TIMELINE = "timeline"
+JOINS = "joins"
 
 BATCH_MOMENTUM = 0.9
 """Of the running statistics in batch normalisation: a small corpus makes few steps, Keras's 0.99 would lag behind."""
@@ -35,7 +36,8 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     keras.Model
         Input: float32, shape (batch, window.frames, mel_bands), from
         :func:`deepfake_audio.features.normalise_window`. Outputs: ``verdict``, shape (batch, 3), probabilities
-        in ``CLASS_NAMES`` order; ``timeline``, shape (batch, window.label_frames, 1), probability of fake.
+        in ``CLASS_NAMES`` order; ``timeline`` and ``joins``, both of shape (batch, window.label_frames, 1),
+        probability of fake and of a join between two pieces, whatever they are.
     """
     from .backend import keras
 
@@ -103,6 +105,8 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
 
     timeline = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_labels")(x)
     timeline = layers.Reshape((window.label_frames, 1), name=TIMELINE)(timeline)
+    joins = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_joins")(x)
+    joins = layers.Reshape((window.label_frames, 1), name=JOINS)(joins)
 
     # A short span leaves its mark on the maximum, the voice as a whole on the mean.
     summary = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
@@ -112,7 +116,7 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
         average = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(layers.GlobalAveragePooling1D()(texture))
         summary = layers.Concatenate()([summary, layers.Dropout(network.texture_dropout)(average)])
     verdict = layers.Dense(len(CLASS_NAMES), activation="softmax", name=VERDICT)(summary)
-    model = keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline}, name="cnn_rnn_lstm")
+    model = keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline, JOINS: joins}, name="cnn_rnn_lstm")
     if network.texture_filters:
         layer = model.get_layer("texture")
         layer.set_weights([_with_differences(layer.get_weights()[0])])

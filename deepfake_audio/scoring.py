@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from .dataset import Example, FeatureStore, labels_of
-from .detector import Scan, decide, scan_features
+from .detector import Scan, decide, piecewise, scan_features
 from .evaluation import ClipScore
 from .settings import CLASS_NAMES, DecisionSettings, Settings
 
@@ -16,6 +17,10 @@ Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 LEAST_SHARE_RIGHT = 0.5
 """Share of right verdicts that a confidence must have had on validation to be given as a verdict."""
+
+JOIN_THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.9)
+PIECE_WEIGHTS = (0.5, 0.8, 1.0)
+"""Values that are tried for how the timeline follows the joins."""
 
 TEMPERATURES = (0.25, 10.0)
 """Range in which the temperature is sought."""
@@ -39,8 +44,8 @@ def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, set
 
     The temperature minimises the negative log-likelihood of whole-clip verdicts, classes weighted alike (Guo et
     al. 2017, "On Calibration of Modern Neural Networks"). Verdicts are Uncertain below the confidence from which on
-    they were right more often than wrong, by isotonic regression. The timeline's threshold is where as many real
-    frames of hybrids are called Fake as fake ones Real.
+    they were right more often than wrong, by isotonic regression. How the timeline follows the joins, and its
+    threshold, are those at which as many real frames of hybrids are called Fake as fake ones Real, and the fewest.
 
     Parameters
     ----------
@@ -81,11 +86,17 @@ def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, set
     hybrids = [(example, scan) for example, scan in scans if example.label == "Hybrid" and example.spans is not None]
     if hybrids:
         labels = np.concatenate([labels_of(example, store, settings) for example, _ in hybrids])
-        frames = np.concatenate([scan.timeline for _, scan in hybrids])
         if 0 < labels.mean() < 1:
-            false_alarms, hits, thresholds = roc_curve(labels, frames)
-            equal = int(np.argmin(np.abs(false_alarms - (1 - hits))))
-            decision = dataclasses.replace(decision, fake_threshold=float(np.clip(thresholds[equal], 0.05, 0.95)))
+            candidates = []
+            for join_threshold, piece_weight in ((1.0, 0.0), *itertools.product(JOIN_THRESHOLDS, PIECE_WEIGHTS)):
+                candidate = dataclasses.replace(decision, join_threshold=join_threshold, piece_weight=piece_weight)
+                frames = np.concatenate([piecewise(scan, candidate) for _, scan in hybrids])
+                false_alarms, hits, thresholds = roc_curve(labels, frames)
+                equal = int(np.argmin(np.abs(false_alarms - (1 - hits))))
+                threshold = float(np.clip(thresholds[equal], 0.05, 0.95))
+                error = float(false_alarms[equal] + 1 - hits[equal])
+                candidates.append((error, dataclasses.replace(candidate, fake_threshold=threshold)))
+            decision = min(candidates, key=lambda row: row[0])[1]
     return decision
 
 

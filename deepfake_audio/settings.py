@@ -156,6 +156,7 @@ class TrainingSettings:
     focal_gamma: float = 2.0
     label_smoothing: float = 0.0
     frame_loss_weight: float = 1.0
+    join_loss_weight: float = 0.5
     patience_epochs: int = 25
     seed: int = 0
 
@@ -168,6 +169,10 @@ class DecisionSettings:
     """Verdict log-probabilities are divided by this before they are read as confidence."""
     fake_threshold: float = 0.5
     """A timeline frame at or above this is called Fake."""
+    join_threshold: float = 1.0
+    """Peaks of the joins output at or above this cut the timeline into pieces."""
+    piece_weight: float = 0.0
+    """How much a timeline frame follows the mean of its piece rather than its own answer."""
     shortest_stretch_seconds: float = 0.1
     """Shorter stretches of the timeline are merged into their neighbours."""
     least_confidence: float = 0.0

@@ -19,11 +19,11 @@ import numpy as np
 from .augment import augment_window
 from .backend import keras
 from .checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from .dataset import UNKNOWN, Example, FeatureStore, labels_of, window_label
+from .dataset import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
 from .errors import RunError
 from .features import cut_window, normalise_window, window_starts
 from .files import atomic_path, file_sha256
-from .network import TIMELINE, VERDICT, build_network
+from .network import JOINS, TIMELINE, VERDICT, build_network
 from .scoring import fit_decision, scan_examples
 from .settings import CLASS_NAMES, Settings
 
@@ -36,6 +36,9 @@ BEST_NAME = "best.keras"
 LAST_NAME = "last.keras"
 ROLLED_NAME = "rolled-up.keras"
 LOG_NAME = "log.csv"
+
+JOIN_WEIGHT = 8.0
+"""Weight of a frame at a join in the loss, against one elsewhere: there are few."""
 
 CONTROL_SHARE = 0.35
 """Share of Real and of Fake training windows that come from same-class splices."""
@@ -65,6 +68,7 @@ class TrainingWindows(keras.utils.PyDataset):
         self.epoch = first_epoch
         self.examples = [example for example in examples if example.name in store.extents]
         self.labels = {example.name: labels_of(example, store, settings) for example in self.examples}
+        self.joins = {example.name: joins_of(example, store, settings) for example in self.examples}
         self.pools = self._pools()
         clips = sum(not example.channel_seed for example in self.examples)
         windows = max(settings.training.windows_per_epoch, clips // 2)
@@ -110,7 +114,7 @@ class TrainingWindows(keras.utils.PyDataset):
 
     def __getitem__(self, index: int):
         rng = np.random.default_rng([self.settings.training.seed, self.epoch, index])
-        windows, labels = [], []
+        windows, labels, joins = [], [], []
         for _ in range(self.settings.training.batch_size):
             example, start, frame_labels = self.draw(rng)
             piece = self.store.read(example.name, start, self.settings.window.frames)
@@ -118,7 +122,8 @@ class TrainingWindows(keras.utils.PyDataset):
             piece = augment_window(piece, self.settings.augment, self.settings.features, rng)
             windows.append(normalise_window(piece, self.settings.features))
             labels.append(frame_labels)
-        return _batch(windows, labels, self.settings)
+            joins.append(cut_joins(self.joins[example.name], start, self.settings))
+        return _batch(windows, labels, joins, self.settings)
 
 
 class FixedWindows(keras.utils.PyDataset):
@@ -132,10 +137,11 @@ class FixedWindows(keras.utils.PyDataset):
         for example in examples:
             if example.name not in store.extents:
                 continue
-            labels = labels_of(example, store, settings)
+            labels, joins = labels_of(example, store, settings), joins_of(example, store, settings)
             for start in window_starts(store.frames(example.name), settings.window):
                 first = start // settings.window.frames_per_label
-                self.windows.append((example.name, int(start), cut_window(labels, first, settings.window.label_frames)))
+                here = cut_window(labels, first, settings.window.label_frames)
+                self.windows.append((example.name, int(start), here, cut_joins(joins, start, settings)))
 
     def __len__(self) -> int:
         return -(-len(self.windows) // self.settings.training.batch_size)
@@ -146,21 +152,39 @@ class FixedWindows(keras.utils.PyDataset):
         frames = self.settings.window.frames
         windows = [
             normalise_window(cut_window(self.store.read(name, start, frames), 0, frames), self.settings.features)
-            for name, start, _ in rows
+            for name, start, *_ in rows
         ]
-        return _batch(windows, [labels for *_, labels in rows], self.settings)
+        labels, joins = zip(*(row[2:] for row in rows), strict=True)
+        return _batch(windows, labels, joins, self.settings)
 
 
-def _batch(windows, labels, settings: Settings):
-    labels = np.stack(labels)
+def cut_joins(joins: np.ndarray, start: int, settings: Settings) -> np.ndarray:
+    """Cut the join labels of a window that starts at spectrogram frame `start`; where it repeats is a join, too."""
+    wanted = settings.window.label_frames
+    piece = joins[start // settings.window.frames_per_label :]
+    cut = cut_window(piece, 0, wanted)
+    if 0 < len(piece) < wanted:
+        cut = cut.copy()
+        for seam in range(len(piece), wanted, len(piece)):
+            cut[seam - JOIN_REACH : seam + JOIN_REACH + 1] = 1
+    return cut
+
+
+def _batch(windows, labels, joins, settings: Settings):
+    labels, joins = np.stack(labels), np.stack(joins)
     verdicts = [window_label(row, settings.window) for row in labels]
     known = (labels != UNKNOWN).astype(np.float32)
     targets = {
         VERDICT: np.eye(len(CLASS_NAMES), dtype=np.float32)[verdicts],
         TIMELINE: np.maximum(labels, 0).astype(np.float32)[..., None],
+        JOINS: np.maximum(joins, 0).astype(np.float32)[..., None],
     }
     # Frames of hybrids whose spans are unknown teach the verdict only.
-    weights = {VERDICT: np.ones(len(labels), dtype=np.float32), TIMELINE: known}
+    weights = {
+        VERDICT: np.ones(len(labels), dtype=np.float32),
+        TIMELINE: known,
+        JOINS: known * np.where(joins == 1, JOIN_WEIGHT, 1.0).astype(np.float32),
+    }
     return np.stack(windows), targets, weights
 
 
@@ -195,8 +219,13 @@ def compile_network(network, settings: Settings, alpha: Sequence[float], steps: 
                 alpha=list(alpha), gamma=training.focal_gamma, label_smoothing=training.label_smoothing
             ),
             TIMELINE: keras.losses.BinaryCrossentropy(),
+            JOINS: keras.losses.BinaryCrossentropy(),
         },
-        loss_weights={VERDICT: 1.0, TIMELINE: training.frame_loss_weight},
+        loss_weights={
+            VERDICT: 1.0,
+            TIMELINE: training.frame_loss_weight,
+            JOINS: training.join_loss_weight,
+        },
         metrics={
             VERDICT: [
                 keras.metrics.CategoricalAccuracy(name="accuracy"),

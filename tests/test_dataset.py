@@ -49,6 +49,14 @@ def example(label="Hybrid", spans=(), **labels):
 # Frame labels
 
 
+def test_joins_are_labelled_with_their_neighbours():
+    joins = dataclasses.replace(example(spans=((0.1, 0.2),)), joins=(0.101, 0.2)).join_labels(20, 0.02)
+    assert np.flatnonzero(joins).tolist() == [4, 5, 6, 9, 10, 11]
+    assert example(spans=None).join_labels(3, 0.02).tolist() == [UNKNOWN] * 3
+    at_the_edges = dataclasses.replace(example("Real"), joins=(0.0, 0.4)).join_labels(20, 0.02)
+    assert np.flatnonzero(at_the_edges).tolist() == [0, 1, 19]
+
+
 @pytest.mark.parametrize(
     ("span", "frames"),
     [

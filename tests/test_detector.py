@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from deepfake_audio.dataset import Example, extract_features
-from deepfake_audio.detector import Detector, Scan, decide, scan_features
+from deepfake_audio.detector import Detector, Scan, decide, piecewise, scan_features
 from deepfake_audio.errors import AudioError
 from deepfake_audio.features import cut_window, log_mel, normalise_window
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, SAMPLE_RATE, UNCERTAIN, DecisionSettings
@@ -25,7 +25,9 @@ def scan(verdicts, timeline=None, seconds=2.0, speech=1.5):
     frames = round(seconds / STEP)
     timeline = np.zeros(frames) if timeline is None else np.asarray(timeline, dtype=float)
     verdicts = np.atleast_2d(np.asarray(verdicts, dtype=np.float32))
-    return Scan(verdicts, timeline, np.tile([0, len(timeline)], (len(verdicts), 1)), seconds, speech)
+    return Scan(
+        verdicts, timeline, np.zeros(len(timeline)), np.tile([0, len(timeline)], (len(verdicts), 1)), seconds, speech
+    )
 
 
 def judge(verdicts, timeline=None, seconds=2.0, speech=1.5, **decision):
@@ -167,12 +169,29 @@ def test_the_worst_timeline_of_twenty_minutes_is_cut_in_no_time():
 # Scan
 
 
+def test_the_timeline_follows_the_joins_as_far_as_it_is_told():
+    timeline = np.where(np.arange(100) < 40, 0.2, 0.8) + 0.1 * np.sin(np.arange(100))
+    joins = np.zeros(100)
+    joins[[38, 40, 70]] = 0.6, 0.9, 0.4
+    answers = dataclasses.replace(scan([0.3, 0.3, 0.4], timeline), joins=joins)
+    untouched = piecewise(answers, DECISION)
+    np.testing.assert_array_equal(untouched, timeline)
+    cut = dataclasses.replace(DECISION, join_threshold=0.5, piece_weight=1.0)
+    drawn = piecewise(answers, cut)
+    # Of two peaks that are too close for a piece between them the higher one counts; 0.4 is under the threshold.
+    assert drawn[:40] == pytest.approx(np.full(40, timeline[:40].mean()))
+    assert drawn[40:] == pytest.approx(np.full(60, timeline[40:].mean()))
+    half = piecewise(answers, dataclasses.replace(cut, piece_weight=0.5))
+    assert half == pytest.approx((drawn + timeline) / 2)
+
+
 def frame_energy(windows):
     """Answer like a network whose timeline follows the input, and whose verdict counts the windows."""
     per_label = windows.reshape(len(windows), SETTINGS.window.label_frames, -1).mean(axis=2)
     return {
         "verdict": np.tile(np.float32([0.6, 0.3, 0.1]), (len(windows), 1)),
         "timeline": (1 / (1 + np.exp(-per_label)))[..., None].astype(np.float32),
+        "joins": np.zeros((*per_label.shape, 1), dtype=np.float32),
     }
 
 

@@ -45,7 +45,8 @@ def layer_kinds(network):
 
 def test_outputs_are_a_softmax_verdict_and_a_timeline_of_probabilities(network):
     answer = network.predict_on_batch(noise())
-    assert set(answer) == {"verdict", "timeline"}
+    assert set(answer) == {"verdict", "timeline", "joins"}
+    assert answer["joins"].shape == (2, SETTINGS.window.label_frames, 1)
     assert answer["verdict"].shape == (2, len(CLASS_NAMES))
     assert answer["timeline"].shape == (2, SETTINGS.window.label_frames, 1)
     np.testing.assert_allclose(answer["verdict"].sum(axis=1), 1.0, atol=1e-6)

@@ -50,7 +50,7 @@ def made_up_scans(folder, sharpness, labels=CLASS_NAMES, count=120, seed=0):
         truth = clip.frame_labels(LABELS, SETTINGS.label_seconds)
         timeline = np.clip(0.15 + 0.3 * truth + 0.05 * rng.standard_normal(LABELS), 0, 1)
         verdicts = (sharp / sharp.sum()).astype(np.float32)[None]
-        scans.append((clip, Scan(verdicts, timeline, np.array([[0, LABELS]]), SECONDS, SECONDS)))
+        scans.append((clip, Scan(verdicts, timeline, np.zeros(LABELS), np.array([[0, LABELS]]), SECONDS, SECONDS)))
     return scans, store_of([clip.name for clip, _ in scans], folder)
 
 
@@ -132,11 +132,26 @@ def test_a_hopeless_timeline_gives_a_threshold_within_zero_and_one(tmp_path):
         assert 0 < fit_decision(flat, store, SETTINGS).fake_threshold < 1
 
 
+def test_joins_are_followed_where_that_helps(tmp_path):
+    rng = np.random.default_rng(5)
+    scans, store = made_up_scans(tmp_path, 1.0)
+    noisy = []
+    for clip, found in scans:
+        truth = clip.frame_labels(LABELS, SETTINGS.label_seconds)
+        timeline = np.clip(0.4 + 0.1 * truth + 0.3 * rng.standard_normal(LABELS), 0, 1)
+        joins = np.zeros(LABELS)
+        joins[np.flatnonzero(np.diff(truth)) + 1] = 0.95
+        noisy.append((clip, dataclasses.replace(found, timeline=timeline, joins=joins)))
+    decision = fit_decision(noisy, store, SETTINGS)
+    assert decision.piece_weight > 0 and decision.join_threshold < 0.95
+
+
 def test_clips_without_features_are_passed_over(tmp_path):
     def predict(windows):
         return {
             "verdict": np.tile(np.float32([0.2, 0.5, 0.3]), (len(windows), 1)),
             "timeline": np.full((len(windows), SETTINGS.window.label_frames, 1), 0.5, dtype=np.float32),
+            "joins": np.full((len(windows), SETTINGS.window.label_frames, 1), 0.1, dtype=np.float32),
         }
 
     store = store_of(["Real-0", "Fake-0"], tmp_path)
@@ -150,7 +165,7 @@ def test_score_rows_say_what_is_true_and_what_was_told(tmp_path):
     timeline = np.where(np.arange(LABELS) < LABELS // 4, 0.9, 0.2)
 
     def scan(*verdict, speech=SECONDS):
-        return Scan(np.float32([verdict]), timeline, np.array([[0, LABELS]]), SECONDS, speech)
+        return Scan(np.float32([verdict]), timeline, np.zeros(LABELS), np.array([[0, LABELS]]), SECONDS, speech)
 
     rows = score_examples(
         [

@@ -333,3 +333,17 @@ def test_training_without_a_usable_network_says_so(corpus, tmp_path, monkeypatch
     monkeypatch.setattr(training.keras.Model, "fit", lambda *_, **__: None)
     with pytest.raises(RunError, match="no usable network"):
         fit(train, validation, store, SETTINGS, tmp_path, verbose=0)
+
+
+def test_a_window_that_repeats_a_short_clip_has_joins_where_it_does():
+    wanted = SETTINGS.window.label_frames
+    length = wanted // 2 - 3
+    joins = np.zeros(length, dtype=np.int8)
+    cut = training.cut_joins(joins, 0, SETTINGS)
+    seams = [seam for seam in (length, 2 * length) if seam < wanted]
+    expected = sorted({f for seam in seams for f in (seam - 1, seam, seam + 1) if f < wanted})
+    assert np.flatnonzero(cut).tolist() == expected
+    assert not joins.any(), "the labels of the clip itself stay as they were"
+    long = np.zeros(2 * wanted, dtype=np.int8)
+    long[5] = 1
+    assert np.flatnonzero(training.cut_joins(long, 0, SETTINGS)).tolist() == [5]
