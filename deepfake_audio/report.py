@@ -86,19 +86,22 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: dict) -> None
         ``name``, ``created`` (ISO date), ``version`` (of the package), ``seed``, ``settings`` (nested dict),
         ``parameters`` (number of weights), ``data`` (strings that describe corpora and their licences), ``split``
         (side to ``{"Real": n, "Fake": n, "Hybrid": n}``), ``training_minutes``, ``warnings`` (strings) and
-        ``command`` (that repeats the run).
+        ``command`` (that repeats the run). Optional: ``shortcuts`` (property to AUC, from
+        :func:`deepfake_audio.audit.shortcuts`), ``about_results`` (where the figures come from, if not from the test
+        side of the split) and ``remarks`` (Markdown that goes before the limits).
     """
     sections = (
         _introduction(card),
         _USE,
         _data(card),
         _training(card),
-        _results(metrics),
+        _results(metrics, card.get("about_results", _TEST_SIDE)),
         _groups(metrics),
         _errors(metrics),
+        card.get("remarks", ""),
         _limits(metrics, card),
     )
-    _write(path, "\n\n".join(section.strip() for section in sections) + "\n")
+    _write(path, "\n\n".join(section.strip() for section in sections if section) + "\n")
 
 
 def _write(path: str | os.PathLike, text: str) -> None:
@@ -241,7 +244,10 @@ Seed {card["seed"]}, {card["training_minutes"]:.1f} minutes. The same run again:
 """
 
 
-def _results(metrics: dict) -> str:
+_TEST_SIDE = "On the test side, which had no part in training or in any choice."
+
+
+def _results(metrics: dict, about: str) -> str:
     rows = [(title, *_cells(metrics[name], unit)) for name, title, unit in _ROWS]
     classes = []
     for name in CLASS_NAMES:
@@ -253,7 +259,7 @@ def _results(metrics: dict) -> str:
     return f"""
 ## Results
 
-On the test side, which had no part in training or in any choice. The decided class is the most probable one, so
+{about} The decided class is the most probable one, so
 "Uncertain" answers hide no errors. Intervals hold the middle 95 % of {metrics["resamples"]} bootstrap samples of clips;
 clips that share a speaker or a generator are not independent, so the true uncertainty is larger. EER is the rate at
 which as many real clips are called not real as the other way round: 0 % is perfect, 50 % is a coin. A dash means that

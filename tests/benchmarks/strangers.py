@@ -7,6 +7,11 @@ validation as far as ``--most-left-out`` allows. ``KEY=VALUE`` changes a setting
 ``training.epochs=20`` or ``hybrid.pseudo_fakes=false``, so that one lever can be compared at a time. Every fold has
 a folder of its own below ``--outputs``: an interrupted evaluation goes on where it stopped, and a finished fold is
 only read again.
+
+``--ship FOLDER`` then trains the same recipe on everything and writes the checkpoint with the scores of the folds:
+
+    python tests/benchmarks/vocoder_copies.py --data FOLDER --out COPIES --hifigan hifigan.onnx
+    python tests/benchmarks/strangers.py --data FOLDER --copies COPIES --ship outputs/pretrained
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ sys.path.insert(0, str(HERE))
 
 from deepfake_audio import console  # noqa: E402
 from deepfake_audio.corpus import Clip, Split, find_clips, with_copies  # noqa: E402
+from deepfake_audio.files import atomic_path  # noqa: E402
 from deepfake_audio.settings import Settings, from_dict, to_dict  # noqa: E402
 
 FOLDS = 5
@@ -151,6 +157,10 @@ def main() -> int:
     parser.add_argument("--name", default="default", help="name of the recipe, for its folder")
     parser.add_argument("--outputs", type=Path, default=HERE / "outputs" / "strangers")
     parser.add_argument("--most-left-out", type=float, default=0.1)
+    parser.add_argument(
+        "--ship", type=Path, metavar="FOLDER", help="also train on everything; write a checkpoint there"
+    )
+    parser.add_argument("--remarks", type=Path, metavar="FILE", help="Markdown for the model card of --ship")
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
     arguments = parser.parse_args()
     settings = changed(Settings(), [f"training.seed={arguments.seed}", *arguments.changes])
@@ -169,7 +179,70 @@ def main() -> int:
         rows.append(row)
     means = [[value for value in column if value is not None] for column in zip(*rows, strict=True)]
     print("| mean | " + " | ".join(f"{np.mean(column):.3f}" if column else "-" for column in means) + " | |")
+    if arguments.ship:
+        folders = [arguments.outputs / arguments.name / f"fold-{f}-seed-{arguments.seed}" for f in arguments.folds]
+        ship(clips, folders, settings, arguments)
     return 0
+
+
+def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, arguments: argparse.Namespace) -> None:
+    """Train on all sources, but for those that calibrate, and write what comes with the project.
+
+    The figures are those of the folds: no clip is judged by a network that heard its source.
+    """
+    import shlex
+
+    from deepfake_audio.audit import shortcuts, suspicions
+    from deepfake_audio.corpus import describe_data, fingerprint
+    from deepfake_audio.dataset import extract_features, side_examples
+    from deepfake_audio.evaluation import evaluate, read_scores, write_scores
+    from deepfake_audio.report import write_metrics, write_model_card
+    from deepfake_audio.training import finish, fit
+
+    started = time.monotonic()
+    # Fold 0 calibrates; nothing is tested, so nothing is left out on account of what it shares with a test.
+    split = strangers_split(clips, FOLDS - 1, -1.0)
+    split.sides["train"] += split.sides.pop("test")
+    split = with_copies(
+        Split(split.sides | {"test": []}, split.groups, [], []), [clip for clip in clips if clip.copy_of]
+    )
+    areas = shortcuts(strangers_split(clips, 0, arguments.most_left_out), jobs=2)
+    work = arguments.outputs / arguments.name / "everything"
+    examples = {
+        side: side_examples(side, split, settings, work, 2, console.progress(side)) for side in ("train", "validation")
+    }
+    everything = [example for members in examples.values() for example in members]
+    store = extract_features(everything, work, settings.features, 2, console.progress("features"))
+    fitted = fit(examples["train"], examples["validation"], store, settings, work, verbose=2)
+    checkpoint = finish(fitted, examples, store, settings, arguments.ship / "model.keras", fingerprint(split))
+    scores = [score for folder in folds for score in read_scores(folder / "scores.csv")]
+    write_scores(arguments.ship / "scores.csv", scores)
+    metrics = evaluate(read_scores(arguments.ship / "scores.csv"))
+    words = ["python", "tests/benchmarks/strangers.py", "--data", "FOLDER", "--copies", "COPIES"]
+    words += ["--seed", str(arguments.seed), "--ship", "outputs/pretrained", *arguments.changes]
+    card = {
+        "name": f"{arguments.ship.name}/model.keras",
+        "created": checkpoint.trained[:10],
+        "version": checkpoint.version,
+        "seed": checkpoint.seed,
+        "settings": to_dict(checkpoint.settings),
+        "parameters": fitted.parameters,
+        "data": describe_data(clips),
+        "split": split.counts(),
+        "training_minutes": (time.monotonic() - started) / 60,
+        "warnings": suspicions(areas),
+        "command": shlex.join(words),
+        "shortcuts": areas,
+        "about_results": (
+            f"Of {len(folds)} networks that were trained by the same recipe, each without the sources that it is "
+            "tested on (source-grouped folds), and pooled; this network itself has heard all of them."
+        ),
+        "remarks": arguments.remarks.read_text(encoding="utf-8") if arguments.remarks else "",
+    }
+    write_model_card(arguments.ship / "MODEL_CARD.md", metrics, card)
+    write_metrics(arguments.ship / "metrics.json", metrics)
+    with atomic_path(arguments.ship / "settings.json") as temporary:
+        temporary.write_text(json.dumps(to_dict(checkpoint.settings), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
