@@ -192,7 +192,7 @@ def decide(scan: Scan, settings: Settings, decision: DecisionSettings | None = N
         # What the network makes of noise says nothing about a voice.
         probabilities = np.full(len(CLASS_NAMES), 1.0 / len(CLASS_NAMES))
         verdict, confidence, segments = NO_SPEECH, float(probabilities.max()), ()
-    elif confidence < decision.least_confidence:
+    elif confidence < (decision.least_confidence if verdict == "Real" else decision.least_needed_to_accuse):
         verdict = UNCERTAIN
     return Judgement(
         verdict=verdict,

@@ -177,8 +177,16 @@ class DecisionSettings:
     """Shorter stretches of the timeline are merged into their neighbours."""
     least_confidence: float = 0.0
     """Verdicts under this confidence are given as Uncertain: on validation they were wrong more often than right."""
+    least_accusation: float = 0.0
+    """Fake and Hybrid under this confidence are given as Uncertain: few real clips of the validation side reached it,
+    and these words accuse somebody."""
     least_speech_seconds: float = 0.3
     """Recordings with less speech than this are answered with No speech."""
+
+    @property
+    def least_needed_to_accuse(self) -> float:
+        """Confidence that Fake and Hybrid need to be said."""
+        return max(self.least_confidence, self.least_accusation)
 
 
 @dataclasses.dataclass(frozen=True)

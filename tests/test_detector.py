@@ -169,6 +169,15 @@ def test_the_worst_timeline_of_twenty_minutes_is_cut_in_no_time():
 # Scan
 
 
+def test_accusing_needs_more_confidence_than_believing():
+    careful = dataclasses.replace(DECISION, least_confidence=0.4, least_accusation=0.7)
+    assert decide(scan([0.5, 0.3, 0.2]), SETTINGS, careful).verdict == "Real"
+    assert decide(scan([0.3, 0.6, 0.1]), SETTINGS, careful).verdict == "Uncertain"
+    assert decide(scan([0.1, 0.1, 0.8]), SETTINGS, careful).verdict == "Hybrid"
+    lenient = dataclasses.replace(careful, least_accusation=0.1)
+    assert decide(scan([0.3, 0.37, 0.33]), SETTINGS, lenient).verdict == "Uncertain", "the usual threshold still holds"
+
+
 def test_the_timeline_follows_the_joins_as_far_as_it_is_told():
     timeline = np.where(np.arange(100) < 40, 0.2, 0.8) + 0.1 * np.sin(np.arange(100))
     joins = np.zeros(100)

@@ -10,7 +10,7 @@ import tiny
 from deepfake_audio.dataset import Example, FeatureStore, labels_of
 from deepfake_audio.detector import Scan, decide
 from deepfake_audio.evaluation import read_scores, write_scores
-from deepfake_audio.scoring import TEMPERATURES, fit_decision, scan_examples, score_examples
+from deepfake_audio.scoring import MOST_ACCUSED, TEMPERATURES, fit_decision, scan_examples, score_examples
 from deepfake_audio.settings import CLASS_NAMES
 
 SETTINGS = tiny.settings()
@@ -130,6 +130,20 @@ def test_a_hopeless_timeline_gives_a_threshold_within_zero_and_one(tmp_path):
     for value in (0.0, 1.0):
         flat = [(e, dataclasses.replace(s, timeline=np.full(LABELS, value))) for e, s in scans]
         assert 0 < fit_decision(flat, store, SETTINGS).fake_threshold < 1
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 3.0])
+def test_few_real_clips_are_accused(tmp_path, sharpness):
+    scans, store = made_up_scans(tmp_path, sharpness, count=400)
+    decision = fit_decision(scans, store, SETTINGS)
+    real = [decide(scan, SETTINGS, decision) for clip, scan in scans if clip.label == "Real"]
+    accused = [judgement.verdict in ("Fake", "Hybrid") for judgement in real]
+    assert 0 < np.mean(accused) <= MOST_ACCUSED
+    free = dataclasses.replace(decision, least_accusation=0.0)
+    before = [decide(scan, SETTINGS, free).verdict for clip, scan in scans if clip.label == "Real"]
+    after = [judgement.verdict for judgement in real]
+    assert before.count("Real") == after.count("Real"), "who is believed stays believed"
+    assert sum(verdict in ("Fake", "Hybrid") for verdict in before) > sum(accused)
 
 
 def test_joins_are_followed_where_that_helps(tmp_path):
