@@ -80,7 +80,7 @@ def test_all_else_of_the_decision_stays(tmp_path):
     scans, store = made_up_scans(tmp_path, 2.0)
     own = dataclasses.replace(SETTINGS.decision, least_speech_seconds=0.37, shortest_stretch_seconds=0.21)
     found = fit_decision(scans, store, dataclasses.replace(SETTINGS, decision=own))
-    fitted = ("temperature", "fake_threshold", "least_confidence")
+    fitted = ("temperature", "fake_threshold", "least_confidence", "least_accusation", "join_threshold", "piece_weight")
     assert dataclasses.replace(own, **{name: getattr(found, name) for name in fitted}) == found
 
 
