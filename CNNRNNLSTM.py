@@ -45,26 +45,27 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=whole_number(1), metavar="N", help=f"default {defaults.epochs}")
     parser.add_argument("--batch-size", type=whole_number(1), metavar="N", help=f"default {defaults.batch_size}")
     parser.add_argument("--seed", type=whole_number(0), metavar="N", help=f"default {defaults.seed}")
-    parser.add_argument("--jobs", type=whole_number(1), default=2, metavar="N", help="threads for features (2)")
+    parser.add_argument("--jobs", type=whole_number(1), metavar="N", help="threads for features (default 2)")
     parser.add_argument("--show", action="store_true", help="also open the plots in windows")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
-    mode.add_argument("--check-data", action="store_true", help="show clips and split, train nothing")
+    mode.add_argument(
+        "--check-data", action="store_true", help="tell what is there, train nothing (--jobs: decode all)"
+    )
     mode.add_argument("--evaluate", type=Path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
-    return parser.parse_args(argv)
+    parser.add_argument("--json", action="store_true", help="with --check-data: one JSON object")
+    arguments = parser.parse_args(argv)
+    if arguments.json and not arguments.check_data:
+        parser.error("--json goes with --check-data")
+    arguments.decode_all, arguments.jobs = arguments.jobs is not None, arguments.jobs or 2
+    return arguments
 
 
 def experiment(arguments: argparse.Namespace) -> None:
     """Run the whole story, or the part of it that was asked for."""
-    from deepfake_audio.corpus import (
-        choose_folders,
-        describe,
-        describe_data,
-        find_clips,
-        fingerprint,
-        split_corpus,
-        write_manifest,
-    )
+    from deepfake_audio.check import check_data, remarks
+    from deepfake_audio.corpus import choose_folders, describe, describe_data, fingerprint, split_corpus, write_manifest
+    from deepfake_audio.layouts import find_datasets
     from deepfake_audio.runs import Run
 
     # Settings: the defaults, the command line, or those of the run that is resumed.
@@ -82,15 +83,18 @@ def experiment(arguments: argparse.Namespace) -> None:
     folders, skip, notes = choose_folders(run.data if run else arguments.data or [], HERE / "data")
     for note in notes:
         console.say(note)
-    clips = find_clips(folders, skip)
+    datasets = find_datasets(folders, skip)
+    clips = [clip for dataset in datasets for clip in dataset.clips]
+    if arguments.check_data:
+        bar = console.progress("Decoding")
+        return check_data(datasets, settings.training.seed, arguments.decode_all, arguments.jobs, arguments.json, bar)
+    for line in remarks(datasets):
+        console.say(f"warning: {line}")
     if arguments.evaluate:
         from deepfake_audio.examine import evaluate_checkpoint
 
         return evaluate_checkpoint(arguments.evaluate, clips, arguments.outputs, arguments.jobs, arguments.show)
     split = split_corpus(clips, settings.training.seed)
-    if arguments.check_data:
-        print("\n".join([*describe_data(clips), "", describe(split)]))
-        return None
     console.say(describe(split))
     manifest = fingerprint(split)
     if run and run.manifest != manifest:

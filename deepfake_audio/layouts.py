@@ -378,14 +378,23 @@ FOLDERS = (
         "folders {version}/training|validation|testing/real|fake",
         language="en",
     ),
-    Folders(
-        "DEEP-VOICE",
-        r"(?:^|/)AUDIO/(?P<label>REAL|FAKE)$",
-        "folders AUDIO/REAL and AUDIO/FAKE with NAME-original and NAME-to-NAME",
+    *(
+        Folders(
+            "DEEP-VOICE",
+            folder,
+            "folders AUDIO/REAL, AUDIO/FAKE and DEMONSTRATION with NAME-original and NAME-to-NAME",
+            file=file,
+            label=label,
+            generator="RVC",
+            language="en",
+        )
         # The voice that is heard is that of the second name.
-        file=r"(?=.+-original$|.+-to-.+)(?:[^-]+-to-)?(?P<speaker>[^-]+)(?:-original)?",
-        generator="RVC",
-        language="en",
+        for folder, file, label in (
+            (r"(?:^|/)AUDIO/REAL$", r"(?P<speaker>[^-]+)-original", "Real"),
+            (r"(?:^|/)AUDIO/FAKE$", r"[^-]+-to-(?P<speaker>[^-]+)", "Fake"),
+            (r"(?:^|/)DEMONSTRATION$", r"(?P<speaker>[^-]+)-original-DEMO", "Real"),
+            (r"(?:^|/)DEMONSTRATION$", r"[^-]+-to-(?P<speaker>[^-]+)-DEMO", "Fake"),
+        )
     ),
     Folders(
         "In-the-Wild (repacked)",
@@ -689,7 +698,7 @@ def _is_below(folder: str, above: str) -> bool:
     return not above or folder == above or folder.startswith(above + "/")
 
 
-def _common(folders: Iterable[str]) -> str:
+def common_folder(folders: Iterable[str]) -> str:
     """Return the folder that holds all of these."""
     shared = itertools.takewhile(
         lambda parts: len(set(parts)) == 1, zip(*(f.split("/") for f in folders), strict=False)
@@ -699,7 +708,7 @@ def _common(folders: Iterable[str]) -> str:
 
 def _distance(one: str, other: str) -> int:
     """Steps from one folder to the other."""
-    shared = _common((f"/{one}", f"/{other}")).count("/")
+    shared = common_folder((f"/{one}", f"/{other}")).count("/")
     return one.count("/") + other.count("/") - 2 * shared
 
 
@@ -857,7 +866,7 @@ def _read_protocols(tree: Tree) -> Iterator[Dataset]:
             yield _read_lists(tree, protocol, lists[protocol.layout], by_stem, owners)
         elif own:
             # Without its list nobody can say what a recording of such a dataset is, whatever the folder is called.
-            dataset = Dataset(tree.root / _common(own), protocol.layout, "names of folders")
+            dataset = Dataset(tree.root / common_folder(own), protocol.layout, "names of folders")
             _report_rest(tree, dataset, own, f"recordings of {protocol.layout} without its list of labels")
             yield dataset
 
@@ -926,7 +935,7 @@ def _read_lists(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owne
             )
             dataset.clips.append(clip)
     _report_rest(tree, dataset, sorted(homes), "recordings that no list names")
-    dataset.root = tree.root / _common([*homes, *(folder for folder, _, _ in lists)])
+    dataset.root = tree.root / common_folder([*homes, *(folder for folder, _, _ in lists)])
     if unknown_place:
         dataset.warnings.append(
             f"{unknown_place} partly fake clips have no segment labels: where they are fake is not known. "
@@ -1032,7 +1041,7 @@ def _read_metadata(tree: Tree) -> Iterator[Dataset]:
             tree.notes.ignored.update(dataset.ignored)
             continue
         _report_rest(tree, dataset, sorted(homes), f"recordings that {table.file} does not name")
-        dataset.root = tree.root / _common([*homes, *found])
+        dataset.root = tree.root / common_folder([*homes, *found])
         if table.warning:
             dataset.warnings.append(table.warning)
         yield dataset
@@ -1105,7 +1114,7 @@ def _read_folders(tree: Tree) -> Iterator[Dataset]:
                 dataset.clips.append(clip)
                 homes[title].add(folder)
     for title, dataset in datasets.items():
-        dataset.root = tree.root / _common(homes[title])
+        dataset.root = tree.root / common_folder(homes[title])
         yield dataset
 
 

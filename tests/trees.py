@@ -48,7 +48,7 @@ def fake_or_real(grow: Grower, top: str = "for-norm/for-norm", each: int = 1) ->
 def deep_voice(grow: Grower) -> None:
     grow.clips("KAGGLE/AUDIO/REAL/biden-original.wav", "KAGGLE/AUDIO/REAL/musk-original.wav")
     grow.clips("KAGGLE/AUDIO/FAKE/Obama-to-Biden.wav", "KAGGLE/AUDIO/FAKE/biden-to-Musk.wav")
-    grow.clips("DEMONSTRATION/DEMONSTRATION/linus-original-DEMO.mp3")
+    grow.clips(*(f"DEMONSTRATION/DEMONSTRATION/linus-{what}-DEMO.mp3" for what in ("original", "to-musk")))
     grow.text("KAGGLE/DATASET-balanced.csv", "chroma_stft,rms,LABEL", "0.3,0.02,FAKE")
 
 
