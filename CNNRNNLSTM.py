@@ -19,6 +19,7 @@ from pathlib import Path
 
 from deepfake_audio import console
 from deepfake_audio.errors import DeepfakeAudioError, RunError
+from deepfake_audio.kaggle import HANDLE, dataset_folder
 from deepfake_audio.settings import Settings
 
 HERE = Path(__file__).resolve().parent
@@ -36,11 +37,19 @@ def whole_number(least: int):
     return parse
 
 
+def kaggle_name(text: str) -> str:
+    """Accept ``OWNER/NAME``."""
+    if not HANDLE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not OWNER/NAME, as in the address of a dataset's page")
+    return text
+
+
 def command_line(argv: list[str] | None) -> argparse.Namespace:
     """Understand the command line; nothing heavy is imported before this is done."""
     defaults = Settings().training
     parser = argparse.ArgumentParser(description="Train and report a detector of Real, Fake and Hybrid speech.")
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="dataset folders (default: data/)")
+    parser.add_argument("--kaggle", type=kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
     parser.add_argument("--outputs", type=Path, default=HERE / "outputs", metavar="DIR", help="where runs are kept")
     parser.add_argument("--epochs", type=whole_number(1), metavar="N", help=f"default {defaults.epochs}")
     parser.add_argument("--batch-size", type=whole_number(1), metavar="N", help=f"default {defaults.batch_size}")
@@ -80,6 +89,8 @@ def experiment(arguments: argparse.Namespace) -> None:
         settings = run.settings
 
     # Corpus: which clips there are, and which side each is on, before anything is spliced.
+    if arguments.kaggle and not run:
+        arguments.data = [*(arguments.data or []), *map(dataset_folder, arguments.kaggle)]
     folders, skip, notes = choose_folders(run.data if run else arguments.data or [], HERE / "data")
     for note in notes:
         console.say(note)

@@ -50,6 +50,7 @@ SPANS_NAME = "hybrid_spans.csv"
 LAYOUT_HELP = "Put clips under <folder>/real/... and <folder>/fake/..., or describe them in <folder>/clips.csv."
 
 EXAMPLES_KEPT = 3
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 LONGEST_WINDOWS_PATH = 260
 """From here on Windows opens a file only where long paths were switched on."""
 
@@ -502,9 +503,10 @@ def find_datasets(roots: Iterable[Path], skip: Path | None = None) -> list[Datas
         root = root.resolve()
         if not _is_text(str(root)):
             raise CorpusError(f"The name of the folder {str(root)!r} is not valid UTF-8; rename it.")
-        taken[root.name] += 1
+        title = _title(root)
+        taken[title] += 1
         # Two folders called "wav" must not give two clips one name.
-        name = root.name if taken[root.name] == 1 else f"{root.name}-{taken[root.name]}"
+        name = title if taken[title] == 1 else f"{title}-{taken[title]}"
         tree = Tree(root, name, skip.resolve() if skip else None)
         found = [*_read_tables(tree), *_read_protocols(tree), *_read_metadata(tree), *_read_folders(tree)]
         found.append(_read_class_folders(tree))
@@ -525,6 +527,12 @@ def find_datasets(roots: Iterable[Path], skip: Path | None = None) -> list[Datas
             dataset.clips = kept
         datasets += [dataset for dataset in found if dataset.clips or dataset.ignored]
     return datasets
+
+
+def _title(root: Path) -> str:
+    """Name a folder; kagglehub keeps datasets in ``<name>/versions/<number>``."""
+    versioned = root.parent.name == "versions" and root.name.isdigit()
+    return root.parent.parent.name if versioned else root.name
 
 
 def _nothing_found(root: Path, found: Sequence[Dataset]) -> str:
@@ -581,7 +589,7 @@ class Tree:
     """
 
     def __init__(self, root: Path, name: str, skip: Path | None = None):
-        self.root, self.name = root, name
+        self.root, self.name, self.title = root, name, _title(root)
         self.audio: dict[str, dict[str, None]] = {}
         self.others: dict[str, list[str]] = {}
         self._where: dict[str, str] = {}
@@ -649,6 +657,8 @@ class Tree:
             elif is_audio:
                 audio[name] = None
             else:
+                if name.lower().endswith(ARCHIVE_SUFFIXES):
+                    self.notes.ignore("archives that are not unpacked", path)
                 others.append(name)
         return audio, others, below
 
@@ -880,7 +890,7 @@ def _begins_with(path: Path, expression: str) -> bool:
 
 def _owner(tree: Tree, folder: str) -> str:
     """Name the layout to whose recordings a folder belongs by its name, or ``""``."""
-    path = f"{tree.root.name}/{folder}".rstrip("/")
+    path = f"{tree.title}/{folder}".rstrip("/")
     if any(class_of(part) in ("Real", "Fake") for part in folder.split("/")):
         return ""  # somebody sorted them into folders
     return next((p.layout for p in PROTOCOLS if _pattern(p.audio).search(path)), "")
@@ -1086,7 +1096,7 @@ def _read_folders(tree: Tree) -> Iterator[Dataset]:
     homes = defaultdict(set)
     for layout in FOLDERS:
         for folder in list(tree.audio):
-            match = _pattern(layout.folder).search(f"{tree.root.name}/{folder}".rstrip("/"))
+            match = _pattern(layout.folder).search(f"{tree.title}/{folder}".rstrip("/"))
             if not match or not tree.audio[folder]:
                 continue
             groups = match.groupdict()
@@ -1131,7 +1141,7 @@ def _read_class_folders(tree: Tree) -> Dataset:
     dataset = Dataset(tree.root, GENERAL, "the nearest folder above that names a class", ignored=tree.ignored)
     known: list[tuple[str, str, list[str], str]] = []
     for folder, names in tree.audio.items():
-        parts = [tree.root.name, *(folder.split("/") if folder else ())]
+        parts = [tree.title, *(folder.split("/") if folder else ())]
         depth = next((d for d in range(len(parts) - 1, -1, -1) if class_of(parts[d])), None)
         if depth is None:
             for name in names:
