@@ -76,6 +76,7 @@ def experiment(arguments: argparse.Namespace) -> None:
     from deepfake_audio.corpus import choose_folders, describe, describe_data, fingerprint, split_corpus, write_manifest
     from deepfake_audio.layouts import find_datasets
     from deepfake_audio.runs import Run
+    from deepfake_audio.skipped import report_skipped
 
     # Settings: the defaults, the command line, or those of the run that is resumed.
     asked = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "seed")}
@@ -124,8 +125,10 @@ def experiment(arguments: argparse.Namespace) -> None:
     everything = [example for members in examples.values() for example in members]
     bar = console.progress("Mel-spectrograms")
     store = extract_features(everything, run.folder / "features", settings.features, arguments.jobs, bar)
-    for name, reason in list(store.failures.items())[:5]:
-        console.say(f"warning: {name} is left out: {reason}")
+    used = [clip for members in split.sides.values() for clip in members]
+    skipped = report_skipped(used, store.failures, run.folder)
+    for line in skipped:
+        console.say(f"warning: {line}")
 
     # Fit: TensorFlow is loaded here. Train and validation sides only; the decision is fitted on validation.
     console.say(f"Training on {len(examples['train'])} clips, up to {settings.training.epochs} epochs.")
@@ -143,7 +146,7 @@ def experiment(arguments: argparse.Namespace) -> None:
         "data": describe_data(clips),
         "split": split.counts(),
         "training_minutes": (time.monotonic() - started) / 60,
-        "warnings": split.warnings,
+        "warnings": split.warnings + skipped,
         "command": shlex.join(map(str, words)),
     }
     examine(run.folder, checkpoint, examples["test"], store, card, result.log, arguments.show)
