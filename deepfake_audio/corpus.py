@@ -6,6 +6,7 @@ source or generator is heard in training and again in the test; partitions that 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -45,6 +46,9 @@ MOST_GROUPS_WANTED = 3
 
 FEWEST_CLIPS = 3
 """Clips of Real and of Fake that every side needs."""
+
+LONG_SECONDS = 30.0
+"""A recording counts as another clip for every so many seconds, where there are few."""
 
 OWN_GENERATOR = re.compile(r"griffin[-_ ]?lim|source-filter copy", re.IGNORECASE)
 """Generators whose like :mod:`deepfake_audio.resynthesis` can make for training: they cannot be on another side."""
@@ -148,7 +152,7 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     clips = [clip for clip in clips if not clip.copy_of]
     counts = Counter(clip.label for clip in clips)
     for label in ("Real", "Fake"):
-        if counts[label] < FEWEST_CLIPS * len(SIDES):
+        if not _enough([clip for clip in clips if clip.label == label], FEWEST_CLIPS * len(SIDES)):
             raise CorpusError(
                 f"The corpus has {counts[label]} {label} clips and needs at least {FEWEST_CLIPS * len(SIDES)}; "
                 f"add recordings under a folder named '{label.lower()}', or another dataset to --data."
@@ -169,7 +173,7 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     )
     for side, by_label in split.counts().items():
         for label in ("Real", "Fake"):
-            if by_label[label] < FEWEST_CLIPS:
+            if not _enough([clip for clip in split.sides[side] if clip.label == label], FEWEST_CLIPS):
                 kind = "speakers or sources" if label == "Real" else "generators or sources"
                 advice = f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, more are better)."
                 if fixed:
@@ -182,6 +186,21 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
             "also stands on another side."
         )
     return with_copies(split, copies)
+
+
+def _enough(clips: Sequence[Clip], wanted: int) -> bool:
+    """Say whether clips are as many as wanted, or few but long: a speech of ten minutes is many windows."""
+    if len(clips) >= wanted:
+        return True
+    import soundfile
+
+    worth = 0
+    for clip in clips:
+        worth += 1
+        # What cannot be opened here is reported where it is decoded.
+        with contextlib.suppress(soundfile.SoundFileError, TypeError, UnicodeError):
+            worth += int(soundfile.info(str(clip.path)).duration / LONG_SECONDS)
+    return worth >= wanted
 
 
 def _allowed_sides(clips: Sequence[Clip]) -> np.ndarray:

@@ -533,3 +533,20 @@ def test_a_few_more_clips_that_cannot_fill_a_side_are_trained_on():
     more = made_up("Real", 2, speaker="anna")
     split = split_corpus(more + partitions({"train": 10, "validation": 5, "test": 7}))
     assert split.sides["train"][:2] == more
+
+
+def test_a_few_long_recordings_are_enough(tmp_path, few_candidates):
+    """DEEP-VOICE has eight real recordings of ten minutes, and as many voices."""
+    names = ("biden", "linus", "margot", "musk", "obama", "ryan", "taylor", "trump")
+    for number, name in enumerate(names):
+        for path in (f"REAL/{name}-original", f"FAKE/{names[number - 1]}-to-{name}"):
+            target = tmp_path / "KAGGLE" / "AUDIO" / f"{path}.flac"
+            write_flac(target, np.zeros(70_000, np.float32), 1000)
+    clips = find_clips([tmp_path])
+    split = split_corpus(clips)
+    assert all(counts["Real"] == counts["Fake"] >= 1 for counts in split.counts().values())
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    for clip in clips:
+        write_flac(clip.path, np.zeros(20_000, np.float32), 1000)
+    with pytest.raises(CorpusError, match="has 8 Real clips and needs at least 9"):
+        split_corpus(clips)
