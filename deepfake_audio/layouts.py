@@ -638,7 +638,7 @@ class Tree:
             is_audio = os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES  # noqa: PTH122
             if not _is_text(name):
                 self.notes.ignore("names that are not valid UTF-8", path)
-            elif entry.is_dir():
+            elif (kind := _kind(entry)) == "folder":
                 if entry.path == skip:
                     continue
                 if name.startswith((".", "__")):
@@ -650,7 +650,7 @@ class Tree:
             elif name.startswith("."):
                 if is_audio:
                     self.notes.ignore(HIDDEN, path)
-            elif not entry.is_file():
+            elif kind != "file":
                 self.notes.ignore("links to nothing and special files", path)
             elif _too_long(entry.path):
                 self.notes.ignore("paths longer than Windows opens; move the dataset to a shorter one", path)
@@ -698,6 +698,13 @@ class Tree:
             step, _, folder, name = min(files, default=(0.0, 0, "", ""))
             self._labels[near, side] = step, _read_labels(self.path(folder, name)) if files else {}
         return self._labels[near, side]
+
+
+def _kind(entry: os.DirEntry) -> str:
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:  # a link to itself
+        return ""
 
 
 def _too_long(path: str) -> bool:
@@ -810,6 +817,7 @@ def _read_table(tree: Tree, folder: str) -> Dataset:
                 where = f"{table}, line {number}"
                 raise CorpusError(f"{where}: there is no file {path}; correct the table or add the clip.")
             below = path.relative_to(tree.root).as_posix()
+            at, file = posixpath.split(below)
         known = {key: (row.get(key) or "").strip() for key in KNOWN_COLUMNS}
         side = (row.get("side") or "").strip().lower()
         if side and side not in SIDE_NAMES:
@@ -877,7 +885,12 @@ def _read_protocols(tree: Tree) -> Iterator[Dataset]:
         elif own:
             # Without its list nobody can say what a recording of such a dataset is, whatever the folder is called.
             dataset = Dataset(tree.root / common_folder(own), protocol.layout, "names of folders")
-            _report_rest(tree, dataset, own, f"recordings of {protocol.layout} without its list of labels")
+            _report_rest(
+                tree,
+                dataset,
+                own,
+                f"recordings of {protocol.layout} without its list of labels; give the folder that holds both",
+            )
             yield dataset
 
 

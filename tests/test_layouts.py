@@ -498,6 +498,7 @@ def test_links_are_followed_once_and_loops_end(grow, tmp_path):
     (grow.root / "real" / "again").symlink_to(grow.root / "real" / "anna", target_is_directory=True)
     (grow.root / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (grow.root / "real" / "broken.wav").symlink_to(tmp_path / "gone.wav")
+    (grow.root / "itself").symlink_to("itself", target_is_directory=True)
     (tmp_path / "elsewhere" / "fake" / "up").symlink_to(tmp_path, target_is_directory=True)
     dataset = one(grow.root)
     assert {clip.name for clip in dataset.clips} == {
@@ -508,7 +509,7 @@ def test_links_are_followed_once_and_loops_end(grow, tmp_path):
     assert {clip.path for clip in dataset.clips if clip.label == "Fake"} == {
         (tmp_path / "elsewhere" / "fake" / "xtts" / f"{n}.wav").resolve() for n in "23"
     }
-    assert reasons(dataset)["links to nothing and special files"] == 1
+    assert reasons(dataset)["links to nothing and special files"] == 2
     assert reasons(dataset)["links to a folder that is listed anyway"] >= 2
 
 
