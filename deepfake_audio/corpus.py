@@ -130,7 +130,8 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     datasets without partitions are split, by groups that are dealt out 60 : 20 : 20 with scikit-learn's
     `GroupShuffleSplit`. A clip's group is its source; where a class has too few sources to fill three sides, its
     generator (Fake, Hybrid) or speaker (Real) instead. What then still ties two sides together, such as a copy of a
-    training speaker by a test generator, is left out.
+    training speaker by a test generator, is left out. Where that leaves a side without a class, because every generator
+    speaks with every voice, all classes are split by speaker, and generators stand on several sides.
 
     Parameters
     ----------
@@ -157,35 +158,53 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
                 f"The corpus has {counts[label]} {label} clips and needs at least {FEWEST_CLIPS * len(SIDES)}; "
                 f"add recordings under a folder named '{label.lower()}', or another dataset to --data."
             )
-    allowed = _allowed_sides(clips)
-    movable = allowed.sum(axis=1) > 1
-    free = [clip for clip, may in zip(clips, movable, strict=True) if may]
-    fixed = [clip for clip, may in zip(clips, movable, strict=True) if not may]
-    groups, used, warnings = _groups(free)
-    groups |= _groups_of_partitions(fixed)
-    side_of, tied, homes = _deal(clips, groups, used, allowed, movable, seed)
-
-    split = Split(
-        sides={side: [clips[i] for i in np.flatnonzero((tied < 0) & (side_of == s))] for s, side in enumerate(SIDES)},
-        groups=groups,
-        left_out=[(clips[i], _reason(clips[i], TIES[tied[i]], SIDES[homes[i]])) for i in np.flatnonzero(tied >= 0)],
-        warnings=warnings + _shared_by_partitions(fixed),
-    )
-    for side, by_label in split.counts().items():
-        for label in ("Real", "Fake"):
-            if not _enough([clip for clip in split.sides[side] if clip.label == label], FEWEST_CLIPS):
-                kind = "speakers or sources" if label == "Real" else "generators or sources"
-                advice = f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, more are better)."
-                if fixed:
-                    advice = "the datasets' own partitions have no more: add another dataset to --data."
-                what = f"{by_label[label]} {label} clips would be left for {side}"
-                raise CorpusError(f"The corpus is too small to split: {what}; {advice}")
+    split = _split(clips, seed)
+    problem = _shortage(split)
+    if problem:
+        # Where every generator speaks with every voice, as in corpora made for challenges, voices come first.
+        by_voice = _split(clips, seed, by_voice=True)
+        if _shortage(by_voice):
+            raise CorpusError(problem)
+        split = by_voice
     if split.left_out:
         split.warnings.append(
             f"{len(split.left_out)} of {len(clips)} clips are left out because their speaker or generator "
             "also stands on another side."
         )
     return with_copies(split, copies)
+
+
+def _split(clips: Sequence[Clip], seed: int, by_voice: bool = False) -> Split:
+    """Split without asking whether every side has enough."""
+    allowed = _allowed_sides(clips)
+    movable = allowed.sum(axis=1) > 1
+    free = [clip for clip, may in zip(clips, movable, strict=True) if may]
+    fixed = [clip for clip, may in zip(clips, movable, strict=True) if not may]
+    groups, used, warnings = _groups(free, by_voice)
+    groups |= _groups_of_partitions(fixed)
+    side_of, tied, homes = _deal(clips, groups, used, allowed, movable, seed)
+    return Split(
+        sides={side: [clips[i] for i in np.flatnonzero((tied < 0) & (side_of == s))] for s, side in enumerate(SIDES)},
+        groups=groups,
+        left_out=[(clips[i], _reason(clips[i], TIES[tied[i]], SIDES[homes[i]])) for i in np.flatnonzero(tied >= 0)],
+        warnings=warnings + _shared_by_partitions(fixed),
+    )
+
+
+def _shortage(split: Split) -> str:
+    """Say which side has too few clips of a class, if one has."""
+    official = any(clip.side for clips in split.sides.values() for clip in clips)
+    for side, clips in split.sides.items():
+        for label in ("Real", "Fake"):
+            members = [clip for clip in clips if clip.label == label]
+            if not _enough(members, FEWEST_CLIPS):
+                kind = "speakers or sources" if label == "Real" else "generators or sources"
+                advice = f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, more are better)."
+                if official:
+                    advice = "the datasets' own partitions have no more: add another dataset to --data."
+                what = f"{len(members)} {label} clips would be left for {side}"
+                return f"The corpus is too small to split: {what}; {advice}"
+    return ""
 
 
 def _enough(clips: Sequence[Clip], wanted: int) -> bool:
@@ -293,7 +312,7 @@ def with_copies(split: Split, copies: Sequence[Clip]) -> Split:
     )
 
 
-def _groups(clips: Sequence[Clip]) -> tuple[dict[str, str], dict[str, set[str]], list[str]]:
+def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict[str, set[str]], list[str]]:
     """Name each clip's group, and per class the labels that may not stand on two sides."""
     groups: dict[str, str] = {}
     used: dict[str, set[str]] = {}
@@ -309,6 +328,8 @@ def _groups(clips: Sequence[Clip]) -> tuple[dict[str, str], dict[str, set[str]],
                 "the detector may learn the voice; add other real speakers."
             )
         order = ("source", "speaker") if label == "Real" else ("source", "generator_family", "speaker")
+        if by_voice:
+            order = ("speaker", "source")
         # A single fake generator or source repeated everywhere cannot fill three sides: use the next finer label.
         chosen = next((key for key in order if _fills_three_sides(members, key)), None)
         if chosen is None:
@@ -331,7 +352,12 @@ def _groups(clips: Sequence[Clip]) -> tuple[dict[str, str], dict[str, set[str]],
             if not value:
                 value, kind = clip.name, "clip"
             groups[clip.name] = f"{kind}:{value}"
-        used[label] = set(order[order.index(chosen) :] if chosen else ()) | {"speaker"}
+        used[label] = set(order[order.index(chosen) :] if chosen and not by_voice else ()) | {"speaker"}
+    if by_voice and any(clip.generator for clip in clips):
+        warnings.append(
+            "The same generators speak with the voices of every side, so that only voices are kept apart: how "
+            "generators that training never heard are judged is not tested."
+        )
     return groups, used, warnings
 
 

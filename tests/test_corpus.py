@@ -550,3 +550,28 @@ def test_a_few_long_recordings_are_enough(tmp_path, few_candidates):
         write_flac(clip.path, np.zeros(20_000, np.float32), 1000)
     with pytest.raises(CorpusError, match="has 8 Real clips and needs at least 9"):
         split_corpus(clips)
+
+
+def test_generators_that_all_speak_with_every_voice_are_split_by_voice(few_candidates):
+    """So LlamaPartialSpoof is made, and each partition of ASVspoof 2019."""
+    real = made_up("Real", 100, speaker=voices(20))
+    fake = made_up("Fake", 400, speaker=voices(20), generator=lambda n: f"engine{n // 20 % 4}")
+    hybrid = made_up("Hybrid", 400, speaker=voices(20), generator=lambda n: f"engine{n // 20 % 4}")
+    split = split_corpus(real + fake + hybrid)
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert split.left_out == [] and all(min(counts.values()) >= 10 for counts in split.counts().values())
+    assert sum("only voices are kept apart" in warning for warning in split.warnings) == 1
+    assert split_corpus(real + fake + hybrid) == split
+
+
+def test_a_missing_side_is_cut_by_voice_where_generators_are_shared(few_candidates):
+    train = made_up("Real", 60, speaker=voices(20)) + made_up(
+        "Fake", 240, speaker=voices(20), generator=lambda n: f"A{n // 20 % 6}"
+    )
+    train = [dataclasses.replace(clip, side="train", name=f"la/{clip.name}") for clip in train]
+    dev = partitions({"validation": 30}, root="la", speaker="another", generator="A1")
+    split = split_corpus(train + dev)
+    assert split.sides["validation"] == dev
+    assert all(counts["Real"] >= 3 <= counts["Fake"] for counts in split.counts().values())
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert {clip.side for clip in split.sides["test"]} == {"train"}
