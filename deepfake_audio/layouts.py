@@ -510,12 +510,9 @@ def find_datasets(roots: Iterable[Path], skip: Path | None = None) -> list[Datas
         tree = Tree(root, name, skip.resolve() if skip else None)
         found = [*_read_tables(tree), *_read_protocols(tree), *_read_metadata(tree), *_read_folders(tree)]
         found.append(_read_class_folders(tree))
-        rest = found[-1]
         if not any(dataset.clips for dataset in found):
             raise CorpusError(_nothing_found(root, found))
-        if not rest.clips and rest.ignored:
-            # Nothing to say about folders named after a class, but about what nobody took.
-            rest.layout, rest.why = "none", "files that belong to no layout"
+        _hand_over(found)
         for dataset in found:
             kept = []
             for clip in dataset.clips:
@@ -527,6 +524,22 @@ def find_datasets(roots: Iterable[Path], skip: Path | None = None) -> list[Datas
             dataset.clips = kept
         datasets += [dataset for dataset in found if dataset.clips or dataset.ignored]
     return datasets
+
+
+def _hand_over(found: Sequence[Dataset]) -> None:
+    """Let the only dataset of a folder, or none by name, answer for what nobody took."""
+    *others, rest = found
+    if rest.clips or not rest.ignored:
+        return
+    homes = [dataset for dataset in others if dataset.clips]
+    if len(homes) > 1:
+        rest.layout, rest.why = "none", "files that belong to no layout"
+        return
+    for reason, entry in rest.ignored.items():
+        kept = homes[0].ignored.setdefault(reason, Ignored())
+        kept.count += entry.count
+        kept.examples += entry.examples[: EXAMPLES_KEPT - len(kept.examples)]
+    rest.ignored = {}
 
 
 def _title(root: Path) -> str:
@@ -768,7 +781,8 @@ def _read_labels(path: Path) -> dict:
         labels = labels.item() if isinstance(labels, np.ndarray) else labels
         if not isinstance(labels, dict):
             raise ValueError("it holds no dictionary")
-    except (OSError, ValueError, EOFError, AttributeError, ImportError, pickle.UnpicklingError) as error:
+    except (OSError, ValueError, EOFError, TypeError, LookupError, AttributeError, ImportError,
+            pickle.UnpicklingError) as error:  # fmt: skip
         raise CorpusError(f"{path} holds no segment labels ({error}); copy or unpack it again.") from error
     return labels
 

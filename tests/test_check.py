@@ -203,8 +203,11 @@ def test_a_run_passes_nothing_over_in_silence(grow):
     grow.clips(*(f"notes/{n}.wav" for n in range(5)))
     said = remarks(find_datasets([grow.root]))
     assert said[0].startswith("WaveFake: WaveFake has only Fake clips")
-    assert said[1].startswith("none: left aside 5 recordings without a folder named after a class (notes/0.wav, ")
-    assert said[1].endswith(", notes/2.wav, ...)")
+    assert said[1].startswith("WaveFake: left aside 5 recordings without a folder named after a class (notes/0.wav, ")
+    assert said[1].endswith(", notes/2.wav, ...)") and len(said) == 2
+    trees.ljspeech(grow)
+    said = remarks(find_datasets([grow.root]))
+    assert said[-1].startswith("none: left aside 5 recordings without"), "it belongs to neither"
 
 
 def test_the_command_answers_in_json_or_says_what_is_wrong(grow, tmp_path):
