@@ -2,6 +2,7 @@
 
     python CNNRNNLSTM.py                          train on data/ (or on the starter clips) and write a report
     python CNNRNNLSTM.py --data DIR --check-data  show what would be used and how it would be split
+    python CNNRNNLSTM.py --kaggle OWNER/NAME      train on a dataset from Kaggle
     python CNNRNNLSTM.py --resume                 go on with a run that was interrupted
     python CNNRNNLSTM.py --evaluate outputs/RUN/model.keras --data DIR
 
