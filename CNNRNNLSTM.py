@@ -101,7 +101,8 @@ def experiment(arguments: argparse.Namespace) -> None:
     if arguments.check_data:
         bar = console.progress("Decoding")
         return check_data(datasets, settings.training.seed, arguments.decode_all, arguments.jobs, arguments.json, bar)
-    for line in remarks(datasets):
+    aside = remarks(datasets)
+    for line in aside:
         console.say(f"warning: {line}")
     if arguments.evaluate:
         from deepfake_audio.examine import evaluate_checkpoint
@@ -147,7 +148,7 @@ def experiment(arguments: argparse.Namespace) -> None:
         "data": describe_data(clips),
         "split": split.counts(),
         "training_minutes": (time.monotonic() - started) / 60,
-        "warnings": split.warnings + skipped,
+        "warnings": split.warnings + skipped + aside,
         "command": shlex.join(map(str, words)),
     }
     examine(run.folder, checkpoint, examples["test"], store, card, result.log, arguments.show)

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from commands import TRAIN, only, python
 
 from deepfake_audio.audio import read_audio
 from deepfake_audio.dataset import examples_of_clips, extract_features
@@ -58,3 +59,12 @@ def test_broken_recordings_of_a_real_folder(tone_corpus, tmp_path):
     assert said.startswith("1 of 40 clips")
     assert rows(tmp_path)[0]["clip"] == "tones/real/voice0/0.flac"
     assert "0.flac" in rows(tmp_path)[0]["reason"]
+
+
+def test_a_run_on_a_damaged_copy_stops_before_it_trains(tone_corpus, tmp_path):
+    for number in (0, 4, 8):
+        (tone_corpus / "real" / f"voice{number // 4}" / f"{number}.flac").write_bytes(b"not a sound")
+    done = python(TRAIN, "--data", tone_corpus, "--outputs", tmp_path / "outputs", "--epochs", 1)
+    assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
+    assert "error: 3 of 40 clips cannot be decoded, more than 5%, such as: " in done.stderr
+    assert len(rows(only(tmp_path / "outputs", "run-*"))) == 3 and "Epoch" not in done.stderr
