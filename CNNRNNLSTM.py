@@ -2,6 +2,7 @@
 
     python CNNRNNLSTM.py                          train on data/ (or on the starter clips) and write a report
     python CNNRNNLSTM.py --data DIR --check-data  show what would be used and how it would be split
+    python CNNRNNLSTM.py --kaggle OWNER/NAME      train on a dataset from Kaggle
     python CNNRNNLSTM.py --resume                 go on with a run that was interrupted
     python CNNRNNLSTM.py --evaluate outputs/RUN/model.keras --data DIR
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from deepfake_audio import console
 from deepfake_audio.errors import DeepfakeAudioError, RunError
+from deepfake_audio.kaggle import HANDLE, dataset_folder
 from deepfake_audio.settings import Settings
 
 HERE = Path(__file__).resolve().parent
@@ -36,43 +38,52 @@ def whole_number(least: int):
     return parse
 
 
+def kaggle_name(text: str) -> str:
+    """Accept ``OWNER/NAME``."""
+    if not HANDLE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not OWNER/NAME, as in the address of a dataset's page")
+    return text
+
+
 def command_line(argv: list[str] | None) -> argparse.Namespace:
     """Understand the command line; nothing heavy is imported before this is done."""
     defaults = Settings().training
     parser = argparse.ArgumentParser(description="Train and report a detector of Real, Fake and Hybrid speech.")
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="dataset folders (default: data/)")
+    parser.add_argument("--kaggle", type=kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
     parser.add_argument("--outputs", type=Path, default=HERE / "outputs", metavar="DIR", help="where runs are kept")
     parser.add_argument("--epochs", type=whole_number(1), metavar="N", help=f"default {defaults.epochs}")
     parser.add_argument("--batch-size", type=whole_number(1), metavar="N", help=f"default {defaults.batch_size}")
     parser.add_argument("--seed", type=whole_number(0), metavar="N", help=f"default {defaults.seed}")
-    parser.add_argument("--jobs", type=whole_number(1), default=2, metavar="N", help="threads for features (2)")
+    parser.add_argument("--jobs", type=whole_number(1), metavar="N", help="threads for features (default 2)")
     parser.add_argument("--show", action="store_true", help="also open the plots in windows")
     parser.add_argument("--init-from", type=Path, metavar="CHECKPOINT", help="go on from a trained network's weights")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
-    mode.add_argument("--check-data", action="store_true", help="show clips and split, train nothing")
+    mode.add_argument(
+        "--check-data", action="store_true", help="tell what is there, train nothing (--jobs: decode all)"
+    )
     mode.add_argument("--evaluate", type=Path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
+    parser.add_argument("--json", action="store_true", help="with --check-data: one JSON object")
     arguments = parser.parse_args(argv)
+    if arguments.json and not arguments.check_data:
+        parser.error("--json goes with --check-data")
     if arguments.init_from and (arguments.resume or arguments.evaluate):
         parser.error("--init-from starts a new training; it does not go with --resume or --evaluate")
+    arguments.decode_all, arguments.jobs = arguments.jobs is not None, arguments.jobs or 2
     return arguments
 
 
 def experiment(arguments: argparse.Namespace) -> None:
     """Run the whole story, or the part of it that was asked for."""
     from deepfake_audio.audit import shortcuts, suspicions
+    from deepfake_audio.check import check_data, remarks
     from deepfake_audio.checkpoint import read_checkpoint
-    from deepfake_audio.corpus import (
-        choose_folders,
-        describe,
-        describe_data,
-        find_clips,
-        fingerprint,
-        split_corpus,
-        write_manifest,
-    )
+    from deepfake_audio.corpus import choose_folders, describe, describe_data, fingerprint, split_corpus, write_manifest
     from deepfake_audio.examine import only_unheard
+    from deepfake_audio.layouts import find_datasets
     from deepfake_audio.runs import Run
+    from deepfake_audio.skipped import report_skipped
 
     # Settings: the defaults, the command line, or those of the run that is resumed.
     asked = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "seed")}
@@ -91,10 +102,19 @@ def experiment(arguments: argparse.Namespace) -> None:
         console.say(f"Starting from {base.path}, trained {base.trained}: its features and its network, your data.")
 
     # Corpus: which clips there are, and which side each is on, before anything is spliced.
+    if arguments.kaggle and not run:
+        arguments.data = [*(arguments.data or []), *map(dataset_folder, arguments.kaggle)]
     folders, skip, notes = choose_folders(run.data if run else arguments.data or [], HERE / "data")
     for note in notes:
         console.say(note)
-    clips = find_clips(folders, skip)
+    datasets = find_datasets(folders, skip)
+    clips = [clip for dataset in datasets for clip in dataset.clips]
+    if arguments.check_data:
+        bar = console.progress("Decoding")
+        return check_data(datasets, settings.training.seed, arguments.decode_all, arguments.jobs, arguments.json, bar)
+    aside = remarks(datasets)
+    for line in aside:
+        console.say(f"warning: {line}")
     if arguments.evaluate:
         from deepfake_audio.examine import evaluate_checkpoint
 
@@ -106,10 +126,6 @@ def experiment(arguments: argparse.Namespace) -> None:
     # Short cuts: what tells the classes apart without any speech would be learnt instead of it.
     areas = shortcuts(split, jobs=arguments.jobs, progress=console.progress("Audit of short cuts"))
     split.warnings.extend(suspicions(areas))
-    if arguments.check_data:
-        alone = [f"{name}: {area:.2f}" for name, area in areas.items()]
-        print("\n".join([*describe_data(clips), "", describe(split), "", "AUC of each property alone:", *alone]))
-        return None
     console.say(describe(split))
     manifest = fingerprint(split)
     if run and run.manifest != manifest:
@@ -128,8 +144,10 @@ def experiment(arguments: argparse.Namespace) -> None:
     everything = [example for members in examples.values() for example in members]
     bar = console.progress("Mel-spectrograms")
     store = extract_features(everything, run.folder / "features", settings.features, arguments.jobs, bar)
-    for name, reason in list(store.failures.items())[:5]:
-        console.say(f"warning: {name} is left out: {reason}")
+    used = [clip for members in split.sides.values() for clip in members]
+    skipped = report_skipped(used, store.failures, run.folder)
+    for line in skipped:
+        console.say(f"warning: {line}")
 
     # Fit: TensorFlow is loaded here. Train and validation sides only; the decision is fitted on validation.
     console.say(f"Training on {len(examples['train'])} clips, up to {settings.training.epochs} epochs.")
@@ -149,7 +167,7 @@ def experiment(arguments: argparse.Namespace) -> None:
         "split": split.counts(),
         "training_minutes": (time.monotonic() - started) / 60,
         "shortcuts": areas,
-        "warnings": split.warnings,
+        "warnings": split.warnings + skipped + aside,
         "command": shlex.join(map(str, words)),
     }
     examine(run.folder, checkpoint, examples["test"], store, card, result.log, arguments.show)

@@ -1,18 +1,17 @@
 """Which recordings exist, with which label, speaker, generator and source, and on which side of the split they stand.
 
-A folder with a ``clips.csv`` is read by that table; every other folder by the names of its sub-folders. The split
-comes before any splicing, so that no voice, source or generator is heard in training and again in the test.
+How a folder is read is told in :mod:`deepfake_audio.layouts`. The split comes before any splicing, so that no voice,
+source or generator is heard in training and again in the test; partitions that a dataset's authors made are kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
-import functools
 import hashlib
-import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -21,27 +20,19 @@ import numpy as np
 from .audio import AUDIO_SUFFIXES
 from .errors import CorpusError
 from .files import atomic_path
+from .layouts import SIDES, Clip, find_datasets
 from .settings import CLASS_NAMES
 
-FOLDER_NAMES = {
-    "Real": {"real", "bonafide", "genuine", "original", "authentic", "human"},
-    "Fake": {"fake", "spoof", "spoofed", "synthetic", "generated", "deepfake", "ai", "cloned", "tts", "vc"},
-    "Hybrid": {"hybrid", "partial", "partiallyfake", "partialspoof", "halftruth"},
-}
-"""Folder names, without case, blanks, hyphens and underscores, that name a class."""
-
-SIDES = ("train", "validation", "test")
 TRAIN = SIDES.index("train")
 
 OWN = "own"
 TIES = (OWN, "source", "generator_family", "speaker")
 """What can tie a clip to a side, in the order in which it is looked at; ``OWN`` is ``OWN_GENERATOR``."""
 
-TABLE_NAME = "clips.csv"
-KNOWN_COLUMNS = ("speaker", "generator", "source", "language", "copy_of")
-"""Columns of the table beside ``path`` and ``label``, each of which may be missing."""
+ANY_TIE = ("generator_family", "speaker")
+"""What ties clips of a class that comes with partitions only."""
+
 STARTER_NAME = "starter"
-SPANS_NAME = "hybrid_spans.csv"
 
 CANDIDATE_CLIPS = 200_000
 """Seeded splits are drawn until they have dealt this many clips, and a well balanced one is taken; only clips are
@@ -56,47 +47,11 @@ MOST_GROUPS_WANTED = 3
 FEWEST_CLIPS = 3
 """Clips of Real and of Fake that every side needs."""
 
+LONG_SECONDS = 30.0
+"""A recording counts as another clip for every so many seconds, where there are few."""
+
 OWN_GENERATOR = re.compile(r"griffin[-_ ]?lim|source-filter copy", re.IGNORECASE)
 """Generators whose like :mod:`deepfake_audio.resynthesis` can make for training: they cannot be on another side."""
-
-LAYOUT_HELP = "Put clips under <folder>/real/... and <folder>/fake/..., or describe them in <folder>/clips.csv."
-
-
-@dataclasses.dataclass(frozen=True)
-class Clip:
-    """One recording of a dataset.
-
-    Attributes
-    ----------
-    name : str
-        Dataset folder and path below it, with forward slashes: the same on every machine.
-    path : Path
-        Where the file is on this machine.
-    label : str
-        One of ``CLASS_NAMES``.
-    speaker, generator, source, language : str
-        As far as the dataset tells; otherwise empty.
-    spans : tuple of (float, float), or None
-        Fake stretches in seconds of a Hybrid clip; None where the dataset does not give them.
-    copy_of : str
-        Name (dataset folder and path below it) of the real clip that a pseudo-fake copies, sample for sample in
-        time; otherwise empty. Copies are for training only.
-    """
-
-    name: str
-    path: Path
-    label: str
-    speaker: str = ""
-    generator: str = ""
-    source: str = ""
-    language: str = ""
-    spans: tuple[tuple[float, float], ...] | None = None
-    copy_of: str = ""
-
-    @property
-    def generator_family(self) -> str:
-        """Name of the synthesiser without its voice: ``Flite (slt)`` and ``Flite (rms)`` sound alike to a detector."""
-        return _without_voice(self.generator)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,11 +79,6 @@ class Split:
         """Clips per side and class."""
         return {side: {label: sum(c.label == label for c in clips) for label in CLASS_NAMES}
                 for side, clips in self.sides.items()}  # fmt: skip
-
-
-@functools.cache
-def _without_voice(generator: str) -> str:
-    return re.sub(r"\s*\(.*\)$", "", generator)
 
 
 def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path | None, list[str]]:
@@ -168,139 +118,20 @@ def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path 
     ]  # fmt: skip
 
 
-def _class_of(folder: str) -> str | None:
-    plain = re.sub(r"[-_ ]", "", folder.lower())
-    return next((label for label, names in FOLDER_NAMES.items() if plain in names), None)
-
-
 def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
-    """List the clips of one or more dataset folders.
-
-    Parameters
-    ----------
-    roots : iterable of Path
-        Dataset folders.
-    skip : Path, optional
-        A folder below them that is not looked into.
-
-    Returns
-    -------
-    list of Clip
-        Sorted by folder and path; a file reached through two of the folders is listed once.
-
-    Raises
-    ------
-    CorpusError
-        If a folder does not exist or holds no recording whose class can be told.
-    """
-    found: dict[Path, Clip] = {}
-    taken: Counter[str] = Counter()
-    for root in roots:
-        root = Path(root)
-        if not root.is_dir():
-            raise CorpusError(f"There is no folder {root}; give --data a folder that holds recordings. {LAYOUT_HELP}")
-        root, skip = root.resolve(), skip and skip.resolve()
-        clips: list[Clip] = []
-        nameless = 0
-        for folder, subfolders, files in os.walk(root):
-            here = Path(folder)
-            if TABLE_NAME in files:
-                clips += _read_table(root, here)
-                subfolders.clear()  # the table speaks for everything below it
-                continue
-            subfolders[:] = sorted(
-                name for name in subfolders if not name.startswith((".", "__")) and here / name != skip
-            )
-            for file in sorted(files):
-                if Path(file).suffix.lower() not in AUDIO_SUFFIXES or file.startswith("."):
-                    continue
-                clip = _clip_by_folder(root, here / file)
-                if clip is None:
-                    nameless += 1
-                else:
-                    clips.append(clip)
-        if not clips:
-            what = f"{nameless} recordings but no folder named after a class" if nameless else "no recordings"
-            raise CorpusError(f"{root} holds {what}. {LAYOUT_HELP}")
-        taken[root.name] += 1
-        for clip in clips:
-            if taken[root.name] > 1:
-                # Two folders called "wav" must not give two clips one name.
-                clip = dataclasses.replace(clip, name=f"{root.name}-{taken[root.name]}{clip.name[len(root.name) :]}")
-            found.setdefault(clip.path, clip)
-    return list(found.values())
-
-
-def _clip_by_folder(root: Path, path: Path) -> Clip | None:
-    """Label a file by the nearest folder above it that names a class; the folders between tell voice or generator."""
-    folders = [root.name, *path.parent.relative_to(root).parts]
-    for depth in range(len(folders) - 1, -1, -1):
-        label = _class_of(folders[depth])
-        if label:
-            below = folders[depth + 1 :]
-            relative = path.relative_to(root).as_posix()
-            return Clip(
-                name=f"{root.name}/{relative}",
-                path=path,
-                label=label,
-                # real/<speaker>/<book>/..., fake/<language>/<generator>/...
-                speaker=below[0] if below and label == "Real" else "",
-                generator="/".join(below) if label != "Real" else "",
-            )
-    return None
-
-
-def _read_table(root: Path, folder: Path) -> list[Clip]:
-    table = folder / TABLE_NAME
-    spans = defaultdict(list)
-    if (folder / SPANS_NAME).is_file():
-        for number, row in _rows(folder / SPANS_NAME, ("path", "start_s", "end_s")):
-            try:
-                start, end = float(row["start_s"]), float(row["end_s"])
-            except ValueError:
-                start = end = 0.0
-            if not 0 <= start < end:
-                where = f"{folder / SPANS_NAME}, line {number}"
-                raise CorpusError(f"{where}: {row['start_s']!r} to {row['end_s']!r} is no stretch of seconds.")
-            spans[row["path"]].append((start, end))
-    clips = []
-    for number, row in _rows(table, ("path", "label")):
-        label = _class_of(row["label"])
-        if label is None:
-            raise CorpusError(f"{table}, line {number}: label {row['label']!r} is not real, fake or hybrid.")
-        path = (folder / row["path"]).resolve()
-        if not path.is_relative_to(root):
-            raise CorpusError(f"{table}, line {number}: {row['path']!r} leads out of {root}; keep clips inside it.")
-        if not path.is_file():
-            raise CorpusError(f"{table}, line {number}: there is no file {path}; correct the table or add the clip.")
-        known = {key: (row.get(key) or "").strip() for key in KNOWN_COLUMNS}
-        clip_spans = tuple(sorted(spans[row["path"]])) if row["path"] in spans else None
-        clips.append(Clip(f"{root.name}/{path.relative_to(root).as_posix()}", path, label, spans=clip_spans, **known))
-    if not clips:
-        raise CorpusError(f"{table} has no rows; it needs one per clip, with path and label.")
-    return clips
-
-
-def _rows(table: Path, needed: Sequence[str]):
-    """Yield line number and row of a CSV file with a header."""
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in needed if name not in (reader.fieldnames or ())]
-            if missing:
-                raise CorpusError(f"{table} lacks the column {missing[0]!r}; its first line must name {list(needed)}.")
-            for row in reader:
-                yield reader.line_num, {key: value or "" for key, value in row.items() if key}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{table} is not a readable CSV file ({error}); save it as CSV in UTF-8.") from error
+    """List the clips of one or more folders; see :func:`deepfake_audio.layouts.find_datasets`."""
+    return [clip for dataset in find_datasets(roots, skip) for clip in dataset.clips]
 
 
 def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     """Put every clip on one side, so that no speaker, source or generator stands on two.
 
-    Groups are dealt out 60 : 20 : 20 by scikit-learn's `GroupShuffleSplit`. A clip's group is its source; where a
-    class has too few sources to fill three sides, its generator (Fake, Hybrid) or speaker (Real) instead. What then
-    still ties two sides together, such as a copy of a training speaker by a test generator, is left out.
+    Partitions that a dataset's authors made are kept. Sides that a dataset lacks are cut from its training clips, and
+    datasets without partitions are split, by groups that are dealt out 60 : 20 : 20 with scikit-learn's
+    `GroupShuffleSplit`. A clip's group is its source; where a class has too few sources to fill three sides, its
+    generator (Fake, Hybrid) or speaker (Real) instead. What then still ties two sides together, such as a copy of a
+    training speaker by a test generator, is left out. Where that leaves a side without a class, because every generator
+    speaks with every voice, all classes are split by speaker, and generators stand on several sides.
 
     Parameters
     ----------
@@ -318,59 +149,154 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     CorpusError
         If a class is missing or the corpus cannot be split three ways.
     """
-    from sklearn.model_selection import GroupShuffleSplit
-
     copies = [clip for clip in clips if clip.copy_of]
     clips = [clip for clip in clips if not clip.copy_of]
     counts = Counter(clip.label for clip in clips)
     for label in ("Real", "Fake"):
-        if counts[label] < FEWEST_CLIPS * len(SIDES):
+        if not _enough([clip for clip in clips if clip.label == label], FEWEST_CLIPS * len(SIDES)):
             raise CorpusError(
                 f"The corpus has {counts[label]} {label} clips and needs at least {FEWEST_CLIPS * len(SIDES)}; "
-                f"add recordings under a folder named '{label.lower()}'."
+                f"add recordings under a folder named '{label.lower()}', or another dataset to --data."
             )
-    groups, used, warnings = _groups(clips)
-    labels = np.array([CLASS_NAMES.index(clip.label) for clip in clips])
-    keys = np.array([groups[clip.name] for clip in clips])
-
-    candidates = []
-    rng = np.random.default_rng(seed)
-    ties = _ties(clips, used)
-    # A number of groups, not a share of what is left: of six groups, each side must get a Real and a Fake one.
-    fifth = -(-len(set(keys)) // 5)
-    for number in rng.integers(2**31, size=int(np.clip(CANDIDATE_CLIPS // len(clips), 20, 2000))):
-        side_of = np.full(len(clips), TRAIN)
-        outer = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
-        rest, test = next(outer.split(labels, groups=keys))
-        inner = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
-        side_of[test] = SIDES.index("test")
-        side_of[rest[next(inner.split(rest, groups=keys[rest]))[1]]] = SIDES.index("validation")
-        tied, homes = _tied(ties, side_of)
-        candidates.append((_imbalance(labels, keys, side_of, tied < 0), side_of, tied, homes))
-    best = min(score for score, *_ in candidates)
-    good = [candidate for candidate in candidates if candidate[0] <= best + BALANCE_TOLERANCE]
-    _, side_of, tied, homes = good[int(rng.integers(len(good)))]
-
-    split = Split(
-        sides={side: [clips[i] for i in np.flatnonzero((tied < 0) & (side_of == s))] for s, side in enumerate(SIDES)},
-        groups=groups,
-        left_out=[(clips[i], _reason(clips[i], TIES[tied[i]], SIDES[homes[i]])) for i in np.flatnonzero(tied >= 0)],
-        warnings=warnings,
-    )
-    for side, by_label in split.counts().items():
-        for label in ("Real", "Fake"):
-            if by_label[label] < FEWEST_CLIPS:
-                kind = "speakers or sources" if label == "Real" else "generators or sources"
-                raise CorpusError(
-                    f"The corpus is too small to split: {by_label[label]} {label} clips would be left for {side}; "
-                    f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, more are better)."
-                )
+    split = _split(clips, seed)
+    problem = _shortage(split)
+    if problem:
+        # Where every generator speaks with every voice, as in corpora made for challenges, voices come first.
+        by_voice = _split(clips, seed, by_voice=True)
+        if _shortage(by_voice):
+            raise CorpusError(problem)
+        split = by_voice
     if split.left_out:
-        warnings.append(
+        split.warnings.append(
             f"{len(split.left_out)} of {len(clips)} clips are left out because their speaker or generator "
             "also stands on another side."
         )
     return with_copies(split, copies)
+
+
+def _split(clips: Sequence[Clip], seed: int, by_voice: bool = False) -> Split:
+    """Split without asking whether every side has enough."""
+    allowed = _allowed_sides(clips)
+    movable = allowed.sum(axis=1) > 1
+    free = [clip for clip, may in zip(clips, movable, strict=True) if may]
+    fixed = [clip for clip, may in zip(clips, movable, strict=True) if not may]
+    groups, used, warnings = _groups(free, by_voice)
+    groups |= _groups_of_partitions(fixed)
+    side_of, tied, homes = _deal(clips, groups, used, allowed, movable, seed)
+    return Split(
+        sides={side: [clips[i] for i in np.flatnonzero((tied < 0) & (side_of == s))] for s, side in enumerate(SIDES)},
+        groups=groups,
+        left_out=[(clips[i], _reason(clips[i], TIES[tied[i]], SIDES[homes[i]])) for i in np.flatnonzero(tied >= 0)],
+        warnings=warnings + _shared_by_partitions(fixed),
+    )
+
+
+def _shortage(split: Split) -> str:
+    """Say which side has too few clips of a class, if one has."""
+    official = any(clip.side for clips in split.sides.values() for clip in clips)
+    for side, clips in split.sides.items():
+        for label in ("Real", "Fake"):
+            members = [clip for clip in clips if clip.label == label]
+            if not _enough(members, FEWEST_CLIPS):
+                kind = "speakers or sources" if label == "Real" else "generators or sources"
+                advice = f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, more are better)."
+                if official:
+                    advice = "the datasets' own partitions have no more: add another dataset to --data."
+                what = f"{len(members)} {label} clips would be left for {side}"
+                return f"The corpus is too small to split: {what}; {advice}"
+    return ""
+
+
+def _enough(clips: Sequence[Clip], wanted: int) -> bool:
+    """Say whether clips are as many as wanted, or few but long: a speech of ten minutes is many windows."""
+    if len(clips) >= wanted:
+        return True
+    import soundfile
+
+    worth = 0
+    for clip in clips:
+        worth += 1
+        # What cannot be opened here is reported where it is decoded.
+        with contextlib.suppress(soundfile.SoundFileError, TypeError, UnicodeError):
+            worth += int(soundfile.info(str(clip.path)).duration / LONG_SECONDS)
+    return worth >= wanted
+
+
+def _allowed_sides(clips: Sequence[Clip]) -> np.ndarray:
+    """Say which sides each clip may be on, as booleans of shape (clips, sides)."""
+    given: dict[str, set[str]] = {}
+    for clip in clips:
+        if clip.side:
+            given.setdefault(clip.name.split("/", 1)[0], set()).add(clip.side)
+    rows = {"": [True] * len(SIDES)} | {side: [side == other for other in SIDES] for side in SIDES}
+    # Training clips of a dataset without, say, a validation side may be on either.
+    train = {dataset: [side == "train" or side not in sides for side in SIDES] for dataset, sides in given.items()}
+    return np.array(
+        [train[clip.name.split("/", 1)[0]] if clip.side == "train" else rows[clip.side] for clip in clips], dtype=bool
+    ).reshape(-1, len(SIDES))
+
+
+def _deal(
+    clips: Sequence[Clip], groups: dict[str, str], used: dict, allowed: np.ndarray, movable: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw many splits of the clips that may move and return one of the best: side, tie (-1: none), home of the tie."""
+    side_of = allowed.argmax(axis=1)
+    tied, homes = np.full((2, len(clips)), -1)
+    count = np.count_nonzero(movable)
+    # Numbers in the order of the names: the same split as by name, but quick for a hundred thousand clips.
+    names = [groups[clip.name] for clip, may in zip(clips, movable, strict=True) if may]
+    values, keys = np.unique(names, return_inverse=True)
+    if len(values) < len(SIDES):
+        return side_of, tied, homes  # all on the training side, if they may
+    from sklearn.model_selection import GroupShuffleSplit
+
+    labels = np.array([CLASS_NAMES.index(clip.label) for clip in clips])[movable]
+    ties = _ties(clips, used)
+    # A number of groups, not a share of what is left: of six groups, each side must get a Real and a Fake one.
+    fifth = -(-len(values) // 5)
+    candidates = []
+    rng = np.random.default_rng(seed)
+    for number in rng.integers(2**31, size=int(np.clip(CANDIDATE_CLIPS // count, 20, 2000))):
+        drawn = np.full(count, TRAIN)
+        outer = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
+        rest, test = next(outer.split(labels, groups=keys))
+        inner = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
+        drawn[test] = SIDES.index("test")
+        drawn[rest[next(inner.split(rest, groups=keys[rest]))[1]]] = SIDES.index("validation")
+        drawn[~allowed[movable, drawn]] = TRAIN
+        candidate = side_of.copy()
+        candidate[movable] = drawn
+        tied, homes = _tied(ties, candidate, allowed)
+        candidates.append((_imbalance(labels, keys, drawn, tied[movable] < 0), candidate, tied, homes))
+    best = min(score for score, *_ in candidates)
+    good = [candidate for candidate in candidates if candidate[0] <= best + BALANCE_TOLERANCE]
+    return good[int(rng.integers(len(good)))][1:]
+
+
+def _groups_of_partitions(clips: Sequence[Clip]) -> dict[str, str]:
+    """Name the groups of clips whose side is given: nothing depends on them but how evenly training draws."""
+    groups = {}
+    for clip in clips:
+        order = ("source", "speaker") if clip.label == "Real" else ("source", "generator_family", "speaker")
+        kind = next((key for key in order if getattr(clip, key)), "clip")
+        groups[clip.name] = f"{kind}:{clip.name if kind == 'clip' else getattr(clip, kind)}"
+    return groups
+
+
+def _shared_by_partitions(clips: Sequence[Clip]) -> list[str]:
+    """Warn about voices and systems that the authors of datasets put on several sides."""
+    shared = []
+    for key in ("speaker", "generator"):
+        sides: dict[str, set[str]] = {}
+        for clip in clips:
+            if getattr(clip, key):
+                sides.setdefault(getattr(clip, key), set()).add(clip.side)
+        several = sum(len(found) > 1 for found in sides.values())
+        if several:
+            shared.append(f"{several} of {len(sides)} {key}s")
+    if not shared:
+        return []
+    return [f"The datasets' own partitions are kept; in them {' and '.join(shared)} stand on more than one side."]
 
 
 def with_copies(split: Split, copies: Sequence[Clip]) -> Split:
@@ -386,7 +312,7 @@ def with_copies(split: Split, copies: Sequence[Clip]) -> Split:
     )
 
 
-def _groups(clips: Sequence[Clip]) -> tuple[dict[str, str], dict[str, set[str]], list[str]]:
+def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict[str, set[str]], list[str]]:
     """Name each clip's group, and per class the labels that may not stand on two sides."""
     groups: dict[str, str] = {}
     used: dict[str, set[str]] = {}
@@ -402,6 +328,8 @@ def _groups(clips: Sequence[Clip]) -> tuple[dict[str, str], dict[str, set[str]],
                 "the detector may learn the voice; add other real speakers."
             )
         order = ("source", "speaker") if label == "Real" else ("source", "generator_family", "speaker")
+        if by_voice:
+            order = ("speaker", "source")
         # A single fake generator or source repeated everywhere cannot fill three sides: use the next finer label.
         chosen = next((key for key in order if _fills_three_sides(members, key)), None)
         if chosen is None:
@@ -424,7 +352,12 @@ def _groups(clips: Sequence[Clip]) -> tuple[dict[str, str], dict[str, set[str]],
             if not value:
                 value, kind = clip.name, "clip"
             groups[clip.name] = f"{kind}:{value}"
-        used[label] = set(order[order.index(chosen) :] if chosen else ()) | {"speaker"}
+        used[label] = set(order[order.index(chosen) :] if chosen and not by_voice else ()) | {"speaker"}
+    if by_voice and any(clip.generator for clip in clips):
+        warnings.append(
+            "The same generators speak with the voices of every side, so that only voices are kept apart: how "
+            "generators that training never heard are judged is not tested."
+        )
     return groups, used, warnings
 
 
@@ -437,29 +370,33 @@ def _ties(clips: Sequence[Clip], used: dict[str, set[str]]) -> dict[str, np.ndar
     """Number, for each kind of tie, the values that clips share; -1 where a clip has none that counts."""
     ties = {OWN: np.array([0 if OWN_GENERATOR.search(clip.generator) else -1 for clip in clips])}
     for key in TIES[1:]:
-        values = [getattr(clip, key) if key in used[clip.label] else "" for clip in clips]
+        values = [getattr(clip, key) if key in used.get(clip.label, ANY_TIE) else "" for clip in clips]
         numbers = {value: number for number, value in enumerate(sorted(set(values) - {""}))}
         ties[key] = np.array([numbers.get(value, -1) for value in values])
     return ties
 
 
-def _tied(ties: dict[str, np.ndarray], side_of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _tied(ties: dict[str, np.ndarray], side_of: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Say what ties a clip to another side than its own, as an index into ``TIES`` (-1: nothing), and to which one.
 
-    A speaker, source or generator is at home where most of its clips are.
+    A speaker, source or generator is at home where most of its clips are; clips whose authors say where they belong
+    count before all others. A clip is not held to a home where it may not be: what is shared by the partitions of one
+    dataset is its authors' doing.
     """
     tied, home_of = np.full((2, len(side_of)), -1)
+    weights = np.where(allowed.sum(axis=1) > 1, 1, len(side_of))
     for index, (key, numbers) in enumerate(ties.items()):
         counts = (tied < 0) & (numbers >= 0)
         if key == OWN:
             homes = np.array([TRAIN])
         else:
-            votes = np.bincount(numbers[counts] * len(SIDES) + side_of[counts], minlength=len(SIDES))
+            places = numbers[counts] * len(SIDES) + side_of[counts]
+            votes = np.bincount(places, weights=weights[counts], minlength=len(SIDES))
             votes = np.pad(votes, (0, -len(votes) % len(SIDES)))
             homes = votes.reshape(-1, len(SIDES)).argmax(axis=1)
         members = np.flatnonzero(counts)
         home = homes[numbers[members]]
-        away = home != side_of[members]
+        away = (home != side_of[members]) & allowed[members, home]
         tied[members[away]] = index
         home_of[members[away]] = home[away]
     return tied, home_of
@@ -477,7 +414,7 @@ def _imbalance(labels, keys, side_of, kept) -> float:
     score = 0.0
     for label in np.unique(labels):
         of_label = labels == label
-        groups = len(set(keys[of_label]))
+        groups = len(np.unique(keys[of_label]))
         for number, side in enumerate(SIDES):
             share = wanted[side]
             here = of_label & kept & (side_of == number)
@@ -487,7 +424,7 @@ def _imbalance(labels, keys, side_of, kept) -> float:
             score += missing * (3.0 if side == "train" else 1.0)
             # A side that is one source or one generator measures that one, whatever its number of clips.
             enough = min(MOST_GROUPS_WANTED, groups // len(SIDES))
-            score += 0.5 * max(0, enough - len(set(keys[here]))) / max(enough, 1)
+            score += 0.5 * max(0, enough - len(np.unique(keys[here]))) / max(enough, 1)
     return score
 
 

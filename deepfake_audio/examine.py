@@ -17,6 +17,7 @@ from .report import format_table, write_metrics, write_model_card
 from .runs import new_folder
 from .scoring import scan_examples, score_examples
 from .settings import CLASS_NAMES, to_dict
+from .skipped import report_skipped
 
 
 def only_unheard(split: Split, base: Checkpoint) -> Split:
@@ -217,6 +218,9 @@ def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: 
         examples = examples_of_clips(test, groups)
     bar = console.progress("Mel-spectrograms")
     store = extract_features(examples, folder / "features", checkpoint.settings.features, jobs, bar)
+    for line in report_skipped(test, store.failures, folder):
+        console.say(f"warning: {line}")
+        warnings.append(line)
     card = {
         "data": describe_data(clips),
         "split": side.counts(),

@@ -14,7 +14,6 @@ import pytest
 from deepfake_audio import corpus
 from deepfake_audio.audio import write_flac
 from deepfake_audio.corpus import (
-    FOLDER_NAMES,
     SIDES,
     Clip,
     choose_folders,
@@ -25,6 +24,7 @@ from deepfake_audio.corpus import (
     write_manifest,
 )
 from deepfake_audio.errors import CorpusError
+from deepfake_audio.layouts import FOLDER_NAMES
 from deepfake_audio.settings import CLASS_NAMES
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "speech"
@@ -462,3 +462,116 @@ def test_a_label_that_cannot_keep_sides_apart_is_pointed_out(starter):
     assert any("Fake clips name 2 different source labels" in warning for warning in split_corpus(clips).warnings)
     bare = [dataclasses.replace(clip, source="") if clip.label == "Fake" else clip for clip in clips]
     assert not any("different source labels" in warning for warning in split_corpus(bare).warnings)
+
+
+# Partitions of the datasets' own
+
+
+def partitions(counts: dict[str, int], root="official", **labels) -> list[Clip]:
+    """Make Real and Fake clips that come with sides."""
+    return [
+        dataclasses.replace(clip, name=f"{root}/{side}/{clip.name}", side=side)
+        for side, count in counts.items()
+        for label in ("Real", "Fake")
+        for clip in made_up(label, count, **labels)
+    ]
+
+
+def test_partitions_are_kept_even_where_they_share_voices():
+    clips = partitions({"train": 10, "validation": 5, "test": 7}, speaker=voices(3), generator=voices(4))
+    split = split_corpus(clips)
+    assert split.sides == {side: [c for c in clips if c.side == side] for side in SIDES}
+    assert split.left_out == []
+    assert len(split.warnings) == 1
+    assert "3 of 3 speakers and 4 of 4 generators stand on more than one side" in split.warnings[0]
+    assert set(split.groups) == {clip.name for clip in clips}
+    assert split_corpus(clips, 1).sides == split.sides
+
+
+def test_missing_partitions_are_cut_from_training_by_group(few_candidates):
+    clips = partitions({"train": 60, "test": 10}, speaker=lambda n: f"voice{n % 10}" * (n < 60))
+    clips = [dataclasses.replace(c, speaker=f"{c.side} {c.label} {c.speaker}") for c in clips]
+    split = split_corpus(clips)
+    assert [c for c in clips if c.side == "test"] == split.sides["test"]
+    assert {c.side for c in split.sides["validation"]} == {"train"} and len(split.sides["validation"]) >= 12
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert sum(map(len, split.sides.values())) + len(split.left_out) == len(clips)
+
+
+def test_a_dataset_without_partitions_joins_one_that_has_them(few_candidates):
+    official = partitions({"train": 20, "validation": 10, "test": 10}, speaker=voices(2))
+    official = [dataclasses.replace(c, speaker=f"{c.side} {c.speaker}") for c in official]
+    own = made_up("Real", 40, speaker=voices(8)) + made_up("Fake", 40, generator=voices(8))
+    # One of the free speakers is heard in the official test side: the free clips give way.
+    own = [dataclasses.replace(c, speaker="test voice1") if c.speaker == "voice3" else c for c in own]
+    split = split_corpus(own + official)
+    for side in SIDES:
+        assert [c for c in split.sides[side] if c.side] == [c for c in official if c.side == side]
+        assert {c.label for c in split.sides[side] if not c.side} == {"Real", "Fake"}
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert all(clip.side == "" for clip, _ in split.left_out)
+
+
+def test_a_test_partition_alone_takes_nothing_from_the_others(few_candidates):
+    own = made_up("Real", 40, speaker=voices(8)) + made_up("Fake", 40, generator=voices(8))
+    split = split_corpus(own + partitions({"test": 30}))
+    alone = split_corpus(own)
+    assert split.sides["train"] == alone.sides["train"] and split.sides["validation"] == alone.sides["validation"]
+    assert len(split.sides["test"]) == len(alone.sides["test"]) + 60
+    with pytest.raises(CorpusError, match=r"0 Real clips would be left for train; .* add another dataset to --data"):
+        split_corpus(partitions({"test": 30}))
+
+
+def test_what_two_partitions_share_does_not_empty_one_of_them(few_candidates):
+    clips = partitions({"train": 30, "test": 10}, speaker="anna")
+    split = split_corpus(clips)
+    assert split.left_out == [] and {c.side for c in split.sides["validation"]} == {"train"}
+    assert [c for c in clips if c.side == "test"] == split.sides["test"]
+
+
+def test_a_few_more_clips_that_cannot_fill_a_side_are_trained_on():
+    more = made_up("Real", 2, speaker="anna")
+    split = split_corpus(more + partitions({"train": 10, "validation": 5, "test": 7}))
+    assert split.sides["train"][:2] == more
+
+
+def test_a_few_long_recordings_are_enough(tmp_path, few_candidates):
+    """DEEP-VOICE has eight real recordings of ten minutes, and as many voices."""
+    names = ("biden", "linus", "margot", "musk", "obama", "ryan", "taylor", "trump")
+    for number, name in enumerate(names):
+        for path in (f"REAL/{name}-original", f"FAKE/{names[number - 1]}-to-{name}"):
+            target = tmp_path / "KAGGLE" / "AUDIO" / f"{path}.flac"
+            write_flac(target, np.zeros(70_000, np.float32), 1000)
+    clips = find_clips([tmp_path])
+    split = split_corpus(clips)
+    assert all(counts["Real"] == counts["Fake"] >= 1 for counts in split.counts().values())
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    for clip in clips:
+        write_flac(clip.path, np.zeros(20_000, np.float32), 1000)
+    with pytest.raises(CorpusError, match="has 8 Real clips and needs at least 9"):
+        split_corpus(clips)
+
+
+def test_generators_that_all_speak_with_every_voice_are_split_by_voice(few_candidates):
+    """So LlamaPartialSpoof is made, and each partition of ASVspoof 2019."""
+    real = made_up("Real", 100, speaker=voices(20))
+    fake = made_up("Fake", 400, speaker=voices(20), generator=lambda n: f"engine{n // 20 % 4}")
+    hybrid = made_up("Hybrid", 400, speaker=voices(20), generator=lambda n: f"engine{n // 20 % 4}")
+    split = split_corpus(real + fake + hybrid)
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert split.left_out == [] and all(min(counts.values()) >= 10 for counts in split.counts().values())
+    assert sum("only voices are kept apart" in warning for warning in split.warnings) == 1
+    assert split_corpus(real + fake + hybrid) == split
+
+
+def test_a_missing_side_is_cut_by_voice_where_generators_are_shared(few_candidates):
+    train = made_up("Real", 60, speaker=voices(20)) + made_up(
+        "Fake", 240, speaker=voices(20), generator=lambda n: f"A{n // 20 % 6}"
+    )
+    train = [dataclasses.replace(clip, side="train", name=f"la/{clip.name}") for clip in train]
+    dev = partitions({"validation": 30}, root="la", speaker="another", generator="A1")
+    split = split_corpus(train + dev)
+    assert split.sides["validation"] == dev
+    assert all(counts["Real"] >= 3 <= counts["Fake"] for counts in split.counts().values())
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert {clip.side for clip in split.sides["test"]} == {"train"}
