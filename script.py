@@ -1,7 +1,8 @@
 """Judge recordings: Real, Fake or Hybrid, how sure, and where.
 
-    python script.py recording.wav                  verdict, confidence and timeline
-    python script.py a.mp3 b.mp3 --quiet            one line per file
+    python script.py recording.wav                  verdict, confidence, timeline, and what to make of it
+    python script.py calls/ "old/*.mp3"             folders and patterns, with a summary
+    python script.py calls/ --csv answers.csv       one row per file; the same command again goes on where it stopped
     python script.py call.m4a --json                one JSON object per file
     python script.py clip.flac --model outputs/RUN/model.keras
 
@@ -19,7 +20,6 @@ from pathlib import Path
 
 from deepfake_audio import console
 from deepfake_audio.errors import DeepfakeAudioError
-from deepfake_audio.settings import NO_SPEECH
 
 HERE = Path(__file__).resolve().parent
 
@@ -27,50 +27,71 @@ HERE = Path(__file__).resolve().parent
 def command_line(argv: list[str] | None) -> argparse.Namespace:
     """Understand the command line; nothing heavy is imported before this is done."""
     parser = argparse.ArgumentParser(description="Tell Real, Fake and Hybrid speech apart, with time stamps.")
-    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="audio file: WAV, FLAC, MP3, M4A, OGG, ...")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="checkpoint (default: the newest under outputs/)")
-    parser.add_argument("--json", action="store_true", help="one JSON object per file and line, nothing else")
-    parser.add_argument("--quiet", action="store_true", help="verdict and confidence only")
-    return parser.parse_args(argv)
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="recordings, folders (searched to the bottom), patterns like *.mp3")
+    add("--model", type=Path, metavar="FILE", help="checkpoint (default: the newest under outputs/)")
+    add("--json", action="store_true", help="one JSON object per file and line, nothing else")
+    add("--quiet", action="store_true", help="one word per file: the verdict, or Error")
+    add("--csv", type=Path, metavar="FILE", help="also write a table; files that it already answers are passed over")
+    add("--jobs", type=int, choices=range(1, 65), metavar="N", default=min(4, os.cpu_count() or 1),
+        help="recordings that are decoded at the same time (default: %(default)s)")  # fmt: skip
+    arguments = parser.parse_args(argv)
+    if arguments.json and arguments.quiet:
+        parser.error("--json and --quiet contradict each other")
+    return arguments
 
 
-def answer(path: Path, detector, model: dict[str, str]) -> dict:
-    """Judge one file; a failure is an answer, too."""
-    from deepfake_audio.files import file_sha256
+def tell(result: dict, arguments: argparse.Namespace) -> None:
+    """Print one answer; what went wrong goes to stderr."""
+    from deepfake_audio.wording import describe
 
-    result = dict.fromkeys(
-        ("path", "verdict", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds", "segments",
-         "sha256", "model", "error")
-    )  # fmt: skip
-    result |= {"path": str(path), "model": model, "segments": []}
-    try:
-        result |= detector.judge_file(path).to_dict()
-        result["sha256"] = file_sha256(path)
-    except DeepfakeAudioError as error:
-        result["error"] = str(error)
-    except OSError as error:
-        result["error"] = f"{path} cannot be read ({error.strerror}); check the file."
-    return result
+    if arguments.json:
+        print(json.dumps(result), flush=True)
+    elif arguments.quiet:
+        print(result["verdict"] or "Error", flush=True)
+    elif not result["error"]:
+        print("\n".join(describe(result)), flush=True)
+    if result["error"]:
+        console.say(f"error: {console.clean(result['error'])}")
 
 
-def show(result: dict, quiet: bool) -> None:
-    """Print one answer for people."""
-    if quiet:
-        print(f"{result['verdict']}\t{result['confidence']:.2f}\t{result['path']}")
-        return
-    shares = ", ".join(f"{name} {value:.2f}" for name, value in result["probabilities"].items())
-    print(f"{result['path']}")
-    if result["verdict"] == NO_SPEECH:
-        print(
-            f"  {NO_SPEECH}: {result['speech_seconds']:.1f} s of speech in {result['seconds']:.1f} s, nothing to judge"
-        )
-        return
-    print(f"  {result['verdict']}, confidence {result['confidence']:.2f}  ({shares})")
-    print(f"  {result['seconds']:.1f} s, {result['speech_seconds']:.1f} s of speech, "
-          f"{result['fake_seconds']:.1f} s in fake stretches")  # fmt: skip
-    for segment in result["segments"]:
-        print(f"  {segment['start']:8.2f} - {segment['end']:7.2f} s  {segment['label']:4}  "
-              f"probability of fake {segment['fake_probability']:.2f}")  # fmt: skip
+def judge_recordings(arguments: argparse.Namespace) -> int:
+    """Judge all that is named; return the exit code."""
+    from deepfake_audio import scan
+    from deepfake_audio.checkpoint import newest_checkpoint, read_checkpoint
+
+    checkpoint = read_checkpoint(arguments.model or newest_checkpoint(HERE / "outputs"))
+    console.say(f"Model: {console.clean(checkpoint.path)}, trained {checkpoint.trained}")
+    found = scan.find_recordings(arguments.paths)
+    model = checkpoint.about()
+    table = scan.Table(arguments.csv, model) if arguments.csv else None
+    detector = None
+    if any(error is None for _, error in found):
+        from deepfake_audio.detector import Detector  # loads TensorFlow
+
+        detector = Detector(checkpoint)
+    bar, summary, known = console.Bar(len(found)), scan.Summary(), 0
+
+    def judge(path: Path) -> dict:
+        return (table and table.finished(path)) or scan.answer(path, detector, model)
+
+    bar.show()
+    for result in scan.answer_all(found, judge, model, arguments.jobs):
+        summary.add(result)
+        bar.clear()
+        if result.pop("known", False):
+            known += 1
+        else:
+            tell(result, arguments)
+            if table:
+                table.add(result)
+        bar.step()
+    bar.clear()
+    if known:
+        console.say(f"{known} of {len(found)} recordings were already answered in {console.clean(arguments.csv)}.")
+    if len(found) > 1 and not (arguments.json or arguments.quiet):
+        print(f"\n{summary}")
+    return 1 if summary.files["Error"] else 0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -78,26 +99,9 @@ def main(argv: list[str] | None = None) -> int:
     console.prepare()
     arguments = command_line(argv)
     try:
-        from deepfake_audio.checkpoint import newest_checkpoint, read_checkpoint
-
-        checkpoint = read_checkpoint(arguments.model or newest_checkpoint(HERE / "outputs"))
-        console.say(f"Model: {checkpoint.path}, trained {checkpoint.trained}")
-        from deepfake_audio.detector import Detector  # loads TensorFlow
-
-        detector = Detector(checkpoint)
-        model = detector.model_info()
-        failed = 0
-        for path in arguments.paths:
-            result = answer(path, detector, model)
-            if arguments.json:
-                print(json.dumps(result), flush=True)
-            elif not result["error"]:
-                show(result, arguments.quiet)
-            if result["error"]:
-                failed += 1
-                console.say(f"error: {result['error']}")
+        return judge_recordings(arguments)
     except DeepfakeAudioError as error:
-        console.say(f"error: {error}")
+        console.say(f"error: {console.clean(error)}")
         return 1
     except BrokenPipeError:
         # Whoever read the results has stopped; Python would complain again when it flushes at exit.
@@ -106,7 +110,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.say("\nInterrupted; files already answered stand.")
         return 130
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -233,6 +234,7 @@ class Detector:
         self.checkpoint = checkpoint
         self.settings = checkpoint.settings
         self.network = checkpoint.network()
+        self._turn = threading.Lock()
 
     @classmethod
     def load(cls, path: Path) -> Detector:
@@ -247,11 +249,16 @@ class Detector:
         scan = scan_features(
             log_mel(samples, self.settings.features),
             self.settings,
-            self.network.predict_on_batch,
+            self._predict,
             len(samples) / rate,
             speech_seconds(samples, rate),
         )
         return decide(scan, self.settings)
+
+    def _predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        # Keras promises nothing about two threads in one network; each batch keeps all cores busy anyway.
+        with self._turn:
+            return self.network.predict_on_batch(windows)
 
     def judge_file(self, path: Path) -> Judgement:
         """Judge an audio file.
@@ -265,6 +272,4 @@ class Detector:
 
     def model_info(self) -> dict[str, str]:
         """Say which model answered: name, date of training, version."""
-        checkpoint = self.checkpoint
-        name = f"{checkpoint.path.parent.name}/{checkpoint.path.name}"
-        return {"name": name, "trained": checkpoint.trained, "version": checkpoint.version}
+        return self.checkpoint.about()

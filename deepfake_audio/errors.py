@@ -19,3 +19,7 @@ class CheckpointError(DeepfakeAudioError):
 
 class RunError(DeepfakeAudioError):
     """A training run cannot be started, continued or reported."""
+
+
+class OutputError(DeepfakeAudioError):
+    """A file of answers cannot be written or continued."""
