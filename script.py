@@ -3,6 +3,7 @@
     python script.py recording.wav                  verdict, confidence, timeline, and what to make of it
     python script.py calls/ "old/*.mp3"             folders and patterns, with a summary
     python script.py calls/ --csv answers.csv       one row per file; the same command again goes on where it stopped
+    python script.py call.m4a --report call.html    a page with player, spectrogram and timeline
     python script.py call.m4a --json                one JSON object per file
     python script.py clip.flac --model outputs/RUN/model.keras
 
@@ -13,13 +14,14 @@ Results go to stdout, everything else to stderr. Exit code 0: all files judged, 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
 
 from deepfake_audio import console
-from deepfake_audio.errors import DeepfakeAudioError
+from deepfake_audio.errors import DeepfakeAudioError, OutputError
 
 HERE = Path(__file__).resolve().parent
 
@@ -33,6 +35,9 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
     add("--json", action="store_true", help="one JSON object per file and line, nothing else")
     add("--quiet", action="store_true", help="one word per file: the verdict, or Error")
     add("--csv", type=Path, metavar="FILE", help="also write a table; files that it already answers are passed over")
+    add("--report", type=Path, metavar="FILE", help="also write a page (HTML) to listen, look and print")
+    add("--plot", type=Path, metavar="DIR", help="also draw each recording into DIR: spectrogram, waveform, timeline")
+    add("--labels", type=Path, metavar="FILE", help="also write the timeline of one recording as Audacity labels")
     add("--jobs", type=int, choices=range(1, 65), metavar="N", default=min(4, os.cpu_count() or 1),
         help="recordings that are decoded at the same time (default: %(default)s)")  # fmt: skip
     arguments = parser.parse_args(argv)
@@ -57,36 +62,38 @@ def tell(result: dict, arguments: argparse.Namespace) -> None:
 
 def judge_recordings(arguments: argparse.Namespace) -> int:
     """Judge all that is named; return the exit code."""
-    from deepfake_audio import scan
+    from deepfake_audio import outputs, scan
     from deepfake_audio.checkpoint import newest_checkpoint, read_checkpoint
 
     checkpoint = read_checkpoint(arguments.model or newest_checkpoint(HERE / "outputs"))
     console.say(f"Model: {console.clean(checkpoint.path)}, trained {checkpoint.trained}")
     found = scan.find_recordings(arguments.paths)
-    model = checkpoint.about()
-    table = scan.Table(arguments.csv, model) if arguments.csv else None
-    detector = None
-    if any(error is None for _, error in found):
-        from deepfake_audio.detector import Detector  # loads TensorFlow
+    if arguments.labels and len(found) > 1:
+        raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
+    with contextlib.ExitStack() as stack:
+        files = outputs.Outputs(checkpoint, arguments.csv, arguments.report, arguments.plot, arguments.labels, stack)
+        detector = None
+        if any(error is None for _, error in found):
+            from deepfake_audio.detector import Detector  # loads TensorFlow
 
-        detector = Detector(checkpoint)
-    bar, summary, known = console.Bar(len(found)), scan.Summary(), 0
+            detector = Detector(checkpoint)
+        bar, summary, known = console.Bar(len(found)), scan.Summary(), 0
+        stack.callback(bar.clear)
 
-    def judge(path: Path) -> dict:
-        return (table and table.finished(path)) or scan.answer(path, detector, model)
+        def judge(path: Path) -> scan.Answer:
+            answered = files.table and files.table.finished(path)
+            return answered or scan.answer(path, detector, files.model, files.glimpse())
 
-    bar.show()
-    for result in scan.answer_all(found, judge, model, arguments.jobs):
-        summary.add(result)
-        bar.clear()
-        if result.pop("known", False):
-            known += 1
-        else:
-            tell(result, arguments)
-            if table:
-                table.add(result)
-        bar.step()
-    bar.clear()
+        bar.show()
+        for answer in scan.answer_all(found, judge, files.model, arguments.jobs):
+            summary.add(answer.result)
+            bar.clear()
+            if answer.known:
+                known += 1
+            else:
+                tell(answer.result, arguments)
+                files.add(answer)
+            bar.step()
     if known:
         console.say(f"{known} of {len(found)} recordings were already answered in {console.clean(arguments.csv)}.")
     if len(found) > 1 and not (arguments.json or arguments.quiet):

@@ -18,6 +18,7 @@ from .audio import read_audio
 from .checkpoint import Checkpoint, read_checkpoint
 from .errors import AudioError
 from .features import cut_window, log_mel, normalise_window, speech_seconds, window_starts
+from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
 
 BATCH_WINDOWS = 32
@@ -241,34 +242,47 @@ class Detector:
         """Load a checkpoint file."""
         return cls(read_checkpoint(path))
 
-    def judge(self, samples: np.ndarray) -> Judgement:
+    def judge(self, samples: np.ndarray, glimpse: Glimpse | None = None) -> Judgement:
         """Judge mono audio at the checkpoint's sample rate, float32, shape (samples,)."""
         rate = self.settings.features.sample_rate
         if not len(samples):
             raise AudioError("The recording holds no samples; record again or give another file.")
+        spectrogram = log_mel(samples, self.settings.features)
         scan = scan_features(
-            log_mel(samples, self.settings.features),
+            spectrogram,
             self.settings,
             self._predict,
             len(samples) / rate,
             speech_seconds(samples, rate),
         )
-        return decide(scan, self.settings)
+        judgement = decide(scan, self.settings)
+        if glimpse is not None:
+            glimpse.hear(samples)
+            glimpse.see(spectrogram)
+            glimpse.timeline = judgement.frame_probabilities
+        return judgement
 
     def _predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         # Keras promises nothing about two threads in one network; each batch keeps all cores busy anyway.
         with self._turn:
             return self.network.predict_on_batch(windows)
 
-    def judge_file(self, path: Path) -> Judgement:
+    def judge_file(self, path: Path, glimpse: Glimpse | None = None) -> Judgement:
         """Judge an audio file.
+
+        Parameters
+        ----------
+        path : Path
+            Any recording that :func:`deepfake_audio.audio.read_audio` reads.
+        glimpse : Glimpse, optional
+            Shown the recording on its way, for pictures.
 
         Raises
         ------
         AudioError
             If the file cannot be read.
         """
-        return self.judge(read_audio(path, self.settings.features.sample_rate))
+        return self.judge(read_audio(path, self.settings.features.sample_rate), glimpse)
 
     def model_info(self) -> dict[str, str]:
         """Say which model answered: name, date of training, version."""

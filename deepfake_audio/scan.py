@@ -6,10 +6,11 @@ Nothing that a single file does stops the others: its error is its answer.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import glob
 import io
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from .audio import AUDIO_SUFFIXES
 from .console import clean
 from .errors import DeepfakeAudioError, OutputError
 from .files import atomic_path, file_sha256
+from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
 RESULT_KEYS = (
@@ -125,7 +127,26 @@ def _recordings_like(pattern: str) -> tuple[list[Path], list[tuple[Path, str]]]:
 # Answers
 
 
-def answer(path: Path, detector, model: dict[str, str]) -> dict:
+@dataclasses.dataclass
+class Answer:
+    """What is said about one recording.
+
+    Attributes
+    ----------
+    result : dict
+        ``RESULT_KEYS``; ``error`` is a sentence where the file cannot be judged.
+    glimpse : Glimpse or None
+        For pictures, where some are wanted and the file could be judged.
+    known : bool
+        It comes from a table that was there before.
+    """
+
+    result: dict
+    glimpse: Glimpse | None = None
+    known: bool = False
+
+
+def answer(path: Path, detector, model: dict[str, str], glimpse: Glimpse | None = None) -> Answer:
     """Judge one file.
 
     Parameters
@@ -135,16 +156,13 @@ def answer(path: Path, detector, model: dict[str, str]) -> dict:
     detector : Detector
         Who judges.
     model : dict
-        From :meth:`deepfake_audio.detector.Detector.model_info`.
-
-    Returns
-    -------
-    dict
-        ``RESULT_KEYS``; ``error`` is a sentence where the file cannot be judged.
+        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+    glimpse : Glimpse, optional
+        To be filled.
     """
-    result = failed(path, None, model)
+    result = blank(path, None, model)
     try:
-        result |= detector.judge_file(path).to_dict()
+        result |= detector.judge_file(path, glimpse).to_dict()
         result["sha256"] = file_sha256(path)
     except DeepfakeAudioError as error:
         result["error"] = str(error)
@@ -152,17 +170,17 @@ def answer(path: Path, detector, model: dict[str, str]) -> dict:
         result["error"] = f"'{path}' cannot be read ({error.strerror}): check the file and the disk."
     except MemoryError:
         result["error"] = f"'{path}' does not fit into memory: close other programs, or cut it into parts."
-    return result
+    return Answer(result, None if result["error"] else glimpse)
 
 
-def failed(path: Path, error: str | None, model: dict[str, str]) -> dict:
-    """Return an answer that holds nothing but an error."""
+def blank(path: Path, error: str | None, model: dict[str, str]) -> dict:
+    """Return a result that says nothing, or nothing but an error."""
     return dict.fromkeys(RESULT_KEYS) | {"path": str(path), "model": model, "segments": [], "error": error}
 
 
 def answer_all(
-    found: Iterable[tuple[Path, str | None]], judge: Callable[[Path], dict], model: dict[str, str], jobs: int = 1
-) -> Iterator[dict]:
+    found: Iterable[tuple[Path, str | None]], judge: Callable[[Path], Answer], model: dict[str, str], jobs: int = 1
+) -> Iterator[Answer]:
     """Yield one answer per recording, in their order.
 
     Parameters
@@ -177,14 +195,23 @@ def answer_all(
         Recordings that are decoded at the same time.
     """
     pool = ThreadPoolExecutor(jobs)
+    waiting = deque()
     try:
-        waiting = [(path, error, None if error else pool.submit(judge, path)) for path, error in found]
-        for place, (path, error, future) in enumerate(waiting):
-            waiting[place] = None  # an answer that was given need not be kept
-            yield failed(path, error, model) if future is None else future.result()
+        for path, error in found:
+            waiting.append((path, error, None if error else pool.submit(judge, path)))
+            # Answers may hold pictures and sound: only so many wait for one that takes long.
+            while len(waiting) > 4 * jobs:
+                yield _first(waiting, model)
+        while waiting:
+            yield _first(waiting, model)
     finally:
-        # After Ctrl-C the files that were begun are finished by nobody's wish.
+        # After Ctrl-C nobody waits for the files that were begun.
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _first(waiting: deque, model: dict[str, str]) -> Answer:
+    path, error, future = waiting.popleft()
+    return Answer(blank(path, error, model)) if future is None else future.result()
 
 
 class Summary:
@@ -224,7 +251,7 @@ class Table:
     path : Path
         The file; it may exist already.
     model : dict
-        From :meth:`deepfake_audio.detector.Detector.model_info`. Answers of two models are not mixed.
+        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`. Answers of two models are not mixed.
 
     Raises
     ------
@@ -268,8 +295,8 @@ class Table:
                 )
         return kept
 
-    def finished(self, path: Path) -> dict | None:
-        """Return what a row says of a file, marked ``known``: verdict and seconds; None if it has to be judged."""
+    def finished(self, path: Path) -> Answer | None:
+        """Return what a row says of a file, verdict and seconds; None if the file has to be judged."""
         row = self._rows.get(_cell(path))
         if row is None:
             return None
@@ -279,7 +306,7 @@ class Table:
             seconds = float(row["seconds"])
         except (OSError, ValueError):
             return None
-        return failed(path, None, self.model) | {"verdict": row["verdict"], "seconds": seconds, "known": True}
+        return Answer(blank(path, None, self.model) | {"verdict": row["verdict"], "seconds": seconds}, known=True)
 
     def add(self, result: dict) -> None:
         """Append an answer."""

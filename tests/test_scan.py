@@ -23,7 +23,7 @@ class Pretender:
     def __init__(self):
         self.heard = []
 
-    def judge_file(self, path):
+    def judge_file(self, path, glimpse=None):
         self.heard.append(path.name)
         if "broken" in path.name:
             raise AudioError(f"'{path}' is broken: mend it.")
@@ -62,7 +62,7 @@ def judge_into(table, folder, detector):
     for path, error in scan.find_recordings([str(folder)]):
         assert error is None
         if table.finished(path) is None:
-            table.add(scan.answer(path, detector, MODEL))
+            table.add(scan.answer(path, detector, MODEL).result)
             done += 1
     table.close()
     return done
@@ -136,10 +136,10 @@ def _denied(path):
 
 def test_errors_are_answers(tmp_path):
     for name, wanted in (("broken.wav", "mend it"), ("locked.wav", "Permission denied")):
-        answer = scan.answer(recording(tmp_path / name), Pretender(), MODEL)
+        answer = scan.answer(recording(tmp_path / name), Pretender(), MODEL).result
         assert tuple(answer) == scan.RESULT_KEYS and wanted in answer["error"]
         assert answer["verdict"] is None and answer["segments"] == []
-    good = scan.answer(recording(tmp_path / "good.wav"), Pretender(), MODEL)
+    good = scan.answer(recording(tmp_path / "good.wav"), Pretender(), MODEL).result
     assert tuple(good) == scan.RESULT_KEYS and good["error"] is None
     assert good["sha256"] == file_sha256(tmp_path / "good.wav") and good["model"] == MODEL
 
@@ -151,9 +151,9 @@ def test_answers_come_in_order_whoever_is_done_first(tmp_path):
     def judge(path):
         time.sleep(0.02 if path.stem == "0" else 0.001)
         threads.add(threading.get_ident())
-        return {"path": str(path), "error": None}
+        return scan.Answer({"path": str(path), "error": None})
 
-    answers = list(scan.answer_all(found, judge, MODEL, jobs=3))
+    answers = [answer.result for answer in scan.answer_all(found, judge, MODEL, jobs=3)]
     assert [answer["path"] for answer in answers] == [str(path) for path, _ in found]
     assert answers[-1]["error"] == "no such thing" and 1 < len(threads) <= 3
 
@@ -164,7 +164,7 @@ def test_nothing_more_is_begun_when_nobody_listens(tmp_path):
     def judge(path):
         begun.append(path)
         time.sleep(0.01)
-        return {"path": str(path)}
+        return scan.Answer({"path": str(path)})
 
     answers = scan.answer_all([(tmp_path / str(number), None) for number in range(100)], judge, MODEL, jobs=1)
     next(answers)
@@ -208,7 +208,7 @@ def test_a_table_goes_on_where_it_stopped_and_tries_failures_and_changed_files_a
     recording(folder / "c.wav")
     detector = Pretender()
     table = scan.Table(out, MODEL)
-    assert table.finished(folder / "a.wav")["verdict"] == "Fake"
+    assert table.finished(folder / "a.wav").result["verdict"] == "Fake"
     judge_into(table, folder, detector)
     assert detector.heard == ["b.wav", "broken.wav", "c.wav"]
     assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1, "only the broken one"
@@ -273,7 +273,7 @@ def test_names_can_do_no_harm_in_a_table(tmp_path, name):
     os.chdir(tmp_path / "calls")  # so that the hostile part comes first in its cell
     try:
         table = scan.Table(out, MODEL)
-        table.add(scan.answer(path.relative_to(tmp_path / "calls"), Pretender(), MODEL))
+        table.add(scan.answer(path.relative_to(tmp_path / "calls"), Pretender(), MODEL).result)
         table.close()
         assert scan.Table(out, MODEL).finished(path.relative_to(tmp_path / "calls")) is not None
     finally:
