@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from .audio import read_audio
-from .checkpoint import Checkpoint, read_checkpoint
+from .checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
 from .errors import AudioError
 from .features import cut_window, log_mel, normalise_window, speech_seconds, window_starts
 from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
 
 BATCH_WINDOWS = 32
+
+OUTPUTS = Path(__file__).resolve().parents[1] / "outputs"
+"""Where runs are looked for when no checkpoint is named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,28 +227,46 @@ def _segments(frames: np.ndarray, frame_seconds: float, seconds: float, decision
 
 
 class Detector:
-    """A loaded checkpoint that judges recordings.
+    """A loaded checkpoint that judges recordings; several threads may use one.
 
     Parameters
     ----------
-    checkpoint : Checkpoint
-        Its settings, and only those, are used.
+    checkpoint : Checkpoint or path, optional
+        Its settings, and only those, are used. Without it, the newest one under ``outputs/`` beside this package, as
+        ``script.py`` chooses.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it cannot be loaded.
     """
 
-    def __init__(self, checkpoint: Checkpoint):
+    def __init__(self, checkpoint: Checkpoint | str | os.PathLike | None = None):
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = read_checkpoint(newest_checkpoint(OUTPUTS) if checkpoint is None else Path(checkpoint))
         self.checkpoint = checkpoint
         self.settings = checkpoint.settings
         self.network = checkpoint.network()
         self._turn = threading.Lock()
 
-    @classmethod
-    def load(cls, path: Path) -> Detector:
-        """Load a checkpoint file."""
-        return cls(read_checkpoint(path))
+    def judge(self, recording: str | os.PathLike | np.ndarray, glimpse: Glimpse | None = None) -> Judgement:
+        """Judge a recording.
 
-    def judge(self, samples: np.ndarray, glimpse: Glimpse | None = None) -> Judgement:
-        """Judge mono audio at the checkpoint's sample rate, float32, shape (samples,)."""
+        Parameters
+        ----------
+        recording : path or ndarray of float32, shape (samples,)
+            An audio file of any kind that :func:`deepfake_audio.audio.read_audio` reads, or mono samples in -1..1 at
+            the checkpoint's sample rate.
+        glimpse : Glimpse, optional
+            Shown the recording on its way, for pictures.
+
+        Raises
+        ------
+        AudioError
+            If the file cannot be read, or holds nothing.
+        """
         rate = self.settings.features.sample_rate
+        samples = recording if isinstance(recording, np.ndarray) else read_audio(recording, rate)
         if not len(samples):
             raise AudioError("The recording holds no samples; record again or give another file.")
         spectrogram = log_mel(samples, self.settings.features)
@@ -266,23 +288,6 @@ class Detector:
         # Keras promises nothing about two threads in one network; each batch keeps all cores busy anyway.
         with self._turn:
             return self.network.predict_on_batch(windows)
-
-    def judge_file(self, path: Path, glimpse: Glimpse | None = None) -> Judgement:
-        """Judge an audio file.
-
-        Parameters
-        ----------
-        path : Path
-            Any recording that :func:`deepfake_audio.audio.read_audio` reads.
-        glimpse : Glimpse, optional
-            Shown the recording on its way, for pictures.
-
-        Raises
-        ------
-        AudioError
-            If the file cannot be read.
-        """
-        return self.judge(read_audio(path, self.settings.features.sample_rate), glimpse)
 
     def model_info(self) -> dict[str, str]:
         """Say which model answered: name, date of training, version."""

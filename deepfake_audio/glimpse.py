@@ -79,6 +79,11 @@ class Glimpse:
         self._mp3 = io.BytesIO()
         self._encoder = None
 
+    def __del__(self):
+        # An encoder that is left open writes its end into a buffer that may be gone by then.
+        if self._encoder is not None:
+            self._encoder.close()
+
     def hear(self, samples: np.ndarray) -> None:
         """Take the next samples, shape (samples,)."""
         self._lows.add(samples)

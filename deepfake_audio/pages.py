@@ -35,6 +35,9 @@ MOST_PICTURES = 100
 MOST_STRETCHES = 300
 """Of one recording: the longest are shown."""
 
+SHORTEST_SECONDS = 0.001
+"""A single sample is drawn as if it lasted so long."""
+
 SIGNS = {"Real": "\u25cf", "Fake": "\u25b2", "Hybrid": "\u25c6", UNCERTAIN: "?", NO_SPEECH: "\u2013", "Error": "!"}
 """Shapes beside the colours, for who cannot tell those apart."""
 
@@ -57,7 +60,8 @@ p.verdict { font-size: 1.35rem; margin: 0; white-space: normal; }
 audio { width: 100%; margin: .5rem 0; }
 figure { margin: .5rem 0; } figcaption, .small { font-size: .85rem; color: var(--grey); }
 svg.timeline { display: block; width: 100%; height: 262px; }
-svg text { font: 11px system-ui, sans-serif; fill: #333; } svg text.on-dark { fill: #fff; stroke: #000; stroke-width: 2px; paint-order: stroke; }
+svg text { font: 11px system-ui, sans-serif; fill: #333; }
+svg text.on-dark { fill: #fff; stroke: #000; stroke-width: 2px; paint-order: stroke; }
 rect.Real { fill: var(--real); } rect.Fake { fill: var(--fake); } rect.No-speech { fill: #bbb; }
 .hatch { stroke: #fff; stroke-width: 2; } rect.hatching { pointer-events: none; }
 [data-start] { cursor: pointer; } rect[data-start]:hover, rect[data-start]:focus { opacity: .75; outline: none; }
@@ -71,7 +75,8 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; fon
 dt { color: var(--grey); } dd { margin: 0; }
 .warning { border-left: .3rem solid var(--fake); padding: .2rem .8rem; background: #fff6ee; }
 @media (max-width: 34rem) { body { padding: .5rem; } article { padding: .6rem; } table { font-size: .85rem; }
-  th, td { padding: .3rem .2rem; } td.verdict { white-space: normal; } td.name { min-width: 4.5rem; } .wide { display: none; }
+  th, td { padding: .3rem .2rem; } td.verdict { white-space: normal; }
+  td.name { min-width: 4.5rem; } .wide { display: none; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .4rem; } }
 @media print { audio, .playhead, .screen { display: none; } body { max-width: none; padding: 0; }
   article, tr, figure { break-inside: avoid; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
@@ -263,7 +268,8 @@ def _row(result: dict, number: int | None) -> str:
 
 
 def _section(result: dict, glimpse: Glimpse, mp3: bytes, number: int, settings: Settings, model: dict[str, str]) -> str:
-    verdict, seconds, path = result["verdict"], result["seconds"], clean(result["path"])
+    verdict, path = result["verdict"], clean(result["path"])
+    seconds = max(result["seconds"], SHORTEST_SECONDS)
     sentences = " ".join(explain(result))
     if verdict != NO_SPEECH:
         shares = ", ".join(f"{name} {result['probabilities'][name]:.2f}" for name in CLASS_NAMES)
@@ -432,7 +438,7 @@ class Pictures:
                 glimpse.waveform(),
                 (values if result["segments"] else (), group * self.settings.label_seconds),
                 result["segments"],
-                result["seconds"],
+                max(result["seconds"], SHORTEST_SECONDS),
                 f"{clean(Path(result['path']).name)}: {answer}",
                 path,
                 self.settings.features.highest_hz,

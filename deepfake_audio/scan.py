@@ -162,7 +162,7 @@ def answer(path: Path, detector, model: dict[str, str], glimpse: Glimpse | None 
     """
     result = blank(path, None, model)
     try:
-        result |= detector.judge_file(path, glimpse).to_dict()
+        result |= detector.judge(path, glimpse).to_dict()
         result["sha256"] = file_sha256(path)
     except DeepfakeAudioError as error:
         result["error"] = str(error)

@@ -3,14 +3,21 @@
 import dataclasses
 import itertools
 import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tiny
+from commands import HERE
 
+import deepfake_audio
+from deepfake_audio.audio import quantise, write_flac
 from deepfake_audio.dataset import Example, extract_features
 from deepfake_audio.detector import Detector, Scan, decide, scan_features
-from deepfake_audio.errors import AudioError
+from deepfake_audio.errors import AudioError, CheckpointError
 from deepfake_audio.features import cut_window, log_mel, normalise_window
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, SAMPLE_RATE, UNCERTAIN, DecisionSettings
 
@@ -246,7 +253,7 @@ def test_a_file_has_the_same_features_in_training_and_when_it_is_judged(detector
     seen = []
     real = detector_module.scan_features
     monkeypatch.setattr(detector_module, "scan_features", lambda *a: seen.append((a[0], real(*a))) or seen[-1][1])
-    judgement = detector.judge_file(path)
+    judgement = detector.judge(path)
     (fresh, answer), extent = seen[0], store.extents["clip"]
     np.testing.assert_array_equal(fresh, store.read("clip"))
     stored = real(
@@ -293,10 +300,53 @@ def test_an_answer_is_plain_json_with_rounded_numbers(detector):
 def test_the_model_introduces_itself(detector):
     info = detector.model_info()
     assert info["name"] == "run-x/model.keras" and info["trained"] == "2026-01-02T03:04:05+00:00" and info["version"]
-    again = Detector.load(detector.checkpoint.path)
+    again = Detector(detector.checkpoint.path)
     assert again.settings == detector.settings
 
 
 def test_features_follow_the_checkpoint_not_the_defaults(detector):
     assert detector.network.input_shape[2] == SETTINGS.features.mel_bands
     assert log_mel(np.zeros(1600, dtype=np.float32), detector.settings.features).shape == (11, 20)
+
+
+# As a library
+
+
+def test_the_package_names_the_detector_and_imports_nothing_heavy():
+    code = (
+        "import sys, deepfake_audio\n"
+        "heavy = {'numpy', 'tensorflow', 'keras', 'librosa', 'soundfile', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "from deepfake_audio import Detector\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "assert Detector.__module__ == 'deepfake_audio.detector'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(AttributeError, match="Detective"):
+        deepfake_audio.Detective  # noqa: B018
+
+
+def test_without_a_checkpoint_the_newest_run_judges(detector, tmp_path, monkeypatch):
+    from deepfake_audio import detector as detector_module
+
+    monkeypatch.setattr(detector_module, "OUTPUTS", tmp_path)
+    with pytest.raises(CheckpointError, match="train one"):
+        Detector()
+    shutil.copytree(detector.checkpoint.path.parent, tmp_path / "run-y")
+    assert Detector().model_info()["name"] == "run-y/model.keras"
+
+
+def test_threads_share_one_detector(detector, tmp_path):
+    clips = [tiny.voice(label, 1.5, np.random.default_rng(n)) for n, label in enumerate(["Real", "Fake", "Hybrid"] * 4)]
+    alone = [detector.judge(clip).to_dict() for clip in clips]
+    with ThreadPoolExecutor(4) as pool:
+        together = [judgement.to_dict() for judgement in pool.map(detector.judge, clips)]
+    assert together == alone
+
+
+def test_a_path_and_its_samples_get_the_same_answer(detector, tmp_path):
+    samples = tiny.voice("Hybrid", 1.5, np.random.default_rng(9))
+    write_flac(tmp_path / "clip.flac", samples)
+    answers = [detector.judge(what).to_dict() for what in (tmp_path / "clip.flac", str(tmp_path / "clip.flac"))]
+    assert answers[0] == answers[1] == detector.judge(quantise(samples)).to_dict()

@@ -51,3 +51,10 @@ def test_a_timeline_is_thinned_to_means():
     assert group == 3 and values.tolist() == [1, 4, 7, 9]
     assert thin_out(np.arange(4.0), most=4)[0].tolist() == [0, 1, 2, 3]
     assert thin_out(np.zeros(0))[0].tolist() == []
+
+
+def test_a_glimpse_that_nobody_listens_to_ends_quietly(capfd):
+    glimpse = Glimpse(16_000, 0.01, 5.0)
+    glimpse.hear(np.zeros(16_000, dtype=np.float32))
+    del glimpse
+    assert "Traceback" not in capfd.readouterr().err

@@ -23,7 +23,7 @@ class Pretender:
     def __init__(self):
         self.heard = []
 
-    def judge_file(self, path, glimpse=None):
+    def judge(self, path, glimpse=None):
         self.heard.append(path.name)
         if "broken" in path.name:
             raise AudioError(f"'{path}' is broken: mend it.")
