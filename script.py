@@ -18,12 +18,24 @@ import contextlib
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 
 from deepfake_audio import console
-from deepfake_audio.errors import DeepfakeAudioError, OutputError
+from deepfake_audio.errors import DeepfakeAudioError, OutputError, Stopped
 
 HERE = Path(__file__).resolve().parent
+
+
+def probability(text: str) -> float:
+    """Understand a number between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return value
 
 
 def command_line(argv: list[str] | None) -> argparse.Namespace:
@@ -40,6 +52,8 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
     add("--labels", type=Path, metavar="FILE", help="also write the timeline of one recording as Audacity labels")
     add("--jobs", type=int, choices=range(1, 65), metavar="N", default=min(4, os.cpu_count() or 1),
         help="recordings that are decoded at the same time (default: %(default)s)")  # fmt: skip
+    add("--threshold", type=probability, metavar="P",
+        help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
     arguments = parser.parse_args(argv)
     if arguments.json and arguments.quiet:
         parser.error("--json and --quiet contradict each other")
@@ -67,22 +81,34 @@ def judge_recordings(arguments: argparse.Namespace) -> int:
 
     checkpoint = read_checkpoint(arguments.model or newest_checkpoint(HERE / "outputs"))
     console.say(f"Model: {console.clean(checkpoint.path)}, trained {checkpoint.trained}")
+    if arguments.threshold is not None:
+        from deepfake_audio.rates import expected_rates
+
+        console.say(expected_rates(checkpoint.path, arguments.threshold))
     found = scan.find_recordings(arguments.paths)
     if arguments.labels and len(found) > 1:
         raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
     with contextlib.ExitStack() as stack:
-        files = outputs.Outputs(checkpoint, arguments.csv, arguments.report, arguments.plot, arguments.labels, stack)
+        wanted = (arguments.csv, arguments.report, arguments.plot, arguments.labels)
+        files = outputs.Outputs(checkpoint, *wanted, arguments.threshold, stack)
         detector = None
         if any(error is None for _, error in found):
             from deepfake_audio.detector import Detector  # loads TensorFlow
 
-            detector = Detector(checkpoint)
+            detector = Detector(checkpoint, arguments.threshold)
         bar, summary, known = console.Bar(len(found)), scan.Summary(), 0
+        stopped = threading.Event()
         stack.callback(bar.clear)
+        stack.callback(stopped.set)
 
         def judge(path: Path) -> scan.Answer:
+            def heard(seconds: float) -> None:
+                bar.show(f"{path.name}: {seconds / 60:.1f} min heard")
+                if stopped.is_set():
+                    raise Stopped
+
             answered = files.table and files.table.finished(path)
-            return answered or scan.answer(path, detector, files.model, files.glimpse())
+            return answered or scan.answer(path, detector, files.model, files.glimpse(), heard)
 
         bar.show()
         for answer in scan.answer_all(found, judge, files.model, arguments.jobs):

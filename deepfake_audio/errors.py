@@ -23,3 +23,7 @@ class RunError(DeepfakeAudioError):
 
 class OutputError(DeepfakeAudioError):
     """A file of answers cannot be written or continued."""
+
+
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """Somebody asked for the work to end."""

@@ -20,6 +20,8 @@ class Outputs:
         Whose answers they hold.
     csv, report, plot, labels : Path or None
         Where they go.
+    threshold : float or None
+        That the detector is used with.
     stack : contextlib.ExitStack
         Finishes them, also after an error or Ctrl-C: answers that were given are kept.
     """
@@ -31,13 +33,14 @@ class Outputs:
         report: Path | None,
         plot: Path | None,
         labels: Path | None,
+        threshold: float | None,
         stack: contextlib.ExitStack,
     ):
         self.settings, self.model, self.labels = checkpoint.settings, checkpoint.about(), labels
         self.table = self.report = self.pictures = None
         self._listen_seconds = 0.0
         if csv:
-            self.table = stack.enter_context(contextlib.closing(Table(csv, self.model)))
+            self.table = stack.enter_context(contextlib.closing(Table(csv, self.model, threshold)))
         if report or plot or labels:
             from . import pages  # loads matplotlib
 

@@ -23,14 +23,14 @@ from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
 RESULT_KEYS = (
-    *("path", "verdict", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds", "segments"),
-    *("sha256", "model", "error"),
+    *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),
+    *("segments", "sha256", "model", "threshold", "error"),
 )
 """What an answer holds, in this order; ``None`` where there is nothing to say."""
 
 COLUMNS = (
-    *("path", "verdict", "confidence", "p_real", "p_fake", "p_hybrid", "seconds", "speech_seconds", "fake_seconds"),
-    *("fake_stretches", "sha256", "model", "trained", "error"),
+    *("path", "verdict", "reason", "confidence", "p_real", "p_fake", "p_hybrid", "seconds", "speech_seconds"),
+    *("fake_seconds", "fake_stretches", "sha256", "model", "trained", "threshold", "error"),
 )
 """Of the CSV table."""
 
@@ -146,7 +146,13 @@ class Answer:
     known: bool = False
 
 
-def answer(path: Path, detector, model: dict[str, str], glimpse: Glimpse | None = None) -> Answer:
+def answer(
+    path: Path,
+    detector,
+    model: dict[str, str],
+    glimpse: Glimpse | None = None,
+    heard: Callable[[float], None] | None = None,
+) -> Answer:
     """Judge one file.
 
     Parameters
@@ -159,10 +165,13 @@ def answer(path: Path, detector, model: dict[str, str], glimpse: Glimpse | None 
         From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
     glimpse : Glimpse, optional
         To be filled.
+    heard : callable, optional
+        Told how many seconds have been read.
     """
     result = blank(path, None, model)
     try:
-        result |= detector.judge(path, glimpse).to_dict()
+        result |= detector.judge(path, glimpse, heard).to_dict()
+        result["threshold"] = detector.threshold
         result["sha256"] = file_sha256(path)
     except DeepfakeAudioError as error:
         result["error"] = str(error)
@@ -251,16 +260,18 @@ class Table:
     path : Path
         The file; it may exist already.
     model : dict
-        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`. Answers of two models are not mixed.
+        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+    threshold : float, optional
+        That the model is used with. Answers of two models or thresholds are not mixed.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, is no such table, or holds answers of another model.
+        If the file cannot be written, is no such table, or holds answers of another model or threshold.
     """
 
-    def __init__(self, path: Path, model: dict[str, str]):
-        self.path, self.model = Path(path), model
+    def __init__(self, path: Path, model: dict[str, str], threshold: float | None = None):
+        self.path, self.model, self.threshold = Path(path), model, "" if threshold is None else f"{threshold:g}"
         self._rows = {row["path"]: row for row in self._read() if not row["error"]}
         try:
             with atomic_path(self.path) as temporary:
@@ -293,6 +304,8 @@ class Table:
                 raise OutputError(
                     f"'{self.path}' holds answers of the model {row['model']} ({row['trained']}): name another file."
                 )
+            if row["threshold"] != self.threshold:
+                raise OutputError(f"'{self.path}' holds answers with another --threshold: name another file.")
         return kept
 
     def finished(self, path: Path) -> Answer | None:
@@ -313,9 +326,10 @@ class Table:
         shares = result["probabilities"] or {}
         stretches = (f"{s['start']:.2f}-{s['end']:.2f}" for s in result["segments"] if s["label"] == "Fake")
         values = (
-            *(result["path"], result["verdict"], result["confidence"], *(shares.get(name) for name in CLASS_NAMES)),
+            *(result[key] for key in ("path", "verdict", "reason", "confidence")),
+            *(shares.get(name) for name in CLASS_NAMES),
             *(result["seconds"], result["speech_seconds"], result["fake_seconds"], "; ".join(stretches)),
-            *(result["sha256"], self.model["name"], self.model["trained"], result["error"]),
+            *(result["sha256"], self.model["name"], self.model["trained"], self.threshold, result["error"]),
         )
         try:
             self._file.write(_lines([["" if value is None else _cell(value) for value in values]]))

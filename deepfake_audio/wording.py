@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .console import clean, colour
+from .detector import LOW_CONFIDENCE, NO_FAKE_STRETCH, NO_REAL_STRETCH
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
 MEANING = {
@@ -22,6 +23,13 @@ NEXT_STEP = {
 }
 
 CONFIDENCE = ((0.97, "very high"), (0.9, "high"), (0.7, "moderate"), (0.5, "low"), (0.0, "very low"))
+
+WHY = {
+    LOW_CONFIDENCE: "{} came closest, but answers with so little confidence were wrong more often than right.",
+    NO_FAKE_STRETCH: "{} came closest for the whole, but no stretch of 0.2 s or more looks fake by itself.",
+    NO_REAL_STRETCH: "{} came closest for the whole, but no stretch of 0.2 s or more looks real by itself.",
+}
+"""Why a verdict is Uncertain."""
 
 LIMITS = (
     "The model judges traces of synthesis, not truth: real speech can be staged, and a synthetic voice can be lawful.",
@@ -64,10 +72,9 @@ def describe(result: dict) -> list[str]:
         f"  {result['seconds']:.1f} s, {result['speech_seconds']:.1f} s of speech, "
         f"{result['fake_seconds']:.1f} s in fake stretches",
     ]
-    lines += [
-        f"  {s['start']:8.2f} - {s['end']:7.2f} s  {s['label']:4}  probability of fake {s['fake_probability']:.2f}"
-        for s in result["segments"][:MOST_STRETCHES]
-    ]
+    for s in result["segments"][:MOST_STRETCHES]:
+        probability = "" if s["label"] == NO_SPEECH else f"  probability of fake {s['fake_probability']:.2f}"
+        lines.append(f"  {s['start']:8.2f} - {s['end']:7.2f} s  {s['label']:4}{probability}")
     more = len(result["segments"]) - MOST_STRETCHES
     if more > 0:
         lines.append(f"  ... and {more} more stretches; --json lists all")
@@ -81,6 +88,5 @@ def explain(result: dict) -> list[str]:
         return [MEANING[verdict]]
     if verdict == UNCERTAIN:
         likeliest = max(result["probabilities"], key=result["probabilities"].get)
-        why = f"{likeliest} came closest, but answers with so little confidence were wrong more often than right."
-        return [MEANING[verdict], why]
+        return [MEANING[verdict], WHY[result["reason"]].format(likeliest)]
     return [f"{MEANING[verdict]} Confidence is {confidence_in_words(confidence)}."]

@@ -210,3 +210,15 @@ def test_an_interrupted_scan_keeps_the_answers_that_were_given(model, tmp_path, 
     monkeypatch.setattr(Detector, "judge", judge)
     code, out, err = judged(*arguments)
     assert code == 0 and len(out.split()) == 2 and "1 of 3 recordings were already answered" in err
+
+
+def test_a_threshold_decides_and_says_what_it_costs(model, tmp_path):
+    write_flac(tmp_path / "a.flac", tiny.voice("Real", 1.5, np.random.default_rng(0)))
+    verdicts = []
+    for threshold in ("0.001", "0.999"):
+        code, out, err = judged(tmp_path / "a.flac", "--model", model, "--threshold", threshold, "--json")
+        assert code == 0 and f"threshold {threshold}" in err
+        answer = json.loads(out)
+        assert answer["threshold"] == float(threshold)
+        verdicts.append(answer["verdict"])
+    assert verdicts[0] != "Real" and verdicts[1] == "Real"

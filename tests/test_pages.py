@@ -26,7 +26,7 @@ def segments(seconds):
     edges = [0.0, 0.3 * seconds, 0.6 * seconds, 0.8 * seconds, seconds]
     labels = ("Real", "Fake", NO_SPEECH, "Real")
     return [
-        {"start": start, "end": end, "label": label, "fake_probability": {"Real": 0.2, "Fake": 0.9}.get(label, 0.0)}
+        {"start": start, "end": end, "label": label, "fake_probability": {"Real": 0.2, "Fake": 0.9}.get(label)}
         for start, end, label in zip(edges[:-1], edges[1:], labels, strict=True)
     ]
 

@@ -20,10 +20,12 @@ MODEL = {"name": "run-1/model.keras", "trained": "2026-01-02T03:04:05+00:00", "v
 class Pretender:
     """Calls everything Fake, except what has a broken name."""
 
+    threshold = None
+
     def __init__(self):
         self.heard = []
 
-    def judge(self, path, glimpse=None):
+    def judge(self, path, glimpse=None, heard=None):
         self.heard.append(path.name)
         if "broken" in path.name:
             raise AudioError(f"'{path}' is broken: mend it.")
@@ -243,6 +245,16 @@ def test_answers_of_two_models_are_not_mixed(tmp_path):
     judge_into(scan.Table(out, MODEL), folder, Pretender())
     with pytest.raises(OutputError, match="another file"):
         scan.Table(out, MODEL | {"trained": "2027-01-01T00:00:00+00:00"})
+
+
+def test_answers_with_two_thresholds_are_not_mixed(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    recording(folder / "a.wav")
+    judge_into(scan.Table(out, MODEL, 0.25), folder, Pretender())
+    assert rows(out)[0]["threshold"] == "0.25"
+    assert scan.Table(out, MODEL, 0.25).finished(folder / "a.wav") is not None
+    with pytest.raises(OutputError, match="threshold"):
+        scan.Table(out, MODEL)
 
 
 def test_a_table_that_cannot_be_written_is_one_sentence(tmp_path):

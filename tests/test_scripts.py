@@ -75,6 +75,8 @@ def test_help_answers_at_once(script):
         (JUDGE, []),
         (JUDGE, ["a.wav", "--no-such-option"]),
         (JUDGE, ["a.wav", "--jobs", "0"]),
+        (JUDGE, ["a.wav", "--threshold", "1.5"]),
+        (JUDGE, ["a.wav", "--threshold", "half"]),
         (JUDGE, ["a.wav", "--json", "--quiet"]),
     ],
 )
@@ -264,8 +266,8 @@ def test_a_run_is_not_resumed_with_other_clips(small_corpus, tmp_path):
 
 
 KEYS = (
-    *("path", "verdict", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds", "segments"),
-    *("sha256", "model", "error"),
+    *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),
+    *("segments", "sha256", "model", "threshold", "error"),
 )
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from deepfake_audio import wording
+from deepfake_audio.detector import LOW_CONFIDENCE, NO_FAKE_STRETCH, NO_REAL_STRETCH
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
 
@@ -14,6 +15,7 @@ def result(verdict="Fake", stretches=2, **changes):
     return {
         "path": "clip.wav",
         "verdict": verdict,
+        "reason": LOW_CONFIDENCE if verdict == UNCERTAIN else None,
         "confidence": 0.62,
         "probabilities": {"Real": 0.1, "Fake": 0.62, "Hybrid": 0.28},
         "seconds": 10.0,
@@ -39,6 +41,17 @@ def test_what_is_left_out_is_said():
 def test_an_uncertain_answer_says_why():
     text = "\n".join(wording.describe(result(UNCERTAIN)))
     assert "Fake came closest" in text and "so little confidence" in text
+
+
+@pytest.mark.parametrize("reason", [NO_FAKE_STRETCH, NO_REAL_STRETCH])
+def test_a_hybrid_without_its_stretches_says_which_is_missing(reason):
+    text = "\n".join(wording.describe(result(UNCERTAIN, reason=reason)))
+    assert f"looks {'fake' if reason == NO_FAKE_STRETCH else 'real'} by itself" in text
+
+
+def test_a_pause_has_no_probability():
+    pause = {"start": 1.0, "end": 3.0, "label": NO_SPEECH, "fake_probability": None}
+    assert "      1.00 -    3.00 s  No speech" in wording.describe(result("Real", segments=[pause]))
 
 
 def test_confidence_in_words_rises_with_confidence():
