@@ -1,5 +1,6 @@
 """Judge recordings: Real, Fake or Hybrid, how sure, and where.
 
+    python script.py                                listens to the microphone until Ctrl-C
     python script.py recording.wav                  verdict, confidence, timeline, and what to make of it
     python script.py calls/ "old/*.mp3"             folders and patterns, with a summary
     python script.py calls/ --csv answers.csv       one row per file; the same command again goes on where it stopped
@@ -38,11 +39,23 @@ def probability(text: str) -> float:
     return value
 
 
+def duration(text: str) -> float:
+    """Understand a number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.3 <= value <= 36_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds between 0.3 and 36000")
+    return value
+
+
 def command_line(argv: list[str] | None) -> argparse.Namespace:
     """Understand the command line; nothing heavy is imported before this is done."""
     parser = argparse.ArgumentParser(description="Tell Real, Fake and Hybrid speech apart, with time stamps.")
     add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="recordings, folders (searched to the bottom), patterns like *.mp3")
+    add("paths", nargs="*", metavar="PATH",
+        help="recordings, folders, patterns like *.mp3; none: listen to the microphone")  # fmt: skip
     add("--model", type=Path, metavar="FILE", help="checkpoint (default: the newest under outputs/)")
     add("--json", action="store_true", help="one JSON object per file and line, nothing else")
     add("--quiet", action="store_true", help="one word per file: the verdict, or Error")
@@ -54,7 +67,13 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
         help="recordings that are decoded at the same time (default: %(default)s)")  # fmt: skip
     add("--threshold", type=probability, metavar="P",
         help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
+    add("--seconds", type=duration, metavar="N", help="listen to the microphone for N seconds instead of until Ctrl-C")
+    add("--device", metavar="NAME", help="microphone: its number, or part of its name")
+    add("--list-devices", action="store_true", help="list the microphones")
+    add("--outputs", type=Path, metavar="DIR", default=HERE / "outputs", help="where recordings go (default: outputs/)")
     arguments = parser.parse_args(argv)
+    if arguments.paths and (arguments.seconds or arguments.device or arguments.list_devices):
+        parser.error("--seconds, --device and --list-devices are for the microphone: give no PATH with them")
     if arguments.json and arguments.quiet:
         parser.error("--json and --quiet contradict each other")
     return arguments
@@ -74,13 +93,10 @@ def tell(result: dict, arguments: argparse.Namespace) -> None:
         console.say(f"error: {console.clean(result['error'])}")
 
 
-def judge_recordings(arguments: argparse.Namespace) -> int:
+def judge_recordings(arguments: argparse.Namespace, checkpoint, detector=None) -> int:
     """Judge all that is named; return the exit code."""
     from deepfake_audio import outputs, scan
-    from deepfake_audio.checkpoint import newest_checkpoint, read_checkpoint
 
-    checkpoint = read_checkpoint(arguments.model or newest_checkpoint(HERE / "outputs"))
-    console.say(f"Model: {console.clean(checkpoint.path)}, trained {checkpoint.trained}")
     if arguments.threshold is not None:
         from deepfake_audio.rates import expected_rates
 
@@ -91,8 +107,7 @@ def judge_recordings(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         wanted = (arguments.csv, arguments.report, arguments.plot, arguments.labels)
         files = outputs.Outputs(checkpoint, *wanted, arguments.threshold, stack)
-        detector = None
-        if any(error is None for _, error in found):
+        if detector is None and any(error is None for _, error in found):
             from deepfake_audio.detector import Detector  # loads TensorFlow
 
             detector = Detector(checkpoint, arguments.threshold)
@@ -127,12 +142,55 @@ def judge_recordings(arguments: argparse.Namespace) -> int:
     return 1 if summary.files["Error"] else 0
 
 
+def listen(arguments: argparse.Namespace, checkpoint) -> int:
+    """Judge a live voice, then the whole recording; return the exit code."""
+    from deepfake_audio import microphone
+    from deepfake_audio.runs import new_folder
+
+    device = int(arguments.device) if (arguments.device or "").isdigit() else arguments.device
+    rate = checkpoint.settings.features.sample_rate
+    microphone.Microphone(device, rate).__exit__()  # what is wrong with it is said before TensorFlow loads
+    from deepfake_audio.detector import Detector
+
+    detector = Detector(checkpoint, arguments.threshold)
+    microphone.warm_up(detector)
+    in_place = sys.stderr.isatty()
+
+    def show(moment: microphone.Moment) -> None:
+        line = str(moment)[:118]
+        print(f"\r{line:118}" if in_place else line, end="" if in_place else "\n", file=sys.stderr, flush=True)
+
+    with microphone.Microphone(device, rate) as source:
+        recording = new_folder(arguments.outputs, "recording") / "recording.flac"
+        console.say(f"Listening to {source.name} at {source.native_rate} Hz; Ctrl-C ends.")
+        console.say("Level, verdict on the last seconds, and their timeline: r real, F fake, . no speech")
+        ended = microphone.listen(detector, source, recording, show, arguments.seconds)
+    console.say("")
+    if source.lost_seconds:
+        console.say(f"warning: {source.lost_seconds:.1f} s of sound were lost; close other programs while listening.")
+    arguments.paths, arguments.report = [str(recording)], arguments.report or recording.with_name("report.html")
+    code = judge_recordings(arguments, checkpoint, detector)
+    console.say(f"Recording and report: {console.clean(recording.parent)}")
+    if ended:
+        console.say(f"error: {ended}")
+    return 1 if ended else code
+
+
 def main(argv: list[str] | None = None) -> int:
     """Return the exit code."""
     console.prepare()
     arguments = command_line(argv)
     try:
-        return judge_recordings(arguments)
+        if arguments.list_devices:
+            from deepfake_audio.microphone import list_devices
+
+            print("\n".join(list_devices()))
+            return 0
+        from deepfake_audio.checkpoint import newest_checkpoint, read_checkpoint
+
+        checkpoint = read_checkpoint(arguments.model or newest_checkpoint(HERE / "outputs"))
+        console.say(f"Model: {console.clean(checkpoint.path)}, trained {checkpoint.trained}")
+        return (judge_recordings if arguments.paths else listen)(arguments, checkpoint)
     except DeepfakeAudioError as error:
         console.say(f"error: {console.clean(error)}")
         return 1
