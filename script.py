@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -154,11 +155,12 @@ def listen(arguments: argparse.Namespace, checkpoint) -> int:
 
     detector = Detector(checkpoint, arguments.threshold)
     microphone.warm_up(detector)
-    in_place = sys.stderr.isatty()
+    in_place, width = sys.stderr.isatty(), shutil.get_terminal_size().columns - 1
 
     def show(moment: microphone.Moment) -> None:
-        line = str(moment)[:118]
-        print(f"\r{line:118}" if in_place else line, end="" if in_place else "\n", file=sys.stderr, flush=True)
+        # A line that wraps could not be written over.
+        line = f"\r{str(moment)[:width]:{width}}" if in_place else f"{moment}\n"
+        print(line, end="", file=sys.stderr, flush=True)
 
     with microphone.Microphone(device, rate) as source:
         recording = new_folder(arguments.outputs, "recording") / "recording.flac"
