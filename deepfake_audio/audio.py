@@ -14,9 +14,8 @@ import struct
 import subprocess
 import tempfile
 import threading
-import typing
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +41,10 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 1_000_000
 """Rates outside are taken for a damaged header, before resampling turns them into terabytes."""
 
 BLOCK_FRAMES = 2**20
-"""Long recordings are mixed down block by block: only the mono signal is ever held whole."""
+"""Recordings are read block by block, at their native rate."""
 
-FFMPEG_TIMEOUT_SECONDS = 900.0
-"""Far more than hours of sound need; only a decoder that hangs takes longer."""
+FFMPEG_TIMEOUT_SECONDS = 120.0
+"""Far more than one block needs, also on a slow disk; only a decoder that hangs takes longer."""
 
 # Demuxers that find all their data in the file itself. Playlists and scripts (hls, dash, concat, sdp, image2, ...) are
 # left out: a "recording" must not make the decoder open other files.
@@ -82,22 +81,57 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> np.nd
     AudioError
         When the file is missing, empty, damaged, not audio, or holds samples that are not numbers.
     """
-    path = Path(path)
-    _check_file(path)
     try:
-        decoded = _decode_with_libsndfile(path)
-        rate, samples = _decode_with_ffmpeg(path) if decoded is None else decoded
+        return np.concatenate(list(stream_audio(path, sample_rate)))
     except MemoryError as error:
         raise AudioError(f"'{path}' does not fit into memory: cut it into shorter recordings.") from error
-    if not np.isfinite(samples).all():
-        raise AudioError(f"'{path}' holds samples that are NaN or infinite: export it again as 16-bit audio.")
-    if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
-        raise AudioError(f"'{path}' claims a sample rate of {rate} Hz, so its header is damaged: export it again.")
-    if len(samples) and rate != sample_rate:
-        samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
-    if not len(samples):
+
+
+def stream_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+    """Read any recording piece by piece; the pieces in a row are what :func:`read_audio` returns.
+
+    Parameters
+    ----------
+    path, sample_rate
+        As for :func:`read_audio`.
+
+    Yields
+    ------
+    np.ndarray, shape (samples,), float32
+        Some seconds or minutes of the recording, never none.
+
+    Raises
+    ------
+    AudioError
+        As :func:`read_audio` does, possibly after some pieces.
+    """
+    path = Path(path)
+    _check_file(path)
+    resampler, rate, any_samples = None, None, False
+    sound = _open_with_libsndfile(path)
+    decoded = _decode_with_ffmpeg(path) if sound is None else _decode_with_libsndfile(path, sound)
+    with contextlib.closing(decoded):
+        for rate, channels in decoded:
+            if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+                raise AudioError(
+                    f"'{path}' claims a sample rate of {rate} Hz, so its header is damaged: export it again."
+                )
+            samples = _mix_down(channels)
+            if not np.isfinite(samples).all():
+                raise AudioError(f"'{path}' holds samples that are NaN or infinite: export it again as 16-bit audio.")
+            if rate != sample_rate:
+                resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+                samples = resampler.resample_chunk(samples)
+            if len(samples):
+                any_samples = True
+                yield quantise(samples)
+    if resampler is not None:
+        samples = resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+        if len(samples):
+            any_samples = True
+            yield quantise(samples)
+    if not any_samples:
         raise AudioError(f"'{path}' holds no samples: record or export it again.")
-    return quantise(samples)
 
 
 def write_flac(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
@@ -204,35 +238,36 @@ def _check_file(path: Path) -> None:
         raise AudioError(f"{str(path)!r} cannot be opened ({reason}): check its name and permissions.") from error
 
 
-def _decode_with_libsndfile(path: Path) -> tuple[int, np.ndarray] | None:
-    """Return native rate and mono samples, or None when libsndfile does not know the format."""
+def _open_with_libsndfile(path: Path) -> soundfile.SoundFile | None:
+    """Return None when libsndfile does not know the format."""
     try:
         sound = soundfile.SoundFile(str(path))
     except (soundfile.SoundFileError, TypeError, UnicodeError):
         # TypeError: soundfile takes the suffix .raw for headerless samples and asks for their rate.
         # UnicodeError: it does not pass on Linux names that are not UTF-8; ffmpeg takes them.
         return None
+    if sound.frames >= UNKNOWN_FRAMES:
+        sound.close()
+        return None
+    return sound
+
+
+def _decode_with_libsndfile(path: Path, sound: soundfile.SoundFile) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield native rate and blocks of shape (frames, channels)."""
     with sound:
-        if sound.frames >= UNKNOWN_FRAMES:
-            return None
         # Where the header promises more than there is, libsndfile takes what is there of WAV, MP3 and OGG, and fails
         # for FLAC, whose decoder would otherwise hand out a broken last frame.
         try:
-            samples = _mix_down(_libsndfile_blocks(sound))
+            while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                yield sound.samplerate, block
         except soundfile.SoundFileError as error:
             raise AudioError(
                 f"'{path}' is damaged or cut short ({sound.format} decoding failed): copy or export it again."
             ) from error
-        return sound.samplerate, samples
 
 
-def _libsndfile_blocks(sound: soundfile.SoundFile) -> Iterable[np.ndarray]:
-    while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-        yield block
-
-
-def _decode_with_ffmpeg(path: Path) -> tuple[int, np.ndarray]:
-    """Return native rate and mono samples of the first sound track; ffmpeg only unpacks, it does not resample."""
+def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield native rate and blocks, shape (frames, channels), of the first sound track; ffmpeg does not resample."""
     try:
         import imageio_ffmpeg
 
@@ -268,55 +303,58 @@ def _decode_with_ffmpeg(path: Path) -> tuple[int, np.ndarray]:
             timed_out.set()
             process.kill()
 
-        watchdog = threading.Timer(FFMPEG_TIMEOUT_SECONDS, stop)
-        watchdog.daemon = True
-        with process:
+        def in_time(read: Callable[[int], bytes], size: int) -> bytes:
+            # Only the decoder is under the clock, not whoever takes its blocks.
+            watchdog = threading.Timer(FFMPEG_TIMEOUT_SECONDS, stop)
+            watchdog.daemon = True
             watchdog.start()
             try:
-                decoded = _read_au(process.stdout)
-                process.wait()
-            except BaseException:
-                process.kill()
-                raise
+                return read(size)
             finally:
                 watchdog.cancel()
+
+        with process:
+            try:
+                layout = _read_au_header(lambda size: in_time(process.stdout.read, size))
+                if layout:
+                    rate, channels = layout
+                    frame_bytes = 4 * channels
+                    while data := in_time(process.stdout.read, BLOCK_FRAMES * frame_bytes):
+                        whole = len(data) - len(data) % frame_bytes
+                        block = np.frombuffer(data[:whole], dtype=">f4").astype(np.float32).reshape(-1, channels)
+                        yield rate, block
+                process.wait()
+            except BaseException:  # also when nobody wants the next block
+                process.kill()
+                raise
         complaints.seek(0)
         said = complaints.read(2**16).decode("utf-8", errors="replace")
     if timed_out.is_set():
         raise AudioError(
-            f"'{path}' was not decoded within {FFMPEG_TIMEOUT_SECONDS:.0f} s: convert it to WAV, or cut it into parts."
+            f"A part of '{path}' was not decoded within {FFMPEG_TIMEOUT_SECONDS:.0f} s: convert it to WAV first."
         )
-    if process.returncode or decoded is None:
+    if process.returncode or layout is None:
         if "matches no streams" in said:
             raise AudioError(f"'{path}' has no sound track: choose a recording with sound.")
         if "moov atom not found" in said:
             raise AudioError(f"'{path}' is cut short (its index is missing), or not audio: copy or record it again.")
         raise AudioError(f"'{path}' is not audio, or damaged beyond reading: choose a recording, or export it as WAV.")
-    return decoded
 
 
-def _read_au(stream: typing.BinaryIO) -> tuple[int, np.ndarray] | None:
-    """Return rate and mono samples of a float32 AU stream, or None when ffmpeg gave up before its header."""
-    header = stream.read(AU_HEADER.size)
+def _read_au_header(read: Callable[[int], bytes]) -> tuple[int, int] | None:
+    """Return rate and channels of a float32 AU stream, or None when ffmpeg gave up before its header."""
+    header = read(AU_HEADER.size)
     if len(header) < AU_HEADER.size:
         return None
     magic, offset, _, encoding, rate, channels = AU_HEADER.unpack(header)
     if magic != b".snd" or encoding != AU_FLOAT32 or offset < AU_HEADER.size or not channels:
         return None
-    stream.read(offset - AU_HEADER.size)
-    return rate, _mix_down(_au_blocks(stream, channels))
+    read(offset - AU_HEADER.size)
+    return rate, channels
 
 
-def _au_blocks(stream: typing.BinaryIO, channels: int) -> Iterable[np.ndarray]:
-    frame_bytes = 4 * channels
-    while data := stream.read(BLOCK_FRAMES * frame_bytes):
-        whole = len(data) - len(data) % frame_bytes
-        yield np.frombuffer(data[:whole], dtype=">f4").astype(np.float32).reshape(-1, channels)
-
-
-def _mix_down(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean over the channels of blocks of shape (frames, channels)."""
+def _mix_down(block: np.ndarray) -> np.ndarray:
+    """Mean over the channels of a block of shape (frames, channels)."""
     # Infinite samples are refused later, with a sentence; numpy need not warn about their mean.
     with np.errstate(invalid="ignore", over="ignore"):
-        mono = [block[:, 0] if block.shape[1] == 1 else block.mean(axis=1) for block in blocks]
-    return np.concatenate(mono) if mono else np.zeros(0, dtype=np.float32)
+        return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)

@@ -62,6 +62,14 @@ class Checkpoint:
     manifest: str
     packages: dict[str, str]
 
+    def about(self) -> dict[str, str]:
+        """Say which model this is: name, date of training, version."""
+        return {
+            "name": f"{self.path.parent.name}/{self.path.name}",
+            "trained": self.trained,
+            "version": self.version,
+        }
+
     def heard(self) -> frozenset[str]:
         """Return the first ``HEARD_DIGITS`` digits of the SHA-256 of every training and validation clip."""
         with zipfile.ZipFile(self.path) as archive:

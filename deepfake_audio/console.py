@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+import unicodedata
 from collections.abc import Callable
+
+HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories that a name must not bring onto a terminal: controls, direction marks, lone halves, line ends."""
+
+JOINERS = "\u200c\u200d"
+"""Of those categories, but part of emoji and of Persian spelling."""
 
 
 def prepare() -> None:
@@ -27,3 +36,65 @@ def progress(label: str) -> Callable[[int, int], None]:
             print(f"\r{label}  {done} of {wanted}", end=end, file=sys.stderr, flush=True)
 
     return show
+
+
+def clean(text: object) -> str:
+    """Return text with everything escaped that would move a terminal's cursor, colour it or reverse its writing."""
+    return "".join(
+        character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        if unicodedata.category(character) in HARMFUL and character not in JOINERS
+        else character
+        for character in str(text)
+    )
+
+
+def colour(text: str, code: str) -> str:
+    """Colour text on stdout, if a person reads it in a terminal that knows colours and did not refuse them."""
+    known = os.name != "nt" or "WT_SESSION" in os.environ
+    if not known or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty():
+        return text
+    return f"\x1b[1;{code}m{text}\x1b[0m"
+
+
+class Bar:
+    """A progress line on stderr that vanishes before anything else is printed; silent where stderr is no terminal.
+
+    Parameters
+    ----------
+    wanted : int
+        Number of steps.
+    """
+
+    WIDTH = 24
+
+    def __init__(self, wanted: int):
+        self.wanted, self.done, self.note = wanted, 0, ""
+        self._lock = threading.Lock()
+        self._shown = 0
+
+    def step(self) -> None:
+        """Count one step as done."""
+        with self._lock:
+            self.done += 1
+            self.note = ""
+        self.show()
+
+    def show(self, note: str | None = None) -> None:
+        """Draw the line again, with another remark at its end if one is given."""
+        if not sys.stderr.isatty():
+            return
+        with self._lock:
+            self.note = self.note if note is None else note
+            filled = self.WIDTH * self.done // max(1, self.wanted)
+            line = f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {self.done} of {self.wanted}  {clean(self.note)}"[
+                :78
+            ]
+            print(f"\r{line:{self._shown}}", end="", file=sys.stderr, flush=True)
+            self._shown = len(line.rstrip())
+
+    def clear(self) -> None:
+        """Wipe the line."""
+        with self._lock:
+            if self._shown:
+                print(f"\r{'':{self._shown}}\r", end="", file=sys.stderr, flush=True)
+                self._shown = 0

@@ -1,22 +1,35 @@
 """Audio of any length -> verdict, confidence and timeline.
 
-The recording is scanned by overlapping windows. Each window answers with three class probabilities and one
-probability of fake per timeline frame; :func:`decide` turns all answers into one.
+The recording is scanned by overlapping windows while it is read. Each window answers with three class probabilities
+and one probability of fake per timeline frame; :func:`decide` turns all answers into one. What is kept of a recording
+are a few numbers per timeline frame, so hours need hardly more memory than seconds.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import itertools
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from .audio import read_audio
-from .checkpoint import Checkpoint, read_checkpoint
+from .audio import stream_audio
+from .checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
 from .errors import AudioError
-from .features import cut_window, log_mel, normalise_window, speech_seconds, window_starts
+from .features import (
+    SPEECH_RANGE_DB,
+    LogMelStream,
+    SpeechMeter,
+    cut_window,
+    normalise_window,
+    window_starts,
+    window_step,
+)
+from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
 
 BATCH_WINDOWS = 32
@@ -24,15 +37,29 @@ BATCH_WINDOWS = 32
 LEAST_PIECE_FRAMES = 5
 """Timeline frames between two joins, at least."""
 
+SHORTEST_PAUSE_SECONDS = 1.0
+"""Quiet stretches from this length on are No speech in the timeline; shorter ones belong to speaking."""
+
+CREDIBLE_SECONDS = 0.2
+"""A verdict of Hybrid needs a fake stretch and a real one of at least this length, each on average on its own side of
+the timeline's threshold."""
+
+LOW_CONFIDENCE = "low confidence"
+NO_FAKE_STRETCH = "no credible fake stretch"
+NO_REAL_STRETCH = "no credible real speech"
+
+OUTPUTS = Path(__file__).resolve().parents[1] / "outputs"
+"""Where runs are looked for when no checkpoint is named."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A stretch of the timeline, in seconds."""
+    """A stretch of the timeline, in seconds: Real, Fake, or No speech, which has no probability of being fake."""
 
     start: float
     end: float
     label: str
-    fake_probability: float
+    fake_probability: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +78,8 @@ class Scan:
         First and one past last timeline frame that each window covers.
     seconds, speech_seconds : float
         Length of the recording, and of what is not pause.
+    levels : ndarray, shape (timeline frames,), optional
+        Loudness of each timeline frame in dB; without it, every frame counts as speech.
     """
 
     verdicts: np.ndarray
@@ -59,6 +88,7 @@ class Scan:
     windows_of_frames: np.ndarray
     seconds: float
     speech_seconds: float
+    levels: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +104,13 @@ class Judgement:
     probabilities : dict of str to float
         One per class; they sum to one.
     segments : tuple of Segment
-        Real and fake stretches, without gaps.
+        Stretches that are Real, Fake or No speech, without gaps.
     frame_probabilities : ndarray, shape (timeline frames,)
         Probability of fake.
     seconds, speech_seconds : float
         Lengths.
+    reason : str or None
+        Why the verdict is Uncertain: one of ``LOW_CONFIDENCE``, ``NO_FAKE_STRETCH``, ``NO_REAL_STRETCH``.
     """
 
     verdict: str
@@ -88,6 +120,7 @@ class Judgement:
     frame_probabilities: np.ndarray
     seconds: float
     speech_seconds: float
+    reason: str | None = None
 
     @property
     def fake_seconds(self) -> float:
@@ -98,6 +131,7 @@ class Judgement:
         """Plain JSON types, rounded to what they are worth."""
         return {
             "verdict": self.verdict,
+            "reason": self.reason,
             "confidence": round(self.confidence, 4),
             "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
             "seconds": round(self.seconds, 3),
@@ -108,7 +142,7 @@ class Judgement:
                     "start": round(s.start, 3),
                     "end": round(s.end, 3),
                     "label": s.label,
-                    "fake_probability": round(s.fake_probability, 4),
+                    "fake_probability": None if s.fake_probability is None else round(s.fake_probability, 4),
                 }
                 for s in self.segments
             ],
@@ -135,38 +169,131 @@ def scan_features(
     seconds, speech : float
         Length of the recording and of its speech.
     """
-    window = settings.window
-    starts = window_starts(len(spectrogram), window)
-    verdicts, steps = [], []
-    for first in range(0, len(starts), BATCH_WINDOWS):
-        batch = [
-            normalise_window(cut_window(spectrogram, start, window.frames), settings.features)
-            for start in starts[first : first + BATCH_WINDOWS]
-        ]
-        answer = predict(np.stack(batch))
-        verdicts.append(answer["verdict"])
-        steps.append(np.concatenate([answer["timeline"], answer["joins"]], axis=-1))
-    steps = np.concatenate(steps)
-    frames = -(-len(spectrogram) // window.frames_per_label)
-    first_frames = starts // window.frames_per_label
-    total, weight = np.zeros((frames, 2)), np.zeros((frames, 1))
-    # The middle of a window has heard what comes before and after, its ends have not.
-    trust = np.minimum(np.arange(1, window.label_frames + 1), np.arange(window.label_frames, 0, -1))[:, None]
-    for start, values in zip(first_frames, steps, strict=True):
-        end = min(start + window.label_frames, frames)
-        total[start:end] += (values * trust)[: end - start]
-        weight[start:end] += trust[: end - start]
-    ends = np.minimum(first_frames + window.label_frames, frames)
-    timeline, joins = (total / weight).T
-    return Scan(np.concatenate(verdicts), timeline, joins, np.stack([first_frames, ends], axis=1), seconds, speech)
+    scanner = Scanner(settings, predict)
+    scanner.push(spectrogram)
+    return scanner.finish(seconds, speech)
 
 
-def decide(scan: Scan, settings: Settings, decision: DecisionSettings | None = None) -> Judgement:
+class Scanner:
+    """:func:`scan_features` of a spectrogram that comes in pieces: the same windows, whatever the pieces are.
+
+    Parameters
+    ----------
+    settings, predict
+        As for :func:`scan_features`.
+    """
+
+    def __init__(self, settings: Settings, predict: Callable[[np.ndarray], dict[str, np.ndarray]]):
+        self.settings, self._predict = settings, predict
+        window = settings.window
+        self._step = window_step(window)
+        self._spectrogram = np.zeros((0, settings.features.mel_bands), dtype=np.float16)
+        self._first = 0  # frame of the recording that the kept spectrogram begins with
+        self._next = 0  # where the next window starts
+        self._batch: list[np.ndarray] = []
+        self._starts: list[int] = []
+        self._verdicts: list[np.ndarray] = []
+        self._levels: list[np.ndarray] = []
+        self._rest = np.zeros(0, dtype=np.float32)  # levels that do not fill a timeline frame yet
+        # The timeline is a sum of windows; what no later window reaches is moved from `_total` to `_timeline`.
+        self._timeline: list[np.ndarray] = []
+        self._settled = 0
+        self._total, self._weight = np.zeros((0, 2)), np.zeros((0, 1))
+        # The middle of a window has heard what comes before and after, its ends have not.
+        rising = np.arange(1, window.label_frames + 1)
+        self._trust = np.minimum(rising, rising[::-1])[:, np.newaxis]
+
+    def push(self, frames: np.ndarray) -> None:
+        """Take the next spectrogram frames, shape (frames, mel_bands)."""
+        window = self.settings.window
+        self._spectrogram = np.concatenate([self._spectrogram, frames])
+        powers = 10 ** (np.asarray(frames, dtype=np.float32) / 10)
+        levels = np.concatenate([self._rest, 10 * np.log10(powers.sum(axis=1))])
+        whole = len(levels) - len(levels) % window.frames_per_label
+        self._levels.append(levels[:whole].reshape(-1, window.frames_per_label).max(axis=1))
+        self._rest = levels[whole:]
+        # The last window is another one: it ends where the recording does, which is not known here.
+        while self._first + len(self._spectrogram) > self._next + window.frames:
+            self._look(self._next)
+            # The last window may start right after this one.
+            self._spectrogram = self._spectrogram[self._next - self._first :]
+            self._first = self._next
+            self._next += self._step
+        self._spectrogram = self._spectrogram.copy()  # a view would keep all that came alive
+
+    def finish(self, seconds: float, speech: float) -> Scan:
+        """Look at the end and return all answers.
+
+        Parameters
+        ----------
+        seconds, speech : float
+            Length of the recording and of its speech.
+        """
+        window = self.settings.window
+        count = self._first + len(self._spectrogram)
+        frames = -(-count // window.frames_per_label)
+        self._look(int(window_starts(count, window)[-1]))
+        self._ask()
+        self._settle(frames)
+        if len(self._rest):
+            self._levels.append(self._rest.max(keepdims=True))
+        starts = np.array(self._starts) // window.frames_per_label
+        ends = np.minimum(starts + window.label_frames, frames)
+        timeline, joins = np.concatenate(self._timeline).T
+        return Scan(
+            np.concatenate(self._verdicts),
+            timeline,
+            joins,
+            np.stack([starts, ends], axis=1),
+            seconds,
+            speech,
+            np.concatenate(self._levels),
+        )
+
+    def _look(self, start: int) -> None:
+        piece = cut_window(self._spectrogram, start - self._first, self.settings.window.frames)
+        self._batch.append(normalise_window(piece, self.settings.features))
+        self._starts.append(start)
+        if len(self._batch) == BATCH_WINDOWS:
+            self._ask()
+
+    def _ask(self) -> None:
+        if not self._batch:
+            return
+        window = self.settings.window
+        answer = self._predict(np.stack(self._batch))
+        self._verdicts.append(answer["verdict"])
+        starts = self._starts[-len(self._batch) :]
+        frames = np.concatenate([answer["timeline"], answer["joins"]], axis=-1)
+        for start, values in zip(starts, frames, strict=True):
+            first = start // window.frames_per_label - self._settled
+            missing = max(0, first + window.label_frames - len(self._total))
+            self._total, self._weight = (np.pad(sums, ((0, missing), (0, 0))) for sums in (self._total, self._weight))
+            self._total[first : first + window.label_frames] += values * self._trust
+            self._weight[first : first + window.label_frames] += self._trust
+        self._batch = []
+        self._settle(starts[-1] // window.frames_per_label)
+
+    def _settle(self, frame: int) -> None:
+        """Finish the timeline up to a frame before which no window will start."""
+        count = frame - self._settled
+        self._timeline.append(self._total[:count] / self._weight[:count])
+        self._total, self._weight = self._total[count:], self._weight[count:]
+        self._settled = frame
+
+
+def decide(
+    scan: Scan, settings: Settings, decision: DecisionSettings | None = None, threshold: float | None = None
+) -> Judgement:
     """Turn the answers of all windows into one.
 
     The probability of Real is the harmonic mean of the windows' probabilities of Real, likewise for Fake, and
     Hybrid has the rest: one window that speaks clearly against a class weighs more than one that speaks for it,
     and a recording whose windows disagree is Hybrid. With a single window the network's own softmax is unchanged.
+    Windows with hardly any speech have no say.
+
+    The most probable class is the verdict, if it is confident enough; Hybrid also needs a timeline that shows a
+    credible fake stretch and credible real speech.
 
     Parameters
     ----------
@@ -175,25 +302,44 @@ def decide(scan: Scan, settings: Settings, decision: DecisionSettings | None = N
     settings : Settings
         Of the checkpoint.
     decision : DecisionSettings, optional
-        Other than the checkpoint's own.
+        Other than the checkpoint's own, while those are being fitted: the timeline, whose threshold is not known yet,
+        then has no say in the verdict.
+    threshold : float, optional
+        The verdict is Real where the probability of being anything else is under this, and otherwise the more probable
+        one of Fake and Hybrid, however low the confidence.
     """
-    decision = decision or settings.decision
-    log_probabilities = np.log(np.clip(scan.verdicts, 1e-7, 1.0)) / decision.temperature
+    fitting, decision = decision is not None, decision or settings.decision
+    frames = piecewise(scan, decision)
+    voiced = np.ones(len(frames), dtype=bool) if scan.levels is None else _voiced(scan.levels, settings.label_seconds)
+    so_far = np.concatenate([[0], np.cumsum(voiced)])
+    speech = np.diff(so_far[scan.windows_of_frames], axis=1)[:, 0] * settings.label_seconds
+    spoken = speech >= decision.least_speech_seconds
+    verdicts = scan.verdicts[spoken] if spoken.any() else scan.verdicts
+    log_probabilities = np.log(np.clip(verdicts, 1e-7, 1.0)) / decision.temperature
     verdicts = np.exp(log_probabilities - log_probabilities.max(axis=1, keepdims=True))
     verdicts /= verdicts.sum(axis=1, keepdims=True)
     real, fake = (1.0 / np.mean(1.0 / np.maximum(verdicts[:, i], 1e-6)) for i in (0, 1))
     probabilities = np.array([real, fake, max(0.0, 1.0 - real - fake)])
 
-    frames = piecewise(scan, decision)
-    segments = _segments(frames, settings.label_seconds, scan.seconds, decision)
-    confidence = float(probabilities.max())
-    verdict = CLASS_NAMES[int(probabilities.argmax())]
+    segments = _segments(frames, voiced, settings.label_seconds, scan.seconds, decision)
+    confidence, reason = float(probabilities.max()), None
+    if threshold is None:
+        verdict = CLASS_NAMES[int(probabilities.argmax())]
+    else:
+        verdict = "Real" if 1.0 - real < threshold else CLASS_NAMES[1 + int(probabilities[1:].argmax())]
     if scan.speech_seconds < decision.least_speech_seconds:
         # What the network makes of noise says nothing about a voice.
         probabilities = np.full(len(CLASS_NAMES), 1.0 / len(CLASS_NAMES))
         verdict, confidence, segments = NO_SPEECH, float(probabilities.max()), ()
-    elif confidence < (decision.least_confidence if verdict == "Real" else decision.least_needed_to_accuse):
-        verdict = UNCERTAIN
+    elif threshold is None and confidence < (
+        decision.least_confidence if verdict == "Real" else decision.least_needed_to_accuse
+    ):
+        verdict, reason = UNCERTAIN, LOW_CONFIDENCE
+    elif verdict == "Hybrid" and not fitting:
+        if not _shows("Fake", segments, decision):
+            verdict, reason = UNCERTAIN, NO_FAKE_STRETCH
+        elif not _shows("Real", segments, decision):
+            verdict, reason = UNCERTAIN, NO_REAL_STRETCH
     return Judgement(
         verdict=verdict,
         confidence=confidence,
@@ -202,6 +348,7 @@ def decide(scan: Scan, settings: Settings, decision: DecisionSettings | None = N
         frame_probabilities=frames,
         seconds=scan.seconds,
         speech_seconds=scan.speech_seconds,
+        reason=reason,
     )
 
 
@@ -231,73 +378,163 @@ def piecewise(scan: Scan, decision: DecisionSettings) -> np.ndarray:
     return (1.0 - decision.piece_weight) * scan.timeline + decision.piece_weight * means[piece]
 
 
-def _segments(frames: np.ndarray, frame_seconds: float, seconds: float, decision: DecisionSettings):
-    """Cut the timeline at the threshold and merge what is too short to be heard as a stretch of its own."""
-    fake = frames >= decision.fake_threshold
+def _shows(label: str, segments: tuple[Segment, ...], decision: DecisionSettings) -> bool:
+    """Return whether a credible stretch has this label: long enough, and on its own side of the threshold."""
+    return any(
+        s.label == label
+        and s.end - s.start >= CREDIBLE_SECONDS - 1e-9
+        and (s.fake_probability >= decision.fake_threshold) == (label == "Fake")
+        for s in segments
+    )
+
+
+def _voiced(levels: np.ndarray, frame_seconds: float) -> np.ndarray:
+    """Return which timeline frames belong to speech: all but long runs of quiet ones."""
+    voiced = levels > levels.max() - SPEECH_RANGE_DB
+    for start, end in itertools.pairwise(_edges(voiced)):
+        # Short pauses belong to speaking.
+        if not voiced[start] and (end - start) * frame_seconds < SHORTEST_PAUSE_SECONDS:
+            voiced[start:end] = True
+    return voiced
+
+
+def _edges(mask: np.ndarray) -> np.ndarray:
+    """Return where runs of equal values begin, and where the last one ends."""
+    return np.concatenate([[0], np.flatnonzero(np.diff(mask)) + 1, [len(mask)]])
+
+
+def _segments(
+    frames: np.ndarray, voiced: np.ndarray, frame_seconds: float, seconds: float, decision: DecisionSettings
+) -> tuple[Segment, ...]:
+    """Cut the timeline at pauses and at the threshold."""
     shortest = round(decision.shortest_stretch_seconds / frame_seconds)
-    while True:
-        edges = np.concatenate([[0], np.flatnonzero(np.diff(fake)) + 1, [len(fake)]])
-        lengths = np.diff(edges)
-        if len(lengths) < 2 or lengths.min() >= shortest:
-            break
-        briefest = int(lengths.argmin())
-        fake[edges[briefest] : edges[briefest + 1]] ^= True
+    fake = frames >= decision.fake_threshold
+    stretches = []
+    for first, last in itertools.pairwise(_edges(voiced)):
+        if not voiced[first]:
+            stretches.append((first, last, NO_SPEECH))
+            continue
+        _merge_short_runs(fake[first:last], shortest)
+        for start, end in itertools.pairwise(first + _edges(fake[first:last])):
+            stretches.append((start, end, "Fake" if fake[start] else "Real"))
     return tuple(
         Segment(
             start=float(start * frame_seconds),
             end=float(min(end * frame_seconds, seconds)) if end < len(fake) else float(seconds),
-            label="Fake" if fake[start] else "Real",
-            fake_probability=float(frames[start:end].mean()),
+            label=label,
+            fake_probability=None if label == NO_SPEECH else float(frames[start:end].mean()),
         )
-        for start, end in itertools.pairwise(edges)
+        for start, end, label in stretches
     )
 
 
+def _merge_short_runs(mask: np.ndarray, shortest: int) -> None:
+    """Flip the shortest run, of equals the first one, until every run has `shortest` frames or there is only one."""
+    ends = dict(itertools.pairwise(_edges(mask).tolist()))
+    starts = {end: start for start, end in ends.items()}
+    # Hours have a hundred thousand runs: a heap finds the shortest; its entries of runs that grew are passed over.
+    waiting = [(end - start, start) for start, end in ends.items()]
+    heapq.heapify(waiting)
+    while len(ends) > 1:
+        length, start = heapq.heappop(waiting)
+        end = ends.get(start, start)
+        if end - start != length:
+            continue
+        if length >= shortest:
+            break
+        mask[start:end] ^= True
+        # The run becomes one with its neighbours, of which the first and the last run have only one.
+        first, last = starts.get(start, start), ends.get(end, end)
+        for gone in {first, start, end} & ends.keys():
+            del starts[ends.pop(gone)]
+        ends[first], starts[last] = last, first
+        heapq.heappush(waiting, (last - first, first))
+
+
 class Detector:
-    """A loaded checkpoint that judges recordings.
+    """A loaded checkpoint that judges recordings; several threads may use one.
 
     Parameters
     ----------
-    checkpoint : Checkpoint
-        Its settings, and only those, are used.
+    checkpoint : Checkpoint or path, optional
+        Its settings, and only those, are used. Without it, the newest one under ``outputs/`` beside this package, as
+        ``script.py`` chooses.
+    threshold : float, optional
+        See :func:`decide`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it cannot be loaded.
     """
 
-    def __init__(self, checkpoint: Checkpoint):
+    def __init__(self, checkpoint: Checkpoint | str | os.PathLike | None = None, threshold: float | None = None):
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = read_checkpoint(newest_checkpoint(OUTPUTS) if checkpoint is None else Path(checkpoint))
         self.checkpoint = checkpoint
         self.settings = checkpoint.settings
+        self.threshold = threshold
         self.network = checkpoint.network()
+        self._turn = threading.Lock()
 
-    @classmethod
-    def load(cls, path: Path) -> Detector:
-        """Load a checkpoint file."""
-        return cls(read_checkpoint(path))
+    def judge(
+        self,
+        recording: str | os.PathLike | np.ndarray,
+        glimpse: Glimpse | None = None,
+        heard: Callable[[float], None] | None = None,
+    ) -> Judgement:
+        """Judge a recording of any length; a file is read piece by piece.
 
-    def judge(self, samples: np.ndarray) -> Judgement:
-        """Judge mono audio at the checkpoint's sample rate, float32, shape (samples,)."""
-        rate = self.settings.features.sample_rate
-        if not len(samples):
-            raise AudioError("The recording holds no samples; record again or give another file.")
-        scan = scan_features(
-            log_mel(samples, self.settings.features),
-            self.settings,
-            self.network.predict_on_batch,
-            len(samples) / rate,
-            speech_seconds(samples, rate),
-        )
-        return decide(scan, self.settings)
-
-    def judge_file(self, path: Path) -> Judgement:
-        """Judge an audio file.
+        Parameters
+        ----------
+        recording : path or ndarray of float32, shape (samples,)
+            An audio file of any kind that :func:`deepfake_audio.audio.read_audio` reads, or mono samples in -1..1 at
+            the checkpoint's sample rate.
+        glimpse : Glimpse, optional
+            Shown the recording on its way, for pictures.
+        heard : callable, optional
+            Told now and then how many seconds have been read; what it raises ends the work.
 
         Raises
         ------
         AudioError
-            If the file cannot be read.
+            If the file cannot be read, or holds nothing.
         """
-        return self.judge(read_audio(path, self.settings.features.sample_rate))
+        features = self.settings.features
+        if isinstance(recording, np.ndarray):
+            if not len(recording):
+                raise AudioError("The recording holds no samples; record again or give another file.")
+            pieces = iter([recording])
+        else:
+            pieces = stream_audio(recording, features.sample_rate)
+        spectrogram, meter = LogMelStream(features), SpeechMeter(features.sample_rate)
+        scanner, count = Scanner(self.settings, self._predict), 0
+
+        def see(frames: np.ndarray) -> None:
+            scanner.push(frames)
+            if glimpse is not None:
+                glimpse.see(frames)
+
+        for piece in pieces:
+            count += len(piece)
+            meter.push(piece)
+            see(spectrogram.push(piece))
+            if glimpse is not None:
+                glimpse.hear(piece)
+            if heard is not None:
+                heard(count / features.sample_rate)
+        see(spectrogram.finish())
+        scan = scanner.finish(count / features.sample_rate, meter.seconds())
+        judgement = decide(scan, self.settings, threshold=self.threshold)
+        if glimpse is not None:
+            glimpse.timeline = judgement.frame_probabilities
+        return judgement
+
+    def _predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        # Keras promises nothing about two threads in one network; each batch keeps all cores busy anyway.
+        with self._turn:
+            return self.network.predict_on_batch(windows)
 
     def model_info(self) -> dict[str, str]:
         """Say which model answered: name, date of training, version."""
-        checkpoint = self.checkpoint
-        name = f"{checkpoint.path.parent.name}/{checkpoint.path.name}"
-        return {"name": name, "trained": checkpoint.trained, "version": checkpoint.version}
+        return self.checkpoint.about()

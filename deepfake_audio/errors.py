@@ -19,3 +19,15 @@ class CheckpointError(DeepfakeAudioError):
 
 class RunError(DeepfakeAudioError):
     """A training run cannot be started, continued or reported."""
+
+
+class OutputError(DeepfakeAudioError):
+    """A file of answers cannot be written or continued."""
+
+
+class MicrophoneError(DeepfakeAudioError):
+    """There is no microphone that could be listened to, or it vanished."""
+
+
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """Somebody asked for the work to end."""

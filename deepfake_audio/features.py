@@ -21,6 +21,11 @@ SILENCE_PEAK = 1e-3
 """A recording whose loudest sample stays under this (-60 dB re full scale) is silence."""
 SPEECH_RANGE_DB = 40.0
 """Frames further than this under the loudest one are pause."""
+LEVEL_SAMPLES, LEVEL_HOP = 1024, 256
+"""Length and distance of the frames whose levels tell speech from pause."""
+
+BLOCK_FRAMES = 2048
+"""Spectrogram frames that are computed at once: long recordings need no more memory than short ones."""
 
 
 def log_mel(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
@@ -39,12 +44,56 @@ def log_mel(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
         Power in dB re full scale; frame ``i`` is centred on sample ``i * hop_samples``. Half precision (steps of
         at most 0.06 dB) is part of the definition: stored and fresh features are identical.
     """
+    stream = LogMelStream(settings)
+    return np.concatenate([stream.push(samples), stream.finish()])
+
+
+class LogMelStream:
+    """:func:`log_mel` of a recording that comes in pieces: the same frames, whatever the pieces are.
+
+    Parameters
+    ----------
+    settings : FeatureSettings
+        Frame and mel settings.
+    """
+
+    def __init__(self, settings: FeatureSettings):
+        self.settings = settings
+        self._samples, self._done = 0, 0
+        # Frames are centred: the first one begins half a frame before the recording.
+        self._waiting = np.zeros(settings.fft_samples // 2, dtype=np.float32)
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Take the next samples and return the frames that are complete, shape (frames, mel_bands)."""
+        settings = self.settings
+        self._samples += len(samples)
+        self._waiting = np.concatenate([self._waiting, np.asarray(samples, dtype=np.float32)])
+        # Always the same blocks of frames, so that rounding does not depend on the pieces either.
+        taken, needed = BLOCK_FRAMES * settings.hop_samples, _span(BLOCK_FRAMES, settings)
+        frames = []
+        while len(self._waiting) >= needed:
+            frames.append(_frames(self._waiting[:needed], settings))
+            self._waiting = self._waiting[taken:]
+            self._done += BLOCK_FRAMES
+        self._waiting = self._waiting.copy()  # a view would keep all that was taken alive
+        return np.concatenate(frames) if frames else np.zeros((0, settings.mel_bands), dtype=np.float16)
+
+    def finish(self) -> np.ndarray:
+        """Return the last frames, shape (frames, mel_bands)."""
+        settings = self.settings
+        frames = 1 + self._samples // settings.hop_samples - self._done
+        needed = _span(frames, settings)
+        return _frames(np.pad(self._waiting, (0, max(0, needed - len(self._waiting))))[:needed], settings)
+
+
+def _span(frames: int, settings: FeatureSettings) -> int:
+    """Return how many samples so many frames lie on."""
+    return (frames - 1) * settings.hop_samples + settings.fft_samples
+
+
+def _frames(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
     import librosa
 
-    samples = np.asarray(samples, dtype=np.float32)
-    frames = 1 + len(samples) // settings.hop_samples
-    # librosa warns about clips under one analysis window, which are legal here.
-    samples = np.pad(samples, (0, max(0, settings.fft_samples - len(samples))))
     power = librosa.feature.melspectrogram(
         y=samples,
         sr=settings.sample_rate,
@@ -53,11 +102,10 @@ def log_mel(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
         n_mels=settings.mel_bands,
         fmin=settings.lowest_hz,
         fmax=settings.highest_hz,
-        center=True,
-        pad_mode="constant",
+        center=False,
         power=2.0,
     )
-    return librosa.power_to_db(power, ref=1.0, amin=SMALLEST_POWER, top_db=None).T[:frames].astype(np.float16)
+    return librosa.power_to_db(power, ref=1.0, amin=SMALLEST_POWER, top_db=None).T.astype(np.float16)
 
 
 def window_starts(frames: int, window: WindowSettings) -> np.ndarray:
@@ -67,13 +115,16 @@ def window_starts(frames: int, window: WindowSettings) -> np.ndarray:
     """
     if frames <= window.frames:
         return np.zeros(1, dtype=int)
-    step = max(1, round(window.frames * (1 - window.overlap)))
-    # Windows start on timeline frames, so that their answers can be laid over each other.
-    step -= step % window.frames_per_label
     last = frames - window.frames
     last += -last % window.frames_per_label
-    starts = np.arange(0, last, max(step, window.frames_per_label))
-    return np.append(starts, last)
+    return np.append(np.arange(0, last, window_step(window)), last)
+
+
+def window_step(window: WindowSettings) -> int:
+    """Return the distance in frames between two windows over a recording."""
+    step = max(1, round(window.frames * (1 - window.overlap)))
+    # Windows start on timeline frames, so that their answers can be laid over each other.
+    return max(step - step % window.frames_per_label, window.frames_per_label)
 
 
 def cut_window(spectrogram: np.ndarray, start: int, frames: int) -> np.ndarray:
@@ -131,9 +182,55 @@ def speech_seconds(samples: np.ndarray, sample_rate: int) -> float:
     sample_rate : int
         In Hz.
     """
-    from librosa.effects import split
+    meter = SpeechMeter(sample_rate)
+    meter.push(samples)
+    return meter.seconds()
 
-    if not len(samples) or np.abs(samples).max() < SILENCE_PEAK:
-        return 0.0
-    stretches = split(samples, top_db=SPEECH_RANGE_DB, frame_length=1024, hop_length=256)
-    return float(sum(end - start for start, end in stretches) / sample_rate)
+
+class SpeechMeter:
+    """:func:`speech_seconds` of a recording that comes in pieces.
+
+    Parameters
+    ----------
+    sample_rate : int
+        In Hz.
+    """
+
+    def __init__(self, sample_rate: int):
+        self.sample_rate = sample_rate
+        self._samples, self._done, self._peak = 0, 0, 0.0
+        self._levels: list[np.ndarray] = []
+        self._waiting = np.zeros(LEVEL_SAMPLES // 2, dtype=np.float32)
+
+    def push(self, samples: np.ndarray) -> None:
+        """Take the next samples."""
+        self._samples += len(samples)
+        self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
+        self._waiting = np.concatenate([self._waiting, np.asarray(samples, dtype=np.float32)])
+        frames = (len(self._waiting) - LEVEL_SAMPLES) // LEVEL_HOP + 1
+        if frames > 0:
+            self._measure(frames)
+            self._waiting = self._waiting[frames * LEVEL_HOP :].copy()
+
+    def seconds(self) -> float:
+        """Return how much of all that came is louder than its pauses."""
+        import librosa
+
+        if not self._samples or self._peak < SILENCE_PEAK:
+            return 0.0
+        frames = 1 + self._samples // LEVEL_HOP - self._done
+        if frames > 0:
+            missing = (frames - 1) * LEVEL_HOP + LEVEL_SAMPLES - len(self._waiting)
+            self._waiting = np.pad(self._waiting, (0, max(0, missing)))
+            self._measure(frames)
+        levels = librosa.amplitude_to_db(np.concatenate(self._levels), ref=np.max, top_db=None)
+        loud = np.flatnonzero(levels > -SPEECH_RANGE_DB) * LEVEL_HOP
+        return float((np.minimum(loud + LEVEL_HOP, self._samples) - loud).sum() / self.sample_rate)
+
+    def _measure(self, frames: int) -> None:
+        import librosa
+
+        samples = self._waiting[: (frames - 1) * LEVEL_HOP + LEVEL_SAMPLES]
+        rms = librosa.feature.rms(y=samples, frame_length=LEVEL_SAMPLES, hop_length=LEVEL_HOP, center=False)
+        self._levels.append(rms[0])
+        self._done += frames

@@ -7,13 +7,16 @@ Every function saves one PNG without needing a display. With ``show=True`` its f
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import pathlib
+import warnings
 from collections.abc import Sequence
 
 import librosa
 import matplotlib
+import matplotlib.image
 import matplotlib.ticker
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,13 +28,14 @@ from sklearn.metrics import roc_curve
 from .errors import RunError
 from .evaluation import ClipScore, Spans, coverage, equal_error_rate, reliability
 from .files import atomic_path
-from .settings import CLASS_NAMES
+from .settings import CLASS_NAMES, NO_SPEECH
 
 # Okabe & Ito (2008): told apart by colour-blind readers, and by their brightness on a grey printout.
 REAL_COLOUR = "#0072B2"
 FAKE_COLOUR = "#D55E00"
 OTHER_COLOUR = "#009E73"
 _GREY = "#555555"
+_PAUSE_COLOUR = "#BBBBBB"
 
 _DPI = 100
 _SHOWN_DB = 80
@@ -309,30 +313,7 @@ def plot_timeline(
         figure.colorbar(image, cax=figure.add_subplot(grid[0, 1]), label="dB under the peak")
         upper.set_title(_shorten(title, 62), loc="left")
 
-        probabilities = np.asarray(frame_probabilities, dtype=float)
-        edges = np.arange(len(probabilities) + 1) * frame_seconds
-        if len(probabilities):
-            middle.stairs(probabilities, edges, color="black", lw=1.4)
-            called = np.where(probabilities >= fake_threshold, probabilities, np.nan)
-            middle.stairs(called, edges, baseline=fake_threshold, fill=True, color=FAKE_COLOUR, alpha=0.55)
-        else:
-            _say(middle, "no timeline")
-        middle.axhline(fake_threshold, color=FAKE_COLOUR, lw=1.2, ls="--")
-        # Outside the axes, where no curve can run through the words.
-        middle.annotate(
-            "threshold",
-            (1, fake_threshold),
-            xycoords=("axes fraction", "data"),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=FAKE_COLOUR,
-            annotation_clip=False,
-            in_layout=False,  # there is room under the colour bar
-        )
-        middle.set(ylim=(-0.02, 1.02), ylabel="p(fake)", yticks=(0, 0.5, 1))
-        middle.grid(alpha=0.3)
+        _draw_probabilities(middle, frame_probabilities, frame_seconds, fake_threshold)
 
         for row, spans in enumerate(bars.values()):
             _draw_bar(lower, spans, seconds, len(bars) - 1 - row)
@@ -352,6 +333,74 @@ def plot_timeline(
             borderaxespad=0.1,
         )
         _save(figure, out_path)
+
+
+def plot_recording(
+    spectrogram: tuple[np.ndarray, float],
+    waveform: tuple[np.ndarray, float],
+    timeline: tuple[Sequence[float], float],
+    segments: Sequence[dict],
+    seconds: float,
+    title: str,
+    out_path: str | os.PathLike,
+    highest_hz: float,
+    fake_threshold: float,
+) -> None:
+    """Draw a judged recording: waveform, mel-spectrogram, probability of fake, and the stretches under them.
+
+    Parameters
+    ----------
+    spectrogram, waveform
+        Columns and the seconds between them, from :class:`deepfake_audio.glimpse.Glimpse`.
+    timeline
+        Probabilities of fake, and the seconds between them.
+    segments
+        ``start``, ``end`` and ``label`` of each stretch; none where nothing was judged.
+    seconds
+        Length of the recording.
+    title
+        Name and verdict.
+    out_path
+        PNG to write, 1000 pixels wide.
+    highest_hz
+        Upper edge of the highest mel band.
+    fake_threshold
+        Timeline frames at or above this are called fake.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(10, 6.4, show=False)
+        grid = figure.add_gridspec(4, 2, height_ratios=(1.8, 5, 2.4, 0.6), width_ratios=(60, 1))
+        wave = figure.add_subplot(grid[0, 0])
+        mel, middle, lower = (figure.add_subplot(grid[row, 0], sharex=wave) for row in (1, 2, 3))
+        extremes, column_seconds = waveform
+        times = (np.arange(len(extremes)) + 0.5) * column_seconds
+        wave.fill_between(times, *extremes.T, color=_GREY, lw=0.5)
+        loudest = max(1e-3, float(np.abs(extremes).max(initial=0.0)))
+        wave.set(ylim=(-1.05 * loudest, 1.05 * loudest), yticks=[], ylabel="wave")
+        wave.set_title(_shorten(title, 74), loc="left")
+        wave.spines["left"].set_visible(False)
+        image = _draw_mel(mel, *spectrogram, highest_hz)
+        figure.colorbar(image, cax=figure.add_subplot(grid[1, 1]), label="dB under the peak")
+        _draw_probabilities(middle, *timeline, fake_threshold)
+        fakes, pauses = (
+            [(s["start"], s["end"]) for s in segments if s["label"] == label] for label in ("Fake", NO_SPEECH)
+        )
+        _draw_bar(lower, fakes, seconds, 0)
+        pauses = pauses if segments else [(0.0, seconds)]
+        lower.broken_barh([(start, end - start) for start, end in pauses], (-0.35, 0.7), color=_PAUSE_COLOUR, lw=0)
+        lower.set(ylim=(-0.5, 0.5), yticks=[], xlim=(0, seconds), xlabel="time in seconds")
+        lower.spines[:].set_visible(False)
+        for axes in (wave, mel, middle):
+            axes.tick_params(labelbottom=False)
+        figure.align_ylabels([wave, mel, middle])
+        figure.legend(
+            handles=[*_span_patches(), Patch(facecolor=_PAUSE_COLOUR, label="no speech")],
+            loc="outside lower right", ncols=3, frameon=False,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            # Names may be in any script; what the font lacks becomes a box, which the reader sees without a warning.
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+            _save(figure, out_path)
 
 
 def plot_mel_samples(
@@ -430,6 +479,25 @@ def _save(figure: Figure, path: str | os.PathLike) -> None:
         figure.savefig(temporary, dpi=_DPI, format="png", metadata={"Software": None})
 
 
+def mel_ticks(bands: int, highest_hz: float) -> list[tuple[float, float]]:
+    """Return frequencies in kHz worth a label, and where they lie on an axis whose bands stand at whole numbers."""
+    centres_hz = librosa.mel_frequencies(bands + 2, fmin=0, fmax=highest_hz)[1:-1]
+    ticks_khz = [tick for tick in (0.25, 0.5, 1, 2, 4, 8) if tick * 1000 <= highest_hz]
+    places = np.interp(np.array(ticks_khz) * 1000, [0, *centres_hz, highest_hz], [-0.5, *range(bands), bands - 0.5])
+    return list(zip(ticks_khz, places.tolist(), strict=True))
+
+
+def mel_picture(log_mel: np.ndarray) -> bytes:
+    """Return a PNG of a spectrogram of shape (columns, mel_bands) in dB: a pixel per column and band, no axes."""
+    log_mel = np.asarray(log_mel, dtype=np.float32)
+    picture = io.BytesIO()
+    matplotlib.image.imsave(
+        picture, (log_mel - log_mel.max()).T, vmin=-_SHOWN_DB, vmax=0, cmap="magma", origin="lower", format="png",
+        metadata={"Software": None},
+    )  # fmt: skip
+    return picture.getvalue()
+
+
 def _draw_mel(axes, log_mel: np.ndarray, hop_seconds: float, highest_hz: float):
     """Put a spectrogram of shape (frames, mel_bands) into `axes`, with ticks in kHz; returns the image."""
     log_mel = np.asarray(log_mel, dtype=np.float32)
@@ -446,12 +514,37 @@ def _draw_mel(axes, log_mel: np.ndarray, hop_seconds: float, highest_hz: float):
         vmin=-_SHOWN_DB,
         vmax=0,
     )
-    centres_hz = librosa.mel_frequencies(bands + 2, fmin=0, fmax=highest_hz)[1:-1]
-    ticks_khz = [tick for tick in (0.25, 0.5, 1, 2, 4, 8) if tick * 1000 <= highest_hz]
-    places = np.interp(np.array(ticks_khz) * 1000, [0, *centres_hz, highest_hz], [-0.5, *range(bands), bands - 0.5])
-    axes.set_yticks(places, [f"{tick:g}" for tick in ticks_khz])
+    axes.set_yticks(*zip(*((place, f"{tick:g}") for tick, place in mel_ticks(bands, highest_hz)), strict=True))
     axes.set(ylabel="kHz (mel scale)", ylim=(-0.5, bands - 0.5))
     return image
+
+
+def _draw_probabilities(axes, frame_probabilities: Sequence[float], frame_seconds: float, threshold: float) -> None:
+    """Draw the probability of fake over time, with what lies above the threshold filled."""
+    probabilities = np.asarray(frame_probabilities, dtype=float)
+    edges = np.arange(len(probabilities) + 1) * frame_seconds
+    if len(probabilities):
+        axes.stairs(probabilities, edges, color="black", lw=1.4)
+        called = np.where(probabilities >= threshold, probabilities, np.nan)
+        axes.stairs(called, edges, baseline=threshold, fill=True, color=FAKE_COLOUR, alpha=0.55)
+    else:
+        _say(axes, "no timeline")
+    axes.axhline(threshold, color=FAKE_COLOUR, lw=1.2, ls="--")
+    # Outside the axes, where no curve can run through the words.
+    axes.annotate(
+        "threshold",
+        (1, threshold),
+        xycoords=("axes fraction", "data"),
+        xytext=(5, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+        color=FAKE_COLOUR,
+        annotation_clip=False,
+        in_layout=False,  # there is room under the colour bar
+    )
+    axes.set(ylim=(-0.02, 1.02), ylabel="p(fake)", yticks=(0, 0.5, 1))
+    axes.grid(alpha=0.3)
 
 
 def _draw_bar(axes, fake_spans: Spans, seconds: float, row: float, height: float = 0.7) -> None:

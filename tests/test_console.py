@@ -41,3 +41,44 @@ def test_a_poor_code_page_gets_escapes_instead_of_an_error(monkeypatch):
     print("pause → word")
     sys.stdout.flush()
     assert raw.getvalue().decode("cp1252").strip() == "pause \\u2192 word"
+
+
+def test_a_text_is_freed_from_what_steers_a_terminal():
+    assert console.clean("a\x1b[31m\x07\r\n\t\x9b\u202eb\u2028") == "a\\x1b[31m\\x07\\r\\n\\t\\x9b\\u202eb\\u2028"
+    assert console.clean("\udcff") == "\\udcff"
+    kept = "Gespräch 录音 'quoted' \N{WOMAN}\u200d\N{PERSONAL COMPUTER} <b>"
+    assert console.clean(kept) == kept
+
+
+def test_a_bar_is_silent_where_stderr_is_redirected(capsys):
+    bar = console.Bar(3)
+    bar.show("one")
+    bar.step()
+    bar.clear()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_stays_on_one_line_and_leaves_nothing(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    bar = console.Bar(2)
+    bar.show("a file with a long name\x1b[2J")
+    bar.step()
+    shown = terminal.getvalue()
+    assert "\r[............" in shown and "0 of 2" in shown and "1 of 2" in shown and "\x1b" not in shown
+    bar.clear()
+    last = terminal.getvalue().rsplit("\r", 2)
+    assert "\n" not in terminal.getvalue() and last[1].strip() == "" and last[2] == ""
+    assert max(map(len, terminal.getvalue().split("\r"))) <= 78
+
+
+def test_colour_is_for_terminals_only(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert console.colour("Fake", "33") == "Fake"
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("WT_SESSION", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert console.colour("Fake", "33") == "\x1b[1;33mFake\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert console.colour("Fake", "33") == "Fake"

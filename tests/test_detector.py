@@ -3,15 +3,36 @@
 import dataclasses
 import itertools
 import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import soundfile
 import tiny
+from commands import HERE
 
+import deepfake_audio
+from deepfake_audio.audio import quantise, write_flac
 from deepfake_audio.dataset import Example, extract_features
-from deepfake_audio.detector import Detector, Scan, decide, piecewise, scan_features
-from deepfake_audio.errors import AudioError
+from deepfake_audio.detector import (
+    BATCH_WINDOWS,
+    LOW_CONFIDENCE,
+    NO_FAKE_STRETCH,
+    NO_REAL_STRETCH,
+    Detector,
+    Scan,
+    Scanner,
+    _merge_short_runs,
+    decide,
+    piecewise,
+    scan_features,
+)
+from deepfake_audio.errors import AudioError, CheckpointError
 from deepfake_audio.features import cut_window, log_mel, normalise_window
+from deepfake_audio.glimpse import Glimpse
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, SAMPLE_RATE, UNCERTAIN, DecisionSettings
 
 DECISION = DecisionSettings(
@@ -102,6 +123,104 @@ def test_no_speech_has_no_opinion():
     assert judge((0.0, 1.0, 0.0), speech=0.31).verdict == "Fake"
 
 
+# The timeline's say in the verdict
+
+
+def ruled(verdict, fake_frames, seconds=2.0, value=0.9, threshold=None, levels=None):
+    """Judge with the checkpoint's own settings a timeline that is fake in some frames."""
+    timeline = np.full(round(seconds / STEP), 0.1)
+    timeline[fake_frames] = value
+    made = dataclasses.replace(scan(verdict, timeline, seconds), levels=levels)
+    return decide(made, SETTINGS, threshold=threshold)
+
+
+HYBRID = (0.1, 0.2, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("fake_frames", "reason"),
+    [
+        (slice(40, 50), None),  # 0.2 s
+        (slice(40, 49), NO_FAKE_STRETCH),
+        (slice(0, 0), NO_FAKE_STRETCH),
+        (slice(0, 90), None),
+        (slice(0, 91), NO_REAL_STRETCH),
+        (slice(0, 100), NO_REAL_STRETCH),
+    ],
+)
+def test_a_hybrid_needs_a_credible_fake_stretch_and_credible_real_speech(fake_frames, reason):
+    judgement = ruled(HYBRID, fake_frames)
+    assert (judgement.verdict, judgement.reason) == ("Hybrid" if reason is None else UNCERTAIN, reason)
+    assert judgement.confidence == pytest.approx(0.7, abs=1e-5), "the probabilities stay what they are"
+
+
+def test_a_stretch_that_merging_dragged_under_the_threshold_is_not_credible():
+    timeline = np.full(100, 0.1)
+    timeline[40:56] = 0.52
+    timeline[46:50] = 0.0  # too short to cut the stretch
+    judgement = decide(scan(HYBRID, timeline), SETTINGS)
+    assert [s.label for s in judgement.segments] == ["Real", "Fake", "Real"]
+    assert judgement.segments[1].fake_probability < 0.5 and judgement.reason == NO_FAKE_STRETCH
+
+
+def test_the_timeline_does_not_change_real_and_fake_verdicts():
+    assert ruled((0.8, 0.1, 0.1), slice(0, 100)).verdict == "Real"
+    assert ruled((0.1, 0.8, 0.1), slice(0, 0)).verdict == "Fake"
+
+
+def test_a_low_confidence_is_the_first_reason():
+    assert ruled((0.3, 0.3, 0.4), slice(0, 0)).reason == LOW_CONFIDENCE
+    assert ruled((0.8, 0.1, 0.1), slice(0, 0)).reason is None
+
+
+def test_while_settings_are_fitted_the_timeline_has_no_say():
+    assert decide(scan(HYBRID), SETTINGS, DECISION).verdict == "Hybrid"
+
+
+def test_a_threshold_moves_real_against_the_rest():
+    softmax = (0.6, 0.3, 0.1)
+    assert ruled(softmax, slice(0, 0), threshold=0.41).verdict == "Real"
+    assert ruled(softmax, slice(0, 0), threshold=0.39).verdict == "Fake"
+    assert ruled((0.4, 0.35, 0.25), slice(0, 0), threshold=0.5).verdict == "Fake", "no confidence is too low"
+    assert ruled((0.6, 0.1, 0.3), slice(0, 50), threshold=0.3).verdict == "Hybrid"
+    assert ruled((0.6, 0.1, 0.3), slice(0, 0), threshold=0.3).reason == NO_FAKE_STRETCH
+
+
+# Pauses
+
+
+def levels_of(*parts):
+    """Loudness of each timeline frame from pairs of seconds and dB."""
+    return np.concatenate([np.full(round(seconds / STEP), level, dtype=np.float32) for seconds, level in parts])
+
+
+def test_long_pauses_are_stretches_without_speech():
+    levels = levels_of((2, -20), (1, -70), (2, -30), (0.9, -70), (0.1, -20), (4, -61))
+    judgement = ruled((0.8, 0.1, 0.1), slice(125, 175), seconds=10.0, levels=levels)
+    assert_covers(judgement)
+    assert [(s.label, round(s.start, 6), round(s.end, 6)) for s in judgement.segments] == [
+        ("Real", 0.0, 2.0),
+        (NO_SPEECH, 2.0, 3.0),
+        ("Fake", 3.0, 3.5),
+        ("Real", 3.5, 6.0),
+        (NO_SPEECH, 6.0, 10.0),
+    ]
+    assert [s.fake_probability is None for s in judgement.segments] == [False, True, False, False, True]
+    assert judgement.fake_seconds == pytest.approx(0.5)
+
+
+def test_windows_without_speech_have_no_say():
+    real, junk = (0.9, 0.05, 0.05), (0.01, 0.98, 0.01)
+    levels = levels_of((2, -20), (4, -80))
+    windows = np.array([[0, 100], [100, 200], [200, 300]])
+    made = Scan(np.array([real, junk, junk]), np.full(300, 0.1), np.zeros(300), windows, 6.0, 2.0, levels)
+    judgement = decide(made, SETTINGS)
+    assert judgement.verdict == "Real" and judgement.confidence == pytest.approx(0.9, abs=1e-4)
+    # If no window has enough, all have a say.
+    short = dataclasses.replace(made, levels=levels_of((0.2, -20), (5.8, -80)))
+    assert decide(short, SETTINGS).probabilities["Real"] < 0.1
+
+
 # Segments
 
 
@@ -154,6 +273,25 @@ def test_any_timeline_is_covered_without_gaps_by_stretches_of_at_least_the_short
         if len(judgement.segments) > 1:
             shortest = min(s.end - s.start for s in judgement.segments)
             assert shortest >= DECISION.shortest_stretch_seconds - STEP - 1e-9
+
+
+def test_short_runs_are_merged_as_one_by_one_from_the_shortest():
+    def slow(mask, shortest):
+        while True:
+            edges = np.concatenate([[0], np.flatnonzero(np.diff(mask)) + 1, [len(mask)]])
+            lengths = np.diff(edges)
+            if len(lengths) < 2 or lengths.min() >= shortest:
+                return
+            briefest = int(lengths.argmin())
+            mask[edges[briefest] : edges[briefest + 1]] ^= True
+
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        mask = rng.random(int(rng.integers(1, 120))) < rng.choice([0.1, 0.5, 0.8])
+        expected, shortest = mask.copy(), int(rng.integers(0, 9))
+        slow(expected, shortest)
+        _merge_short_runs(mask, shortest)
+        np.testing.assert_array_equal(mask, expected)
 
 
 def test_the_worst_timeline_of_twenty_minutes_is_cut_in_no_time():
@@ -253,6 +391,22 @@ def test_windows_are_asked_in_batches_of_bounded_size():
     assert max(sizes) <= 32 and sum(sizes) == len(answer.verdicts) > 200
 
 
+@pytest.mark.parametrize("frames", [1, 48, 49, 1000, 5001])
+@pytest.mark.parametrize("piece", [1, 7, 300, 4000])
+def test_the_pieces_that_a_spectrogram_comes_in_do_not_matter(frames, piece):
+    mel = spectrogram(frames)
+    whole = scan_features(mel, SETTINGS, frame_energy, frames / 100, 1.0)
+    scanner = Scanner(SETTINGS, frame_energy)
+    for start in range(0, frames, piece):
+        scanner.push(mel[start : start + piece])
+        assert len(scanner._spectrogram) <= 3 * SETTINGS.window.frames + piece
+        assert len(scanner._total) <= (BATCH_WINDOWS + 2) * SETTINGS.window.label_frames
+    pieces = scanner.finish(frames / 100, 1.0)
+    for name in ("verdicts", "timeline", "windows_of_frames", "levels"):
+        np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-6, err_msg=name)
+    assert len(pieces.levels) == len(pieces.timeline)
+
+
 # Detector
 
 
@@ -262,22 +416,20 @@ def detector(tmp_path_factory):
 
 
 def test_a_file_has_the_same_features_in_training_and_when_it_is_judged(detector, tmp_path, monkeypatch):
-    import soundfile
-
-    from deepfake_audio import detector as detector_module
-
     # Stereo at another rate: everything that decoding does happens on both ways.
     path = tmp_path / "clip.wav"
     samples = tiny.voice("Hybrid", 1.7, np.random.default_rng(3))
     soundfile.write(path, np.stack([samples, 0.5 * samples], axis=1), 22_050)
     store = extract_features([Example("clip", path, "Hybrid", "hybrid", "g")], tmp_path / "f", SETTINGS.features)
-    seen = []
-    real = detector_module.scan_features
-    monkeypatch.setattr(detector_module, "scan_features", lambda *a: seen.append((a[0], real(*a))) or seen[-1][1])
-    judgement = detector.judge_file(path)
-    (fresh, answer), extent = seen[0], store.extents["clip"]
+    seen, finish = [], Scanner.finish
+    push = Scanner.push
+    monkeypatch.setattr(Scanner, "push", lambda self, frames: (seen.append(frames), push(self, frames)))
+    monkeypatch.setattr(Scanner, "finish", lambda self, *a: seen.append(finish(self, *a)) or seen[-1])
+    judgement = detector.judge(path)
+    monkeypatch.undo()
+    fresh, answer, extent = np.concatenate(seen[:-1]), seen[-1], store.extents["clip"]
     np.testing.assert_array_equal(fresh, store.read("clip"))
-    stored = real(
+    stored = scan_features(
         store.read("clip"), SETTINGS, detector.network.predict_on_batch, extent.seconds, extent.speech_seconds
     )
     np.testing.assert_allclose(stored.verdicts, answer.verdicts, atol=1e-6)
@@ -312,7 +464,7 @@ def test_an_answer_is_plain_json_with_rounded_numbers(detector):
     answer = detector.judge(tiny.voice("Hybrid", 2.0, np.random.default_rng(2))).to_dict()
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
     assert list(answer) == [
-        *("verdict", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds", "segments")
+        *("verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds", "segments")
     ]
     assert answer["confidence"] == round(answer["confidence"], 4)
     assert set(answer["segments"][0]) == {"start", "end", "label", "fake_probability"}
@@ -321,10 +473,84 @@ def test_an_answer_is_plain_json_with_rounded_numbers(detector):
 def test_the_model_introduces_itself(detector):
     info = detector.model_info()
     assert info["name"] == "run-x/model.keras" and info["trained"] == "2026-01-02T03:04:05+00:00" and info["version"]
-    again = Detector.load(detector.checkpoint.path)
+    again = Detector(detector.checkpoint.path)
     assert again.settings == detector.settings
 
 
 def test_features_follow_the_checkpoint_not_the_defaults(detector):
     assert detector.network.input_shape[2] == SETTINGS.features.mel_bands
     assert log_mel(np.zeros(1600, dtype=np.float32), detector.settings.features).shape == (11, 20)
+
+
+# As a library
+
+
+def test_the_package_names_the_detector_and_imports_nothing_heavy():
+    code = (
+        "import sys, deepfake_audio\n"
+        "heavy = {'numpy', 'tensorflow', 'keras', 'librosa', 'soundfile', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "from deepfake_audio import Detector\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "assert Detector.__module__ == 'deepfake_audio.detector'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(AttributeError, match="Detective"):
+        deepfake_audio.Detective  # noqa: B018
+
+
+def test_without_a_checkpoint_the_newest_run_judges(detector, tmp_path, monkeypatch):
+    from deepfake_audio import detector as detector_module
+
+    monkeypatch.setattr(detector_module, "OUTPUTS", tmp_path)
+    with pytest.raises(CheckpointError, match="train one"):
+        Detector()
+    shutil.copytree(detector.checkpoint.path.parent, tmp_path / "run-y")
+    assert Detector().model_info()["name"] == "run-y/model.keras"
+
+
+def test_threads_share_one_detector(detector, tmp_path):
+    clips = [tiny.voice(label, 1.5, np.random.default_rng(n)) for n, label in enumerate(["Real", "Fake", "Hybrid"] * 4)]
+    alone = [detector.judge(clip).to_dict() for clip in clips]
+    with ThreadPoolExecutor(4) as pool:
+        together = [judgement.to_dict() for judgement in pool.map(detector.judge, clips)]
+    assert together == alone
+
+
+def test_a_path_and_its_samples_get_the_same_answer(detector, tmp_path):
+    samples = tiny.voice("Hybrid", 1.5, np.random.default_rng(9))
+    write_flac(tmp_path / "clip.flac", samples)
+    answers = [detector.judge(what).to_dict() for what in (tmp_path / "clip.flac", str(tmp_path / "clip.flac"))]
+    assert answers[0] == answers[1] == detector.judge(quantise(samples)).to_dict()
+
+
+def test_a_file_that_comes_in_pieces_has_the_answer_of_the_whole(detector, tmp_path, monkeypatch):
+    from deepfake_audio import audio
+
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, tiny.voice("Hybrid", 30.0, np.random.default_rng(4)), 44_100)
+    whole, heard = detector.judge(audio.read_audio(path)), []
+    monkeypatch.setattr(audio, "BLOCK_FRAMES", 10_000)
+    glimpse = Glimpse(SAMPLE_RATE, 0.01)
+    pieces = detector.judge(path, glimpse, heard.append)
+    assert pieces.to_dict() == whole.to_dict()
+    assert len(heard) > 40 and heard == sorted(heard) and heard[-1] == pytest.approx(whole.seconds, abs=0.5)
+    np.testing.assert_array_equal(glimpse.spectrogram()[0], _shrunk(log_mel(audio.read_audio(path), SETTINGS.features)))
+    np.testing.assert_array_equal(glimpse.timeline, pieces.frame_probabilities)
+
+
+def _shrunk(mel):
+    overview = Glimpse(SAMPLE_RATE, 0.01)
+    overview.see(mel)
+    return overview.spectrogram()[0]
+
+
+def test_who_has_heard_enough_can_stop(detector, tmp_path):
+    write_flac(tmp_path / "clip.flac", tiny.voice("Real", 1.0, np.random.default_rng(4)))
+
+    def enough(seconds):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        detector.judge(tmp_path / "clip.flac", heard=enough)

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from deepfake_audio.audio import read_audio
-from deepfake_audio.features import cut_window, log_mel, normalise_window, speech_seconds, window_starts
+from deepfake_audio.features import (
+    SMALLEST_POWER,
+    SPEECH_RANGE_DB,
+    LogMelStream,
+    SpeechMeter,
+    cut_window,
+    log_mel,
+    normalise_window,
+    speech_seconds,
+    window_starts,
+)
 from deepfake_audio.settings import SAMPLE_RATE, FeatureSettings, WindowSettings
 
 SETTINGS = FeatureSettings(
@@ -167,3 +177,43 @@ def test_speech_seconds():
     steady = rng.normal(0, 0.1, 2 * SAMPLE_RATE).astype(np.float32)
     assert speech_seconds(steady, SAMPLE_RATE) == pytest.approx(2.0, abs=0.05)
     assert 0 < speech_seconds(steady[:100], SAMPLE_RATE) <= 100 / SAMPLE_RATE
+
+
+@pytest.mark.parametrize("samples", [1, 159, 160, 511, 512, 513, 20_000, 700_001])
+@pytest.mark.parametrize("piece", [977, 16_000, 400_000])
+def test_the_pieces_that_a_recording_comes_in_do_not_matter(samples, piece):
+    rng = np.random.default_rng(samples)
+    sound = (0.1 * rng.normal(size=samples) * np.sin(np.arange(samples) / 20_000) ** 8).astype(np.float32)
+    stream, meter = LogMelStream(FeatureSettings()), SpeechMeter(SAMPLE_RATE)
+    frames = []
+    for start in range(0, samples, piece):
+        frames.append(stream.push(sound[start : start + piece]))
+        meter.push(sound[start : start + piece])
+    frames = np.concatenate([*frames, stream.finish()])
+    np.testing.assert_array_equal(frames, log_mel(sound, FeatureSettings()))
+    assert len(frames) == 1 + samples // 160
+    assert meter.seconds() == speech_seconds(sound, SAMPLE_RATE)
+
+
+def test_long_recordings_have_the_frames_that_librosa_gives():
+    import librosa
+
+    sound = np.random.default_rng(0).normal(0, 0.1, 40 * SAMPLE_RATE).astype(np.float32)
+    power = librosa.feature.melspectrogram(
+        y=sound, sr=SAMPLE_RATE, n_fft=512, hop_length=160, n_mels=80, fmin=0, fmax=8000, pad_mode="constant"
+    )
+    expected = librosa.power_to_db(power, amin=SMALLEST_POWER, top_db=None).T
+    np.testing.assert_allclose(log_mel(sound, FeatureSettings()), expected, atol=0.07)
+
+
+def test_speech_is_what_librosa_does_not_take_for_silence():
+    from librosa.effects import split
+
+    rng = np.random.default_rng(0)
+    for seconds in (0.5, 3.21, 12.0):
+        sound = rng.normal(0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32)
+        sound *= np.sin(np.arange(len(sound)) / 5000) ** 10
+        stretches = split(sound, top_db=SPEECH_RANGE_DB, frame_length=1024, hop_length=256)
+        assert speech_seconds(sound, SAMPLE_RATE) == pytest.approx(
+            (stretches[:, 1] - stretches[:, 0]).sum() / SAMPLE_RATE
+        )

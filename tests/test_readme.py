@@ -28,6 +28,16 @@ def test_the_detector_command_answers_for_the_trained_model(trained):
     assert re.search(r"confidence 0\.\d\d  \(Real 0\.\d\d, Fake 0\.\d\d, Hybrid 0\.\d\d\)", done.stdout)
 
 
+def test_the_library_example_runs(trained, starter):
+    run, _ = trained
+    code = next(block for kind, block in BLOCKS if kind == "python")
+    code = code.replace("Detector()", f"Detector({str(run / 'model.keras')!r})")
+    code = code.replace("clip.wav", str(next((starter / "real").glob("*.flac"))).replace("\\", "/"))
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"(Real|Fake|Hybrid|Uncertain) 0\.\d+ \(Segment\(", done.stdout)
+
+
 def test_the_training_command_is_the_one_that_the_end_to_end_tests_run(trained):
     _, done = trained
     assert "python CNNRNNLSTM.py" in COMMANDS

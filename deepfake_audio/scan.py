@@ -1,0 +1,354 @@
+"""Many recordings at once: what a command line names -> one answer each, on the console and in a table.
+
+Nothing that a single file does stops the others: its error is its answer.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import glob
+import io
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .audio import AUDIO_SUFFIXES
+from .console import clean
+from .errors import DeepfakeAudioError, OutputError
+from .files import atomic_path, file_sha256
+from .glimpse import Glimpse
+from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+
+RESULT_KEYS = (
+    *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),
+    *("segments", "sha256", "model", "threshold", "error"),
+)
+"""What an answer holds, in this order; ``None`` where there is nothing to say."""
+
+COLUMNS = (
+    *("path", "verdict", "reason", "confidence", "p_real", "p_fake", "p_hybrid", "seconds", "speech_seconds"),
+    *("fake_seconds", "fake_stretches", "sha256", "model", "trained", "threshold", "error"),
+)
+"""Of the CSV table."""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a spreadsheet calculate instead of showing a text, full-width forms included."""
+
+
+# What is named
+
+
+def find_recordings(names: Sequence[str]) -> list[tuple[Path, str | None]]:
+    """Turn files, folders and patterns into the recordings that they stand for.
+
+    A folder stands for every recording below it (known by its suffix, hidden files left out), a pattern such as
+    ``calls/*.wav`` or ``**/*.mp3`` for every recording that fits, a file for itself whatever its name. Each
+    recording comes once, however often it is named.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As typed; patterns that the shell did not expand (no Windows shell does) are expanded here.
+
+    Returns
+    -------
+    list of (Path, str or None)
+        Recordings in the order of the names, those of one name sorted; with a sentence in place of None where a
+        name stands for nothing that could be judged.
+    """
+    found, seen = [], set()
+
+    def add(path: Path, error: str | None = None) -> None:
+        key = os.path.normcase(os.path.realpath(path))
+        if error or key not in seen:
+            found.append((path, error))
+        if not error:
+            seen.add(key)
+
+    for name in names:
+        path = Path(name)
+        if _is_folder(path):
+            recordings, errors = _recordings_below(path)
+        elif glob.has_magic(name) and not os.path.lexists(name):
+            recordings, errors = _recordings_like(name)
+        else:
+            recordings, errors = [path], []
+        for recording in recordings:
+            add(recording)
+        for place, error in errors:
+            add(place, error)
+    return found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # not allowed to look, or a zero byte in the name
+        return False
+
+
+def _is_recording(path: Path) -> bool:
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+
+
+def _recordings_below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    recordings, errors = [], []
+
+    def unreadable(error: OSError) -> None:
+        place = Path(error.filename or folder)
+        errors.append((place, f"'{place}' cannot be searched ({error.strerror}): change its permissions."))
+
+    for place, subfolders, files in os.walk(folder, onerror=unreadable):
+        subfolders.sort()
+        recordings += [path for path in (Path(place) / file for file in sorted(files)) if _is_recording(path)]
+    if not recordings and not errors:
+        errors.append(
+            (folder, f"'{folder}' holds no recording (WAV, MP3, M4A, FLAC, ...): name a folder with recordings.")
+        )
+    return recordings, errors
+
+
+def _recordings_like(pattern: str) -> tuple[list[Path], list[tuple[Path, str]]]:
+    recordings, errors = [], []
+    for path in map(Path, sorted(glob.glob(pattern, recursive=True))):  # noqa: PTH207 - pathlib takes no absolute pattern
+        if _is_folder(path):
+            # What is below a folder that the pattern met by chance may well be something else.
+            recordings += _recordings_below(path)[0] if "**" not in pattern else []
+        elif _is_recording(path):
+            recordings.append(path)
+    if not recordings:
+        errors.append((Path(pattern), f"No recording fits '{pattern}': check the folder and the pattern."))
+    return recordings, errors
+
+
+# Answers
+
+
+@dataclasses.dataclass
+class Answer:
+    """What is said about one recording.
+
+    Attributes
+    ----------
+    result : dict
+        ``RESULT_KEYS``; ``error`` is a sentence where the file cannot be judged.
+    glimpse : Glimpse or None
+        For pictures, where some are wanted and the file could be judged.
+    known : bool
+        It comes from a table that was there before.
+    """
+
+    result: dict
+    glimpse: Glimpse | None = None
+    known: bool = False
+
+
+def answer(
+    path: Path,
+    detector,
+    model: dict[str, str],
+    glimpse: Glimpse | None = None,
+    heard: Callable[[float], None] | None = None,
+) -> Answer:
+    """Judge one file.
+
+    Parameters
+    ----------
+    path : Path
+        The recording.
+    detector : Detector
+        Who judges.
+    model : dict
+        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+    glimpse : Glimpse, optional
+        To be filled.
+    heard : callable, optional
+        Told how many seconds have been read.
+    """
+    result = blank(path, None, model)
+    try:
+        result |= detector.judge(path, glimpse, heard).to_dict()
+        result["threshold"] = detector.threshold
+        result["sha256"] = file_sha256(path)
+    except DeepfakeAudioError as error:
+        result["error"] = str(error)
+    except OSError as error:
+        result["error"] = f"'{path}' cannot be read ({error.strerror}): check the file and the disk."
+    except MemoryError:
+        result["error"] = f"'{path}' does not fit into memory: close other programs, or cut it into parts."
+    return Answer(result, None if result["error"] else glimpse)
+
+
+def blank(path: Path, error: str | None, model: dict[str, str]) -> dict:
+    """Return a result that says nothing, or nothing but an error."""
+    return dict.fromkeys(RESULT_KEYS) | {"path": str(path), "model": model, "segments": [], "error": error}
+
+
+def answer_all(
+    found: Iterable[tuple[Path, str | None]], judge: Callable[[Path], Answer], model: dict[str, str], jobs: int = 1
+) -> Iterator[Answer]:
+    """Yield one answer per recording, in their order.
+
+    Parameters
+    ----------
+    found : iterable of (Path, str or None)
+        From :func:`find_recordings`.
+    judge : callable
+        From a path to its answer; called by `jobs` threads at a time.
+    model : dict
+        For the answers that are errors.
+    jobs : int
+        Recordings that are decoded at the same time.
+    """
+    pool = ThreadPoolExecutor(jobs)
+    waiting = deque()
+    try:
+        for path, error in found:
+            waiting.append((path, error, None if error else pool.submit(judge, path)))
+            # Answers may hold pictures and sound: only so many wait for one that takes long.
+            while len(waiting) > 4 * jobs:
+                yield _first(waiting, model)
+        while waiting:
+            yield _first(waiting, model)
+    finally:
+        # After Ctrl-C nobody waits for the files that were begun.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _first(waiting: deque, model: dict[str, str]) -> Answer:
+    path, error, future = waiting.popleft()
+    return Answer(blank(path, error, model)) if future is None else future.result()
+
+
+class Summary:
+    """Counts answers."""
+
+    def __init__(self):
+        self.files, self.seconds = Counter(), Counter()
+
+    def add(self, result: dict) -> None:
+        """Count one answer."""
+        verdict = result["verdict"] or "Error"
+        self.files[verdict] += 1
+        self.seconds[verdict] += result["seconds"] or 0.0
+
+    def __str__(self) -> str:
+        rows = [
+            (verdict, self.files[verdict], self.seconds[verdict])
+            for verdict in (*CLASS_NAMES, UNCERTAIN, NO_SPEECH, "Error")
+            if self.files[verdict]
+        ]
+        rows.append(("All", self.files.total(), self.seconds.total()))
+        lines = [f"{'Verdict':10} {'Files':>7} {'Minutes':>9}"]
+        return "\n".join(lines + [f"{verdict:10} {files:7} {seconds / 60:9.1f}" for verdict, files, seconds in rows])
+
+
+# The table
+
+
+class Table:
+    """A CSV file of answers that grows row by row and goes on where it stopped.
+
+    Every row is on disk before the next file is judged. A row that is kept counts as done as long as its file has
+    not changed; rows of files that failed are dropped, so that those are tried again.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it may exist already.
+    model : dict
+        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+    threshold : float, optional
+        That the model is used with. Answers of two models or thresholds are not mixed.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, is no such table, or holds answers of another model or threshold.
+    """
+
+    def __init__(self, path: Path, model: dict[str, str], threshold: float | None = None):
+        self.path, self.model, self.threshold = Path(path), model, "" if threshold is None else f"{threshold:g}"
+        self._rows = {row["path"]: row for row in self._read() if not row["error"]}
+        try:
+            with atomic_path(self.path) as temporary:
+                rows = [[row[column] for column in COLUMNS] for row in self._rows.values()]
+                temporary.write_text(_lines([COLUMNS, *rows]), encoding="utf-8", newline="")
+            self._file = self.path.open("a", encoding="utf-8", newline="")
+        except OSError as error:
+            raise OutputError(
+                f"'{self.path}' cannot be written ({error.strerror}): close what shows it, or name another file."
+            ) from error
+
+    def _read(self) -> list[dict[str, str]]:
+        try:
+            text = self.path.read_text(encoding="utf-8-sig") if self.path.exists() else ""
+            rows = list(csv.reader(io.StringIO(text, newline=""), strict=True)) if text.endswith("\n") else None
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise OutputError(f"'{self.path}' is no table of answers ({error}): name another file.") from error
+        if rows is None:
+            # Whoever wrote the last line was stopped in the middle of it.
+            rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+            if text and not rows and not text.startswith(COLUMNS[0]):
+                raise OutputError(f"'{self.path}' is no table of answers: name another file.")
+        if not rows:
+            return []
+        if tuple(rows[0]) != COLUMNS:
+            raise OutputError(f"'{self.path}' is another table, not one of answers: name another file.")
+        kept = [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:] if len(row) == len(COLUMNS)]
+        for row in kept:
+            if (row["model"], row["trained"]) != (_cell(self.model["name"]), _cell(self.model["trained"])):
+                raise OutputError(
+                    f"'{self.path}' holds answers of the model {row['model']} ({row['trained']}): name another file."
+                )
+            if row["threshold"] != self.threshold:
+                raise OutputError(f"'{self.path}' holds answers with another --threshold: name another file.")
+        return kept
+
+    def finished(self, path: Path) -> Answer | None:
+        """Return what a row says of a file, verdict and seconds; None if the file has to be judged."""
+        row = self._rows.get(_cell(path))
+        if row is None:
+            return None
+        try:
+            if file_sha256(path) != row["sha256"]:
+                return None
+            seconds = float(row["seconds"])
+        except (OSError, ValueError):
+            return None
+        return Answer(blank(path, None, self.model) | {"verdict": row["verdict"], "seconds": seconds}, known=True)
+
+    def add(self, result: dict) -> None:
+        """Append an answer."""
+        shares = result["probabilities"] or {}
+        stretches = (f"{s['start']:.2f}-{s['end']:.2f}" for s in result["segments"] if s["label"] == "Fake")
+        values = (
+            *(result[key] for key in ("path", "verdict", "reason", "confidence")),
+            *(shares.get(name) for name in CLASS_NAMES),
+            *(result["seconds"], result["speech_seconds"], result["fake_seconds"], "; ".join(stretches)),
+            *(result["sha256"], self.model["name"], self.model["trained"], self.threshold, result["error"]),
+        )
+        try:
+            self._file.write(_lines([["" if value is None else _cell(value) for value in values]]))
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"'{self.path}' cannot be written ({error.strerror}): make room on the disk.") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _cell(value: object) -> str:
+    """Return text that a spreadsheet shows as it is, and that a terminal survives."""
+    text = clean(value)
+    return f"'{text}" if isinstance(value, (str, Path)) and text.startswith(FORMULA_STARTS) else text
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
