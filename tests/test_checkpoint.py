@@ -13,13 +13,23 @@ import pytest
 import tiny
 
 from deepfake_audio import checkpoint as checkpoint_module
-from deepfake_audio.checkpoint import FORMAT, HEARD_MEMBER, MEMBER, newest_checkpoint, read_checkpoint, save_checkpoint
+from deepfake_audio.checkpoint import (
+    FORMAT,
+    HEARD_MEMBER,
+    MEMBER,
+    PRETRAINED,
+    newest_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+)
 from deepfake_audio.detector import Detector
 from deepfake_audio.errors import CheckpointError
+from deepfake_audio.files import file_sha256
+from deepfake_audio.layouts import Clip
 from deepfake_audio.settings import DecisionSettings, Settings, to_dict
 
 SETTINGS = tiny.settings()
-DECIDED = dataclasses.replace(SETTINGS, decision=DecisionSettings(1.7, 0.31, 0.12, 0.4, 0.2))
+DECIDED = dataclasses.replace(SETTINGS, decision=DecisionSettings(1.7, 0.31, 0.6, 0.5, 0.12, 0.4, 0.7, 0.2))
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +265,37 @@ def test_newest_checkpoint_is_the_one_written_last(tmp_path):
         os.utime(path, (when, when))
     (tmp_path / "run-z").mkdir()  # unfinished
     assert newest_checkpoint(tmp_path) == tmp_path / "run-d" / "model.keras"
+
+
+def test_the_shipped_checkpoint_is_used_until_there_is_an_own_one(tmp_path):
+    shipped = tmp_path / PRETRAINED / "model.keras"
+    shipped.parent.mkdir()
+    shipped.write_bytes(b"")
+    assert newest_checkpoint(tmp_path) == shipped
+    own = tmp_path / "run-1" / "model.keras"
+    own.parent.mkdir()
+    own.write_bytes(b"")
+    os.utime(own, (1, 1))  # a fresh clone gives the shipped one today's date
+    assert newest_checkpoint(tmp_path) == own
+
+
+def test_clips_are_known_again_by_content(good, tmp_path):
+    clips = [Clip(name, tmp_path / name, "Real") for name in ("heard.wav", "new.wav")]
+    for clip in clips:
+        clip.path.write_bytes(clip.name.encode())
+    base = tiny.save_untrained(tmp_path / "model.keras", SETTINGS, [file_sha256(clips[0].path)])
+    clips[0].path.rename(tmp_path / "renamed.wav")
+    renamed = dataclasses.replace(clips[0], path=tmp_path / "renamed.wav")
+    assert base.unheard([renamed, clips[1]]) == [clips[1]]
+
+
+def test_going_on_keeps_what_the_network_hears_and_learns_more_slowly(good):
+    asked = Settings()
+    going_on = good.to_go_on_from(asked)
+    own = good.settings
+    assert (going_on.features, going_on.window, going_on.network) == (own.features, own.window, own.network)
+    assert going_on.hybrid == asked.hybrid and going_on.training.epochs == asked.training.epochs
+    assert going_on.training.learning_rate < asked.training.learning_rate
 
 
 def test_no_checkpoint_at_all_says_how_to_make_one(tmp_path):

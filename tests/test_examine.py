@@ -6,10 +6,10 @@ import json
 import pytest
 import tiny
 
-from deepfake_audio.corpus import find_clips
-from deepfake_audio.errors import RunError
+from deepfake_audio.corpus import Split, find_clips
+from deepfake_audio.errors import CorpusError, RunError
 from deepfake_audio.evaluation import evaluate, read_scores
-from deepfake_audio.examine import describe_data, evaluate_checkpoint, examine
+from deepfake_audio.examine import describe_data, evaluate_checkpoint, examine, only_unheard
 from deepfake_audio.files import file_sha256
 from deepfake_audio.settings import CLASS_NAMES
 
@@ -41,6 +41,23 @@ def folder(tmp_path_factory):
             example.path.unlink()
     (root / "made").rmdir()
     return root
+
+
+def test_only_what_the_base_has_not_heard_is_left_to_judge_by(folder, tmp_path):
+    clips = find_clips([folder])
+    real, fake = ([c for c in clips if c.label == label] for label in ("Real", "Fake"))
+    sides = {"train": [], "validation": real[:2] + fake[:2], "test": real[2:] + fake[2:]}
+    split = Split(sides, {}, [], [])
+    heard = [file_sha256(clip.path) for clip in (real[2], fake[2], real[0])]
+    base = tiny.save_untrained(tmp_path / "model.keras", SETTINGS, heard)
+    left = only_unheard(split, base)
+    assert left.sides["validation"] == [real[1], *fake[:2]]
+    assert left.sides["test"] == real[3:] + fake[3:]
+    assert {clip.name for clip, _ in left.left_out} == {real[2].name, fake[2].name, real[0].name}
+    assert any("3 clips" in warning for warning in left.warnings)
+    everything = tiny.save_untrained(tmp_path / "all.keras", SETTINGS, [file_sha256(clip.path) for clip in clips])
+    with pytest.raises(CorpusError, match="trained on every Real clip of the validation side"):
+        only_unheard(split, everything)
 
 
 def test_a_report_is_written_from_the_scores_file(corpus, tmp_path, capsys):

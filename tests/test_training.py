@@ -335,6 +335,38 @@ def test_training_without_a_usable_network_says_so(corpus, tmp_path, monkeypatch
         fit(train, validation, store, SETTINGS, tmp_path, verbose=0)
 
 
+def test_training_goes_on_from_the_weights_of_a_checkpoint(corpus, tmp_path):
+    train, validation, store = corpus
+    base = tiny.save_untrained(tmp_path / "base.keras", tiny.settings(seed=77))
+    still = tiny.settings(epochs=1, learning_rate=1e-12)
+    done = fit(train, validation, store, still, tmp_path / "on", verbose=0, init_from=base.path)
+    kept = keras.models.load_model(done.best, compile=False).trainable_weights
+    for ours, theirs in zip(kept, base.network().trainable_weights, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-4)
+    fresh = fit(train, validation, store, still, tmp_path / "fresh", verbose=0)
+    first = keras.models.load_model(fresh.best, compile=False).trainable_weights[0].numpy()
+    assert np.abs(first - kept[0].numpy()).max() > 0.01
+
+
+def test_weights_of_another_network_are_refused(corpus, tmp_path):
+    train, validation, store = corpus
+    some = tiny.settings()
+    wide = dataclasses.replace(some, network=dataclasses.replace(some.network, rnn_units=16))
+    base = tiny.save_untrained(tmp_path / "base.keras", wide)
+    with pytest.raises(RunError, match="weights of another network"):
+        fit(train, validation, store, some, tmp_path / "on", verbose=0, init_from=base.path)
+
+
+def test_what_the_first_training_heard_the_second_has_heard_too(corpus, tmp_path):
+    train, validation, store = corpus
+    some = tiny.settings(epochs=1)
+    base = tiny.save_untrained(tmp_path / "base.keras", some, ["12" * 32])
+    done = fit(train, validation, store, some, tmp_path / "on", verbose=0, init_from=base.path)
+    sides = {"train": train, "validation": validation}
+    made = training.finish(done, sides, store, some, tmp_path / "model.keras", "manifest", base.path)
+    assert base.heard() < made.heard() and len(made.heard()) > len(train)
+
+
 def test_a_window_that_repeats_a_short_clip_has_joins_where_it_does():
     wanted = SETTINGS.window.label_frames
     length = wanted // 2 - 3

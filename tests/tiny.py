@@ -28,7 +28,16 @@ def settings(**training) -> Settings:
         full,
         features=REPLACE(full.features, mel_bands=20),
         window=REPLACE(full.window, frames=48, frames_per_step=4, labels_per_step=2, minority_frames=3),
-        network=REPLACE(full.network, convolution_filters=(6, 8), rnn_units=8, lstm_units=8, dropout=0.0),
+        network=REPLACE(
+            full.network,
+            convolution_filters=(6, 8),
+            texture_filters=3,
+            rnn_units=8,
+            lstm_units=8,
+            dropout=0.0,
+            texture_dropout=0.0,
+            path_dropout=0.0,
+        ),
         augment=REPLACE(full.augment, **dict.fromkeys(chances, 0.0)),
         training=REPLACE(full.training, **(options | training)),
     )
@@ -39,7 +48,7 @@ def with_noise(some: Settings) -> Settings:
     chances = [field.name for field in dataclasses.fields(some.augment) if field.name.endswith("_chance")]
     return REPLACE(
         some,
-        network=REPLACE(some.network, dropout=0.3),
+        network=REPLACE(some.network, dropout=0.3, texture_dropout=0.3, path_dropout=0.3),
         augment=REPLACE(some.augment, **dict.fromkeys(chances, 0.5)),
     )
 
