@@ -40,6 +40,9 @@ LEAST_PIECE_FRAMES = 5
 SHORTEST_PAUSE_SECONDS = 1.0
 """Quiet stretches from this length on are No speech in the timeline; shorter ones belong to speaking."""
 
+SPOKEN_SECONDS = 0.3
+"""Windows with less speech than this have no say in the verdict."""
+
 CREDIBLE_SECONDS = 0.2
 """A verdict of Hybrid needs a fake stretch and a real one of at least this length, each on average on its own side of
 the timeline's threshold."""
@@ -313,7 +316,7 @@ def decide(
     voiced = np.ones(len(frames), dtype=bool) if scan.levels is None else _voiced(scan.levels, settings.label_seconds)
     so_far = np.concatenate([[0], np.cumsum(voiced)])
     speech = np.diff(so_far[scan.windows_of_frames], axis=1)[:, 0] * settings.label_seconds
-    spoken = speech >= decision.least_speech_seconds
+    spoken = speech >= SPOKEN_SECONDS
     verdicts = scan.verdicts[spoken] if spoken.any() else scan.verdicts
     log_probabilities = np.log(np.clip(verdicts, 1e-7, 1.0)) / decision.temperature
     verdicts = np.exp(log_probabilities - log_probabilities.max(axis=1, keepdims=True))

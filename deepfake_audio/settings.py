@@ -180,7 +180,7 @@ class DecisionSettings:
     least_accusation: float = 0.0
     """Fake and Hybrid under this confidence are given as Uncertain: few real clips of the validation side reached it,
     and these words accuse somebody."""
-    least_speech_seconds: float = 0.3
+    least_speech_seconds: float = 1.0
     """Recordings with less speech than this are answered with No speech."""
 
     @property

@@ -39,6 +39,7 @@ def settings(**training) -> Settings:
             path_dropout=0.0,
         ),
         augment=REPLACE(full.augment, **dict.fromkeys(chances, 0.0)),
+        decision=REPLACE(full.decision, least_speech_seconds=0.3),
         training=REPLACE(full.training, **(options | training)),
     )
 
