@@ -306,7 +306,7 @@ def with_copies(split: Split, copies: Sequence[Clip]) -> Split:
     reason = "a copy of a clip that is not on the training side"
     return Split(
         sides=split.sides | {"train": split.sides["train"] + kept},
-        groups=split.groups | {copy.name: f"generator:{copy.generator_family}" for copy in kept},
+        groups=split.groups | {copy.name: f"generator:{copy.generator_family}" for copy in copies},
         left_out=split.left_out + [(copy, reason) for copy in copies if copy.copy_of not in originals],
         warnings=split.warnings,
     )

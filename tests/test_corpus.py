@@ -575,3 +575,27 @@ def test_a_missing_side_is_cut_by_voice_where_generators_are_shared(few_candidat
     assert all(counts["Real"] >= 3 <= counts["Fake"] for counts in split.counts().values())
     assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
     assert {clip.side for clip in split.sides["test"]} == {"train"}
+
+
+def test_copies_of_real_clips_are_only_for_training_and_only_beside_their_originals(tmp_path):
+    corpus, copies = tmp_path / "corpus", tmp_path / "copies"
+    for number in range(20):
+        write_flac(corpus / "real" / f"voice{number}" / "a.flac", np.full(1600, 0.1, np.float32))
+        write_flac(corpus / "fake" / f"engine{number}" / "a.flac", np.full(1600, 0.2, np.float32))
+        write_flac(copies / f"{number}.flac", np.full(1600, 0.3, np.float32))
+    rows = [f"{n}.flac,fake,vocoder X,corpus/real/voice{n}/a.flac" for n in range(20)]
+    (copies / "clips.csv").write_text("\n".join(["path,label,generator,copy_of", *rows]), encoding="utf-8")
+    clips = find_clips([corpus, copies])
+    split = split_corpus(clips)
+    originals = {clip.name for clip in split.sides["train"] if clip.label == "Real"}
+    used = [clip for clip in split.sides["train"] if clip.copy_of]
+    assert {clip.copy_of for clip in used} == originals and len(used) == len(originals) < 20
+    assert not any(clip.copy_of for side in ("validation", "test") for clip in split.sides[side])
+    left_out = [clip for clip, reason in split.left_out if "not on the training side" in reason]
+    assert len(left_out) == 20 - len(used)
+    write_manifest(tmp_path / "manifest.csv", split)
+    told = (tmp_path / "manifest.csv").read_text(encoding="utf-8")
+    assert all(clip.name in told for clip in clips)
+    # The others are dealt out as if there were no copies.
+    alone = split_corpus([clip for clip in clips if not clip.copy_of])
+    assert alone.sides["test"] == split.sides["test"]
