@@ -177,7 +177,9 @@ def test_the_json_answer_has_the_agreed_form(tmp_path, capsys):
     datasets = find_datasets([one.root, two.root])
     check_data(datasets, seed=0, everything=False, jobs=1, as_json=True)
     answer = json.loads(capsys.readouterr().out)
-    assert list(answer) == ["datasets", "shortcuts"] and answer["shortcuts"] == {}
+    assert list(answer) == ["datasets", "shortcuts"]
+    assert set(answer["shortcuts"]) == {"level", "silence", "noise floor", "bandwidth", "length", "format"}
+    assert all(0 <= area <= 1 for area in answer["shortcuts"].values())
     first, second = answer["datasets"]
     assert list(first) == ["root", "layout", "clips", "splits", "hours", "speakers", "generators", "warnings"]
     assert first["root"] == str((one.root / "for-norm/for-norm").resolve())

@@ -92,7 +92,7 @@ def test_verdicts_are_given_from_the_confidence_on_at_which_they_were_mostly_rig
     def share_right(chosen):
         return np.mean([judged.verdict == clip.label for clip, judged in chosen])
 
-    free = dataclasses.replace(found, least_confidence=0.0)
+    free = dataclasses.replace(found, least_confidence=0.0, least_accusation=0.0)
     judged = [(clip, decide(scan, SETTINGS, free)) for clip, scan in scans]
     assert share_right([row for row in judged if row[1].confidence < found.least_confidence]) < 0.5
     assert share_right([row for row in judged if row[1].confidence >= found.least_confidence]) > 0.6

@@ -134,7 +134,7 @@ def test_validation_windows_are_fixed_complete_and_not_augmented(corpus):
     noisy = tiny.with_noise(SETTINGS)
     windows = FixedWindows(validation, store, noisy)
     wanted = [(e.name, start) for e in validation for start in window_starts(store.frames(e.name), SETTINGS.window)]
-    assert [(name, start) for name, start, _ in windows.windows] == wanted
+    assert [(name, start) for name, start, *_ in windows.windows] == wanted
     first = [windows[i][0] for i in range(len(windows))]
     windows.on_epoch_end()
     second = [windows[i][0] for i in range(len(windows))]

@@ -89,6 +89,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--hifigan", type=Path, required=True, metavar="ONNX")
+    parser.add_argument("--only", choices=("HiFi-GAN", "WORLD"), help="one vocoder instead of both")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     import onnxruntime
@@ -100,6 +101,7 @@ def main() -> int:
         "HiFi-GAN copy synthesis": lambda samples, rng: neural_copy(samples, rng, session),
         "WORLD copy synthesis": world_copy,
     }
+    recipes = {name: recipe for name, recipe in recipes.items() if name.startswith(arguments.only or "")}
     real = [clip for clip in find_clips([arguments.data]) if clip.label == "Real"]
     bar = console.progress("Copies")
     rows = []
