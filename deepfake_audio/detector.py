@@ -48,6 +48,7 @@ CREDIBLE_SECONDS = 0.2
 the timeline's threshold."""
 
 LOW_CONFIDENCE = "low confidence"
+MIGHT_ACCUSE = "too many real recordings look like that"
 NO_FAKE_STRETCH = "no credible fake stretch"
 NO_REAL_STRETCH = "no credible real speech"
 
@@ -113,7 +114,8 @@ class Judgement:
     seconds, speech_seconds : float
         Lengths.
     reason : str or None
-        Why the verdict is Uncertain: one of ``LOW_CONFIDENCE``, ``NO_FAKE_STRETCH``, ``NO_REAL_STRETCH``.
+        Why the verdict is Uncertain: one of ``LOW_CONFIDENCE``, ``MIGHT_ACCUSE``, ``NO_FAKE_STRETCH``,
+        ``NO_REAL_STRETCH``.
     """
 
     verdict: str
@@ -334,10 +336,10 @@ def decide(
         # What the network makes of noise says nothing about a voice.
         probabilities = np.full(len(CLASS_NAMES), 1.0 / len(CLASS_NAMES))
         verdict, confidence, segments = NO_SPEECH, float(probabilities.max()), ()
-    elif threshold is None and confidence < (
-        decision.least_confidence if verdict == "Real" else decision.least_needed_to_accuse
-    ):
+    elif threshold is None and confidence < decision.least_confidence:
         verdict, reason = UNCERTAIN, LOW_CONFIDENCE
+    elif threshold is None and verdict != "Real" and confidence < decision.least_accusation:
+        verdict, reason = UNCERTAIN, MIGHT_ACCUSE
     elif verdict == "Hybrid" and not fitting:
         if not _shows("Fake", segments, decision):
             verdict, reason = UNCERTAIN, NO_FAKE_STRETCH

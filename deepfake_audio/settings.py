@@ -183,11 +183,6 @@ class DecisionSettings:
     least_speech_seconds: float = 1.0
     """Recordings with less speech than this are answered with No speech."""
 
-    @property
-    def least_needed_to_accuse(self) -> float:
-        """Confidence that Fake and Hybrid need to be said."""
-        return max(self.least_confidence, self.least_accusation)
-
 
 @dataclasses.dataclass(frozen=True)
 class Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .console import clean, colour
-from .detector import LOW_CONFIDENCE, NO_FAKE_STRETCH, NO_REAL_STRETCH
+from .detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
 MEANING = {
@@ -26,6 +26,7 @@ CONFIDENCE = ((0.97, "very high"), (0.9, "high"), (0.7, "moderate"), (0.5, "low"
 
 WHY = {
     LOW_CONFIDENCE: "{} came closest, but answers with so little confidence were wrong more often than right.",
+    MIGHT_ACCUSE: "{} came closest, but more than one in twenty real recordings look like that to the model.",
     NO_FAKE_STRETCH: "{} came closest for the whole, but no stretch of 0.2 s or more looks fake by itself.",
     NO_REAL_STRETCH: "{} came closest for the whole, but no stretch of 0.2 s or more looks real by itself.",
 }

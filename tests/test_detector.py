@@ -20,6 +20,7 @@ from deepfake_audio.dataset import Example, extract_features
 from deepfake_audio.detector import (
     BATCH_WINDOWS,
     LOW_CONFIDENCE,
+    MIGHT_ACCUSE,
     NO_FAKE_STRETCH,
     NO_REAL_STRETCH,
     Detector,
@@ -310,7 +311,8 @@ def test_the_worst_timeline_of_twenty_minutes_is_cut_in_no_time():
 def test_accusing_needs_more_confidence_than_believing():
     careful = dataclasses.replace(DECISION, least_confidence=0.4, least_accusation=0.7)
     assert decide(scan([0.5, 0.3, 0.2]), SETTINGS, careful).verdict == "Real"
-    assert decide(scan([0.3, 0.6, 0.1]), SETTINGS, careful).verdict == "Uncertain"
+    withheld = decide(scan([0.3, 0.6, 0.1]), SETTINGS, careful)
+    assert (withheld.verdict, withheld.reason) == ("Uncertain", MIGHT_ACCUSE)
     assert decide(scan([0.1, 0.1, 0.8]), SETTINGS, careful).verdict == "Hybrid"
     lenient = dataclasses.replace(careful, least_accusation=0.1)
     assert decide(scan([0.3, 0.37, 0.33]), SETTINGS, lenient).verdict == "Uncertain", "the usual threshold still holds"

@@ -3,7 +3,7 @@
 import pytest
 
 from deepfake_audio import wording
-from deepfake_audio.detector import LOW_CONFIDENCE, NO_FAKE_STRETCH, NO_REAL_STRETCH
+from deepfake_audio.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
 
@@ -41,6 +41,11 @@ def test_what_is_left_out_is_said():
 def test_an_uncertain_answer_says_why():
     text = "\n".join(wording.describe(result(UNCERTAIN)))
     assert "Fake came closest" in text and "so little confidence" in text
+
+
+def test_an_accusation_that_is_withheld_says_why():
+    text = "\n".join(wording.describe(result(UNCERTAIN, reason=MIGHT_ACCUSE)))
+    assert "Fake came closest" in text and "one in twenty real recordings" in text
 
 
 @pytest.mark.parametrize("reason", [NO_FAKE_STRETCH, NO_REAL_STRETCH])
