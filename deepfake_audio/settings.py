@@ -84,15 +84,15 @@ class NetworkSettings:
     """Width and regularisation of CNN -> SimpleRNN -> LSTM -> softmax."""
 
     convolution_filters: tuple[int, ...] = (16, 24, 32, 48)
-    strided: bool = True
+    strided: bool = False
     """Shrink by strides in every convolution, not by pooling after it: 1.6 times as fast."""
-    texture_filters: int = 16
+    texture_filters: int = 0
     """Filters whose mean response per mel band, over the window and around each step, goes past the convolutions
     straight to verdict and recurrence; 0 for none."""
     texture_steps: int = 25
     """Recurrent steps over which the response around a step is averaged."""
     texture_dropout: float = 0.5
-    path_dropout: float = 0.3
+    path_dropout: float = 0.0
     """How often a training window's verdict has to do without the recurrent states, so that it does not lean on the
     path that learns its training voices by heart first."""
     rnn_units: int = 64
@@ -126,9 +126,10 @@ class AugmentSettings:
     channel_copies: int = 0
     """Copies of every training clip, whatever its class, that go through a random room, noise and codec. None: in the
     default run they cost more than they bring; a long run on a large corpus needs them."""
-    shift_chance: float = 0.0
+    shift_chance: float = 0.3
     most_shift_bands: float = 3.0
-    """Largest shift of the whole spectrum along the mel axis. Off: it smooths what synthesis smooths."""
+    """Largest shift of the whole spectrum along the mel axis. It smooths what synthesis smooths: not for the texture
+    path."""
     equaliser_chance: float = 0.5
     equaliser_db: float = 3.0
     noise_chance: float = 0.0
