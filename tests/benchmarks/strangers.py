@@ -202,8 +202,12 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
     started = time.monotonic()
     # Fold 0 calibrates; nothing is tested, so nothing is left out on account of what it shares with a test.
     copies = [clip for clip in clips if clip.copy_of]
-    sides = (split := strangers_split([c for c in clips if not c.copy_of], FOLDS - 1, -1.0)).sides
-    sides = {"train": sides["train"] + sides["test"], "validation": sides["validation"], "test": []}
+    split = strangers_split([clip for clip in clips if not clip.copy_of], FOLDS - 1, -1.0)
+    sides = {
+        "train": split.sides["train"] + split.sides["test"],
+        "validation": split.sides["validation"],
+        "test": [],
+    }
     split = with_copies(Split(sides, split.groups, [], []), copies)
     by_fold = [shortcuts(strangers_split(clips, fold, arguments.most_left_out), jobs=2) for fold in arguments.folds]
     areas = {name: float(np.mean([found[name] for found in by_fold])) for name in by_fold[0]}
