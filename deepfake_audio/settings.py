@@ -156,6 +156,9 @@ class TrainingSettings:
     weight_decay: float = 1e-4
     focal_gamma: float = 2.0
     label_smoothing: float = 0.0
+    weight_averaging: float = 0.0
+    """Momentum of a running average of the weights, which is what is validated, chosen and kept: the weights of any one
+    step follow its last few batches. 0 for none."""
     frame_loss_weight: float = 1.0
     join_loss_weight: float = 0.5
     patience_epochs: int = 25

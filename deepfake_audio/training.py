@@ -213,7 +213,13 @@ def compile_network(network, settings: Settings, alpha: Sequence[float], steps: 
         warmup_steps=warm_up,
     )
     network.compile(
-        optimizer=keras.optimizers.Adam(schedule, weight_decay=training.weight_decay or None, clipnorm=1.0),
+        optimizer=keras.optimizers.Adam(
+            schedule,
+            weight_decay=training.weight_decay or None,
+            clipnorm=1.0,
+            use_ema=training.weight_averaging > 0,
+            ema_momentum=training.weight_averaging,
+        ),
         loss={
             VERDICT: keras.losses.CategoricalFocalCrossentropy(
                 alpha=list(alpha), gamma=training.focal_gamma, label_smoothing=training.label_smoothing
@@ -249,13 +255,24 @@ class SmoothedMetric(keras.callbacks.Callback):
 
 
 class KeepState(keras.callbacks.Callback):
-    """After every epoch, keep all that is needed to go on: weights and optimiser."""
+    """After every epoch, keep all that is needed to go on: weights and optimiser.
 
-    def __init__(self, path: Path):
+    Parameters
+    ----------
+    path : Path
+        File that is written anew.
+    averages : list of keras.callbacks.SwapEMAWeights
+        What put the average of the weights in their place; training goes on with the weights.
+    """
+
+    def __init__(self, path: Path, averages: Sequence[keras.callbacks.SwapEMAWeights]):
         super().__init__()
         self.path = path
+        self.averages = averages
 
     def on_epoch_end(self, epoch, logs=None):
+        for average in self.averages:
+            average.on_epoch_begin(epoch + 1)
         with atomic_path(self.path) as temporary:
             self.model.save(temporary)
 
@@ -365,9 +382,11 @@ def fit(
     windows.epoch = done
 
     stopping = ResumableEarlyStopping(past, monitor=MONITOR, mode="max", patience=training.patience_epochs)
+    averages = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if training.weight_averaging else []
     callbacks = [
         SeededEpochs(training.seed),
         SmoothedMetric(past),
+        *averages,
         # The best on validation is what ships; the test side is never looked at here.
         keras.callbacks.ModelCheckpoint(
             best,
@@ -380,7 +399,7 @@ def fit(
         keras.callbacks.CSVLogger(log, append=True),
         stopping,
         # Last: once this file stands, the epoch is over in all others.
-        KeepState(last),
+        KeepState(last, averages),
     ]
     if verbose is None:
         verbose = 1 if sys.stderr.isatty() else 2

@@ -224,8 +224,8 @@ def test_a_handful_of_clips_is_learned_by_heart(corpus, tmp_path):
     assert dataclasses.replace(checkpoint.settings, decision=some.decision) == some
 
 
-NOISY = tiny.with_noise(tiny.settings(epochs=4))
-"""Dropout and augmentation draw from random states, which an interruption must not lose."""
+NOISY = tiny.with_noise(tiny.settings(epochs=4, weight_averaging=0.9))
+"""Dropout and augmentation draw from random states, which an interruption must not lose, nor the average weights."""
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +277,21 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(corpus, undisturbed, in
     assert_same_weights(resumed.best, undisturbed.best)
     assert_same_weights(tmp_path / training.LAST_NAME, undisturbed.best.with_name(training.LAST_NAME))
     assert not list(tmp_path.glob("*.tmp-*"))
+
+
+def test_averaging_changes_what_is_judged_but_not_the_steps(corpus, tmp_path):
+    train, validation, store = corpus
+    logs = []
+    for momentum in (0.0, 0.9):
+        some = tiny.settings(epochs=3, weight_averaging=momentum)
+        fitted = fit(train, validation, store, some, tmp_path / str(momentum), verbose=0)
+        logs.append(read_log(fitted.log))
+    steps, judged = (
+        [[row[name] for row in log for name in row if name.startswith("val_") == wanted] for log in logs]
+        for wanted in (False, True)
+    )
+    assert steps[0] == pytest.approx(steps[1], abs=1e-5)
+    assert judged[0] != pytest.approx(judged[1], abs=1e-3)
 
 
 def test_a_finished_fit_is_not_trained_again(corpus, undisturbed):
