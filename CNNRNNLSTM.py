@@ -52,10 +52,12 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="dataset folders (default: data/)")
     parser.add_argument("--kaggle", type=kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
     parser.add_argument("--outputs", type=Path, default=HERE / "outputs", metavar="DIR", help="where runs are kept")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where features are kept (default: OUTPUTS/features)")
     parser.add_argument("--epochs", type=whole_number(1), metavar="N", help=f"default {defaults.epochs}")
     parser.add_argument("--batch-size", type=whole_number(1), metavar="N", help=f"default {defaults.batch_size}")
     parser.add_argument("--seed", type=whole_number(0), metavar="N", help=f"default {defaults.seed}")
     parser.add_argument("--jobs", type=whole_number(1), metavar="N", help="threads for features (default 2)")
+    parser.add_argument("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that computes the features")
     parser.add_argument("--show", action="store_true", help="also open the plots in windows")
     parser.add_argument("--init-from", type=Path, metavar="CHECKPOINT", help="go on from a trained network's weights")
     mode = parser.add_mutually_exclusive_group()
@@ -70,6 +72,7 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--json goes with --check-data")
     if arguments.init_from and (arguments.resume or arguments.evaluate):
         parser.error("--init-from starts a new training; it does not go with --resume or --evaluate")
+    arguments.cache = arguments.cache or arguments.outputs / "features"
     arguments.decode_all, arguments.jobs = arguments.jobs is not None, arguments.jobs or 2
     return arguments
 
@@ -118,7 +121,8 @@ def experiment(arguments: argparse.Namespace) -> None:
     if arguments.evaluate:
         from deepfake_audio.examine import evaluate_checkpoint
 
-        return evaluate_checkpoint(arguments.evaluate, clips, arguments.outputs, arguments.jobs, arguments.show)
+        places = arguments.outputs, arguments.cache
+        return evaluate_checkpoint(arguments.evaluate, clips, *places, arguments.jobs, arguments.show, arguments.dask)
     split = split_corpus(clips, settings.training.seed)
     if base:
         # What the first training heard proves nothing about the second one.
@@ -133,7 +137,8 @@ def experiment(arguments: argparse.Namespace) -> None:
     run = run or Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
     write_manifest(run.folder / "manifest.csv", split)
 
-    # Hybrids and their same-class controls, each side from its own clips only; then features, once per clip.
+    # Hybrids and their same-class controls, each side from its own clips only; then features, once per content.
+    from deepfake_audio.cluster import cluster
     from deepfake_audio.dataset import extract_features, side_examples
 
     started = time.monotonic()
@@ -143,7 +148,8 @@ def experiment(arguments: argparse.Namespace) -> None:
     }
     everything = [example for members in examples.values() for example in members]
     bar = console.progress("Mel-spectrograms")
-    store = extract_features(everything, run.folder / "features", settings.features, arguments.jobs, bar)
+    with cluster(arguments.dask):
+        store = extract_features(everything, arguments.cache, settings.features, arguments.jobs, bar)
     used = [clip for members in split.sides.values() for clip in members]
     skipped = report_skipped(used, store.failures, run.folder)
     for line in skipped:

@@ -1,25 +1,26 @@
 """From clips on disk to labelled windows: frame labels, the feature store, and what a window is called.
 
-Features are computed once per clip and kept in one flat file, read window by window: memory does not grow with
-the number of clips.
+Features are computed once per clip, kept in a cache on disk (:mod:`deepfake_audio.cache`) and read window by window:
+memory does not grow with the number of clips.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from . import console
 from .audio import read_audio
 from .augment import through_channel
+from .cache import Extent, FeatureCache, Spectrogram
+from .cluster import parallel
 from .corpus import SIDES, Clip, Split
 from .errors import AudioError, RunError
 from .features import log_mel, speech_seconds
-from .files import atomic_path
 from .hybrid import SplicePlan, build_splices
 from .resynthesis import make_copies
 from .settings import CLASS_NAMES, SAMPLE_RATE, FeatureSettings, Settings, WindowSettings
@@ -30,6 +31,13 @@ UNKNOWN = -1
 
 JOIN_REACH = 1
 """Timeline frames before and after a join that are labelled with it."""
+
+CLIPS_AT_A_TIME = 1024
+"""Clips whose features are looked up and computed together."""
+CLIPS_MEASURED = 16
+"""Of those, how many tell by their headers how much room they all will take."""
+COMPRESSED_BYTES_PER_SECOND = 8000
+"""For that, of formats whose header only ffmpeg reads."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,30 +213,27 @@ def window_label(frame_labels: np.ndarray, window: WindowSettings) -> int:
     return CLASS_NAMES.index("Fake" if fake > real else "Real")
 
 
-class Extent(NamedTuple):
-    """Where a clip's spectrogram lies in the store, in frames, and how long the clip is, in seconds."""
-
-    offset: int
-    frames: int
-    seconds: float
-    speech_seconds: float
-
-
 class FeatureStore:
-    """Log-mel spectrograms of many clips in one flat file of half-precision numbers.
+    """Log-mel spectrograms of the clips of one run, on disk.
 
     Parameters
     ----------
-    folder : Path
-        Folder that :func:`extract_features` filled.
+    cache : FeatureCache
+        Holds them.
+
+    Attributes
+    ----------
+    extents : dict of str to Extent
+        Where each clip's spectrogram lies, by the clip's name.
+    failures : dict of str to str
+        Why a clip could not be decoded.
     """
 
-    def __init__(self, folder: Path):
-        index = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-        self.path = folder / "features.f16"
-        self.mel_bands = index["mel_bands"]
-        self.extents = {name: Extent(*extent) for name, extent in index["extents"].items()}
-        self.failures: dict[str, str] = index["failures"]
+    def __init__(self, cache: FeatureCache):
+        self.cache = cache
+        self.mel_bands = cache.mel_bands
+        self.extents: dict[str, Extent] = {}
+        self.failures: dict[str, str] = {}
 
     def frames(self, name: str) -> int:
         """Return the number of spectrogram frames of a clip."""
@@ -241,13 +246,9 @@ class FeatureStore:
         -------
         ndarray of float16, shape (frames, mel_bands)
         """
-        offset, available = self.extents[name][:2]
-        count = available - start if frames is None else min(frames, available - start)
-        # A plain read rather than a memory map: mapped pages would count as memory of the process.
-        with self.path.open("rb") as file:
-            file.seek((offset + start) * self.mel_bands * 2)
-            values = np.fromfile(file, dtype=np.float16, count=count * self.mel_bands)
-        return values.reshape(count, self.mel_bands)
+        extent = self.extents[name]
+        available = extent.frames - start
+        return self.cache.read(extent, start, available if frames is None else min(frames, available))
 
 
 def extract_features(
@@ -257,67 +258,132 @@ def extract_features(
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeatureStore:
-    """Compute the spectrogram of every example once and store it; a store that holds them all is used as it is.
+    """Compute the spectrogram of every example, unless the cache has it already.
 
     Parameters
     ----------
     examples : sequence of Example
-        Clips; one that cannot be decoded is noted in ``FeatureStore.failures`` and skipped.
+        Clips; one that cannot be decoded is noted in ``FeatureStore.failures`` and skipped, and tried again next time.
     folder : Path
-        Where ``features.f16`` and ``features.json`` go.
+        Of the cache, which any number of runs may share.
     settings : FeatureSettings
         Frame and mel settings.
     jobs : int
-        Threads that decode and transform.
+        Threads that decode and transform; on a cluster (:mod:`deepfake_audio.cluster`) all of its workers do.
     progress : callable, optional
         Called with the number of clips done and wanted.
 
     Returns
     -------
     FeatureStore
-    """
-    from joblib import Parallel, delayed
 
+    Raises
+    ------
+    RunError
+        If the disk is full, or no clip can be read.
+    """
     if len({example.name for example in examples}) < len(examples):
         raise ValueError("two examples have the same name, so one would be stored in place of the other")
-    if (folder / "features.json").is_file():  # written last
-        store = FeatureStore(folder)
-        if all(example.name in store.extents or example.name in store.failures for example in examples):
-            return store
-    extents: dict[str, Extent] = {}
-    failures: dict[str, str] = {}
-    position = 0
-
-    def one(example: Example):
-        try:
-            samples = read_audio(example.path, settings.sample_rate)
-        except AudioError as error:
-            return None, str(error)
-        if example.channel_seed:
-            samples = through_channel(samples, np.random.default_rng(example.channel_seed))
-        seconds = len(samples) / settings.sample_rate
-        return log_mel(samples, settings), (seconds, speech_seconds(samples, settings.sample_rate))
-
-    with atomic_path(folder / "features.f16") as temporary, temporary.open("wb") as file:
-        # Results come one by one and in order, so memory holds a few clips whatever their number.
-        results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(delayed(one)(e) for e in examples)
-        for number, (example, (spectrogram, told)) in enumerate(zip(examples, results, strict=True)):
-            if spectrogram is None:
-                failures[example.name] = told
-            else:
-                file.write(spectrogram.tobytes())
-                extents[example.name] = Extent(position, len(spectrogram), *told)
-                position += len(spectrogram)
-            if progress:
-                progress(number + 1, len(examples))
-    if not extents:
+    cache = FeatureCache(folder, settings)
+    store = FeatureStore(cache)
+    _announce(examples, cache, settings, jobs)
+    with cache.writer() as writer:
+        # A part of the clips at a time: memory holds a few of them, whatever their number.
+        for part in _parts(examples):
+            keys = _keys(part, cache, jobs)
+            found = cache.find(keys, jobs=jobs)
+            missing = [(key, example) for key, example in zip(keys, part, strict=True) if key not in found]
+            done = len(store.extents) + len(store.failures) + len(part) - len(missing)
+            if progress and done:
+                progress(done, len(examples))
+            results = _computed([example for _, example in missing], settings, jobs)
+            for (key, example), result in zip(missing, results, strict=True):
+                if isinstance(result, Spectrogram):
+                    found[key] = writer.add(key, result)
+                else:
+                    store.failures[example.name] = result
+                done += 1
+                if progress:
+                    progress(done, len(examples))
+            store.extents |= {e.name: found[key] for key, e in zip(keys, part, strict=True) if key in found}
+    if not store.extents:
         raise RunError(
-            f"None of the {len(examples)} clips could be read; the first says: {next(iter(failures.values()))}"
+            f"None of the {len(examples)} clips could be read; the first says: {next(iter(store.failures.values()))}"
         )
-    index = {"mel_bands": settings.mel_bands, "extents": extents, "failures": failures}
-    with atomic_path(folder / "features.json") as temporary:
-        temporary.write_text(json.dumps(index), encoding="utf-8")
-    return FeatureStore(folder)
+    return store
+
+
+def _parts(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    for start in range(0, len(examples), CLIPS_AT_A_TIME):
+        yield examples[start : start + CLIPS_AT_A_TIME]
+
+
+def _keys(examples: Sequence[Example], cache: FeatureCache, jobs: int) -> list[bytes]:
+    return cache.keys([(example.path, example.channel_seed) for example in examples], jobs)
+
+
+def _announce(examples: Sequence[Example], cache: FeatureCache, settings: FeatureSettings, jobs: int) -> None:
+    """Say how much of the disk will be taken, before it is."""
+    count, seconds = 0, 0.0
+    for part in _parts(examples):
+        keys = _keys(part, cache, jobs)
+        found = cache.find(keys, check=False)
+        missing = [example for key, example in zip(keys, part, strict=True) if key not in found]
+        sample = missing[:: -(-len(missing) // CLIPS_MEASURED)] if missing else []
+        seconds += len(missing) * sum(_header_seconds(example.path) for example in sample) / max(1, len(sample))
+        count += len(missing)
+    if not count:
+        return
+    wanted, free = int(seconds / settings.hop_seconds) * settings.mel_bands * 2, shutil.disk_usage(cache.folder).free
+    what = f"{count} new clips: about {wanted / 1e6:,.0f} MB in {cache.folder}, where {free / 1e6:,.0f} MB are free"
+    if wanted > free:
+        raise RunError(f"There is no room for the features of {what}; make room or give --cache on another disk.")
+    console.say(f"Features of {what}.")
+
+
+def _header_seconds(path: Path) -> float:
+    """Return how long a recording says that it is, or by its size seems to be."""
+    import soundfile
+
+    try:
+        return soundfile.info(str(path)).duration
+    except (soundfile.SoundFileError, TypeError, UnicodeError):
+        return path.stat().st_size / COMPRESSED_BYTES_PER_SECOND if path.is_file() else 0.0
+
+
+def _computed(examples: Sequence[Example], settings: FeatureSettings, jobs: int) -> Iterable[Spectrogram | str]:
+    """Yield the spectrogram of each clip, or why there is none, in their order."""
+    from joblib import delayed
+
+    # Workers of a cluster have another working directory.
+    return parallel(jobs)(delayed(spectrogram)(e.path.absolute(), e.channel_seed, settings) for e in examples)
+
+
+def spectrogram(path: Path, channel_seed: Sequence[int], settings: FeatureSettings) -> Spectrogram | str:
+    """Decode one clip and compute its features.
+
+    Parameters
+    ----------
+    path : Path
+        The audio file.
+    channel_seed : sequence of int
+        Seed of the channel that it goes through; empty for none.
+    settings : FeatureSettings
+        Frame and mel settings.
+
+    Returns
+    -------
+    Spectrogram or str
+        Why it cannot be decoded, where it cannot.
+    """
+    try:
+        samples = read_audio(path, settings.sample_rate)
+    except AudioError as error:
+        return str(error)
+    if channel_seed:
+        samples = through_channel(samples, np.random.default_rng(channel_seed))
+    seconds = len(samples) / settings.sample_rate
+    return Spectrogram(log_mel(samples, settings), seconds, speech_seconds(samples, settings.sample_rate))
 
 
 def labels_of(example: Example, store: FeatureStore, settings: Settings) -> np.ndarray:

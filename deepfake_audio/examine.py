@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import console
 from .checkpoint import Checkpoint, read_checkpoint
+from .cluster import cluster
 from .corpus import Clip, Split, describe_data, fingerprint, split_corpus
 from .dataset import Example, FeatureStore, extract_features, side_examples
 from .errors import CorpusError, RunError
@@ -167,7 +167,9 @@ def _draw(
     return made
 
 
-def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: int, show: bool) -> None:
+def evaluate_checkpoint(
+    path: Path, clips: Sequence[Clip], outputs: Path, cache: Path, jobs: int, show: bool, dask: str | None = None
+) -> None:
     """Report a checkpoint on a corpus, without anything that its training heard.
 
     On the corpus that it was trained on, this is the test side of that training; on another one, every clip that
@@ -181,10 +183,14 @@ def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: 
         The corpus.
     outputs : Path
         The report goes into a new folder below it.
+    cache : Path
+        Folder of the feature cache.
     jobs : int
         Threads for features.
     show : bool
         Also open the plots in windows.
+    dask : str, optional
+        Scheduler of a cluster that computes the features.
     """
     checkpoint = read_checkpoint(path)
     warnings = []
@@ -217,7 +223,8 @@ def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: 
         warnings.append("The corpus lacks real or fake clips, so no hybrids were spliced.")
         examples = examples_of_clips(test, groups)
     bar = console.progress("Mel-spectrograms")
-    store = extract_features(examples, folder / "features", checkpoint.settings.features, jobs, bar)
+    with cluster(dask):
+        store = extract_features(examples, cache, checkpoint.settings.features, jobs, bar)
     for line in report_skipped(test, store.failures, folder):
         console.say(f"warning: {line}")
         warnings.append(line)
@@ -229,4 +236,3 @@ def evaluate_checkpoint(path: Path, clips: Sequence[Clip], outputs: Path, jobs: 
         "command": shlex.join(["python", "CNNRNNLSTM.py", "--evaluate", str(path)]),
     }
     examine(folder, checkpoint, examples, store, card, show=show)
-    shutil.rmtree(folder / "features", ignore_errors=True)  # large, and made again from the clips in no time

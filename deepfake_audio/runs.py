@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,7 +111,6 @@ class Run:
         return None
 
     def tidy(self) -> None:
-        """Remove what only an interrupted run needs: stored features and the states of training."""
-        shutil.rmtree(self.folder / "features", ignore_errors=True)
+        """Remove what only an interrupted run needs: the states of training."""
         for name in ("best.keras", "last.keras", "rolled-up.keras"):
             (self.folder / name).unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from .checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from .dataset import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
 from .errors import RunError
 from .features import cut_window, normalise_window, window_starts
-from .files import atomic_path, file_sha256
+from .files import atomic_path
 from .network import JOINS, TIMELINE, VERDICT, build_network
 from .scoring import fit_decision, scan_examples
 from .settings import CLASS_NAMES, Settings
@@ -496,12 +496,9 @@ def finish(
         network.save(temporary)
     scans = list(scan_examples(examples["validation"], store, settings, network.predict_on_batch))
     settings = dataclasses.replace(settings, decision=fit_decision(scans, store, settings))
-    heard = [
-        file_sha256(example.path)
-        for side in ("train", "validation")
-        for example in examples[side]
-        if example.kind in ("real", "fake", "hybrid") and example.name in store.extents and not example.channel_seed
-    ]
+    used = [example for side in ("train", "validation") for example in examples[side] if example.name in store.extents]
+    own = [e.path for e in used if e.kind in ("real", "fake", "hybrid") and not e.channel_seed]
+    heard = [content for content in store.cache.contents(own) if content]
     if init_from is not None:
         heard += read_checkpoint(init_from).heard()
     trained = datetime.datetime.now().astimezone().isoformat(timespec="seconds")

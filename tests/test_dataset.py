@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections import Counter
+import shutil
+from collections import Counter, namedtuple
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deepfake_audio import dataset
 from deepfake_audio.audio import read_audio
 from deepfake_audio.augment import through_channel
 from deepfake_audio.corpus import SIDES, find_clips, split_corpus
 from deepfake_audio.dataset import (
     UNKNOWN,
     Example,
-    FeatureStore,
     examples_of_clips,
     examples_of_splices,
     extract_features,
@@ -254,12 +254,26 @@ def clips(tone_corpus):
     return examples_of_clips(found, {clip.name: "" for clip in found})
 
 
+@pytest.fixture
+def decoded(monkeypatch):
+    """Names of the files that were decoded."""
+    seen = []
+
+    def read(path, *rest):
+        seen.append(path.name)
+        return read_audio(path, *rest)
+
+    monkeypatch.setattr(dataset, "read_audio", read)
+    return seen
+
+
 def test_stored_features_are_those_of_the_file(clips, tmp_path):
     ticks = []
     store = extract_features(clips, tmp_path / "f", FEATURES, jobs=2, progress=lambda *t: ticks.append(t))
     assert ticks == [(n, len(clips)) for n in range(1, len(clips) + 1)]
     assert store.failures == {}
-    for reopened in (store, FeatureStore(tmp_path / "f")):
+    for reopened in (store, extract_features(clips, tmp_path / "f", FEATURES)):
+        assert list(reopened.extents) == [clip.name for clip in clips]
         for clip in clips:
             samples = read_audio(clip.path)
             fresh = log_mel(samples, FEATURES)
@@ -270,8 +284,7 @@ def test_stored_features_are_those_of_the_file(clips, tmp_path):
             assert extent.seconds == len(samples) / SAMPLE_RATE
             assert extent.speech_seconds == speech_seconds(samples, SAMPLE_RATE)
     size = sum(store.frames(clip.name) for clip in clips) * FEATURES.mel_bands * 2
-    assert (tmp_path / "f" / "features.f16").stat().st_size == size
-    assert sorted(path.name for path in (tmp_path / "f").iterdir()) == ["features.f16", "features.json"]
+    assert sum(path.stat().st_size for path in (tmp_path / "f").glob("*.f16")) == size
 
 
 def test_parts_are_read_by_offset(clips, tmp_path):
@@ -288,15 +301,15 @@ def test_reading_a_part_does_not_hold_the_whole(clips, tmp_path):
     import tracemalloc
 
     store = extract_features(clips, tmp_path, FEATURES)
+    last = store.extents[clips[-1].name]
     # As if thousands of clips came before: the file is large, what is read is not.
     big = 200_000
-    with store.path.open("r+b") as file:
+    with (tmp_path / f"{last.shard}.f16").open("r+b") as file:
         content = file.read()
         file.truncate(0)
         file.seek(big * FEATURES.mel_bands * 2)
         file.write(content)
-    last = store.extents[clips[-1].name]
-    store.extents[clips[-1].name] = last._replace(offset=last.offset + big)
+    store.extents[clips[-1].name] = last._replace(start=last.start + big)
     tracemalloc.start()
     piece = store.read(clips[-1].name, 10, 50)
     peak = tracemalloc.get_traced_memory()[1]
@@ -314,7 +327,7 @@ def test_a_broken_file_is_noted_and_the_others_are_kept(clips, tmp_path):
     assert "does not exist" in store.failures[clips[2].name]
     assert list(store.extents) == [clip.name for clip in clips if clip.name not in store.failures]
     assert np.array_equal(store.read(clips[3].name), log_mel(read_audio(clips[3].path), FEATURES))
-    assert FeatureStore(tmp_path / "f").failures == store.failures
+    assert extract_features(clips, tmp_path / "f", FEATURES).failures == store.failures
 
 
 def test_nothing_readable_is_an_error(clips, tmp_path):
@@ -322,40 +335,72 @@ def test_nothing_readable_is_an_error(clips, tmp_path):
         clip.path.write_bytes(b"")
     with pytest.raises(RunError, match=rf"None of the {len(clips)} clips could be read; the first says: .*0 bytes"):
         extract_features(clips, tmp_path / "f", FEATURES)
-    assert not (tmp_path / "f" / "features.json").exists()
 
 
-def test_a_complete_store_is_used_as_it_is(clips, tmp_path):
-    before = extract_features(clips, tmp_path / "f", FEATURES)
-    stamps = [path.stat().st_mtime_ns for path in sorted((tmp_path / "f").iterdir())]
-    for clip in clips:
-        clip.path.unlink()
-    again = extract_features(clips, tmp_path / "f", FEATURES)
-    assert again.extents == before.extents
-    assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "f").iterdir())] == stamps
+def test_a_second_run_decodes_nothing(clips, tmp_path, decoded):
+    coded = dataclasses.replace(clips[0], name="coded", channel_seed=(1, 2))
+    before = extract_features([*clips, coded], tmp_path / "f", FEATURES, jobs=2)
+    assert sorted(decoded) == sorted([clip.path.name for clip in clips] + [coded.path.name])
+    decoded.clear()
+    ticks = []
+    after = extract_features([*clips, coded], tmp_path / "f", FEATURES, progress=lambda *t: ticks.append(t))
+    assert decoded == [] and after.extents == before.extents
+    assert ticks == [(len(clips) + 1, len(clips) + 1)]
 
 
-def test_a_store_that_was_left_half_way_starts_again(clips, tmp_path):
-    folder = tmp_path / "f"
-    extract_features(clips, folder, FEATURES)
-    complete = (folder / "features.f16").read_bytes()
-    index = json.loads((folder / "features.json").read_text())
-    (folder / "features.json").unlink()
-    (folder / "features.f16").write_bytes(complete[:1000])
-    extract_features(clips, folder, FEATURES)
-    assert (folder / "features.f16").read_bytes() == complete
-    assert json.loads((folder / "features.json").read_text()) == index
+def test_only_what_is_new_is_decoded_whatever_it_is_called(clips, tmp_path, decoded):
+    extract_features(clips[:2], tmp_path / "f", FEATURES)
+    moved = clips[0].path.rename(tmp_path / "another name.flac")
+    shutil.copyfile(clips[3].path, clips[1].path)  # another content under a known name
+    decoded.clear()
+    renamed = [dataclasses.replace(clips[0], name="renamed", path=moved), *clips[1:3]]
+    store = extract_features(renamed, tmp_path / "f", FEATURES)
+    assert sorted(decoded) == sorted(clip.path.name for clip in clips[1:3])
+    for example in renamed:
+        assert np.array_equal(store.read(example.name), log_mel(read_audio(example.path), FEATURES))
 
 
-def test_an_interruption_leaves_no_index(clips, tmp_path):
+def test_other_settings_are_other_features_but_what_enters_later_is_not(clips, tmp_path, decoded):
+    extract_features(clips, tmp_path / "f", FEATURES)
+    decoded.clear()
+    extract_features(clips, tmp_path / "f", dataclasses.replace(FEATURES, dynamic_range_db=60.0))
+    assert decoded == []
+    for change in ({"mel_bands": 40}, {"hop_samples": 200}, {"lowest_hz": 50.0}, {"sample_rate": 22_050}):
+        settings = dataclasses.replace(FEATURES, **change)
+        store = extract_features(clips[:1], tmp_path / "f", settings)
+        fresh = log_mel(read_audio(clips[0].path, settings.sample_rate), settings)
+        assert np.array_equal(store.read(clips[0].name), fresh)
+    assert len(decoded) == 4
+
+
+def test_an_interruption_keeps_what_was_finished(clips, tmp_path, decoded):
     def stop(done, wanted):
         if done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         extract_features(clips, tmp_path / "f", FEATURES, progress=stop)
-    assert list((tmp_path / "f").iterdir()) == []
-    assert extract_features(clips, tmp_path / "f", FEATURES).failures == {}
+    decoded.clear()
+    store = extract_features(clips, tmp_path / "f", FEATURES)
+    assert sorted(decoded) == sorted(clip.path.name for clip in clips[3:])
+    assert list(store.extents) == [clip.name for clip in clips]
+
+
+def test_room_is_announced_before_it_is_taken(clips, tmp_path, capsys):
+    store = extract_features(clips, tmp_path / "f", FEATURES)
+    size = sum(store.frames(clip.name) for clip in clips) * FEATURES.mel_bands * 2
+    said = capsys.readouterr().err
+    assert f"Features of {len(clips)} new clips: about {size / 1e6:,.0f} MB in {tmp_path / 'f'}, where " in said
+    extract_features(clips, tmp_path / "f", FEATURES)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_will_not_fit_is_refused_before_anything_is_decoded(clips, tmp_path, decoded, monkeypatch):
+    free = namedtuple("Usage", "free")(1000)
+    monkeypatch.setattr(dataset.shutil, "disk_usage", lambda folder: free)
+    with pytest.raises(RunError, match=rf"no room for the features of {len(clips)} new clips: about . MB in .*--cache"):
+        extract_features(clips, tmp_path / "f", FEATURES)
+    assert decoded == []
 
 
 def test_two_examples_of_one_name_are_refused(clips, tmp_path):

@@ -85,8 +85,7 @@ def test_outputs_that_cannot_hold_a_folder_are_explained(tmp_path):
 
 def test_tidying_removes_only_what_a_resumed_run_needs(tmp_path):
     run = Run.start(tmp_path, SETTINGS, [])
-    (run.folder / "features").mkdir()
-    for name in ("features/features.f16", "best.keras", "last.keras", "model.keras", "metrics.json"):
+    for name in ("best.keras", "last.keras", "model.keras", "metrics.json"):
         (run.folder / name).write_text("x")
     run.tidy()
     assert sorted(path.name for path in run.folder.iterdir()) == ["metrics.json", "model.keras", "run.json"]

@@ -1,12 +1,12 @@
 """Fitting the decision on validation, and rows of the scores file."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 import tiny
 
+from deepfake_audio.cache import FeatureCache, Spectrogram
 from deepfake_audio.dataset import Example, FeatureStore, labels_of
 from deepfake_audio.detector import Scan, decide
 from deepfake_audio.evaluation import read_scores, write_scores
@@ -21,13 +21,13 @@ LABELS = FRAMES // SETTINGS.window.frames_per_label
 
 def store_of(names, folder):
     """Return a store in which every clip has the same made-up spectrogram."""
-    bands = SETTINGS.features.mel_bands
-    folder.mkdir(exist_ok=True)
-    np.random.default_rng(0).normal(-40, 10, (FRAMES, bands)).astype(np.float16).tofile(folder / "features.f16")
-    extents = {name: (0, FRAMES, SECONDS, SECONDS) for name in names}
-    index = {"mel_bands": bands, "extents": extents, "failures": {}}
-    (folder / "features.json").write_text(json.dumps(index), encoding="utf-8")
-    return FeatureStore(folder)
+    cache = FeatureCache(folder, SETTINGS.features)
+    store = FeatureStore(cache)
+    values = np.random.default_rng(0).normal(-40, 10, (FRAMES, SETTINGS.features.mel_bands)).astype(np.float16)
+    with cache.writer() as writer:
+        extent = writer.add(b"made up", Spectrogram(values, SECONDS, SECONDS))
+    store.extents = dict.fromkeys(names, extent)
+    return store
 
 
 def example(number, label, **changes):
