@@ -21,11 +21,11 @@ from .audio import stream_audio
 from .checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
 from .errors import AudioError
 from .features import (
-    SPEECH_RANGE_DB,
     LogMelStream,
     SpeechMeter,
     cut_window,
     normalise_window,
+    pause_level,
     window_starts,
     window_step,
 )
@@ -395,7 +395,7 @@ def _shows(label: str, segments: tuple[Segment, ...], decision: DecisionSettings
 
 def _voiced(levels: np.ndarray, frame_seconds: float) -> np.ndarray:
     """Return which timeline frames belong to speech: all but long runs of quiet ones."""
-    voiced = levels > levels.max() - SPEECH_RANGE_DB
+    voiced = levels > pause_level(levels, frame_seconds)
     for start, end in itertools.pairwise(_edges(voiced)):
         # Short pauses belong to speaking.
         if not voiced[start] and (end - start) * frame_seconds < SHORTEST_PAUSE_SECONDS:

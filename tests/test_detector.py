@@ -210,6 +210,12 @@ def test_long_pauses_are_stretches_without_speech():
     assert judgement.fake_seconds == pytest.approx(0.5)
 
 
+def test_a_click_is_no_measure_of_loudness():
+    levels = levels_of((2, -50), (0.06, 0), (1.94, -85), (2, -50))
+    judgement = ruled((0.8, 0.1, 0.1), slice(0, 0), seconds=6.0, levels=levels)
+    assert [s.label for s in judgement.segments] == ["Real", NO_SPEECH, "Real"]
+
+
 def test_windows_without_speech_have_no_say():
     real, junk = (0.9, 0.05, 0.05), (0.01, 0.98, 0.01)
     levels = levels_of((2, -20), (4, -80))
