@@ -21,11 +21,11 @@ from .audio import stream_audio
 from .checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
 from .errors import AudioError
 from .features import (
-    SPEECH_RANGE_DB,
     LogMelStream,
     SpeechMeter,
     cut_window,
     normalise_window,
+    pause_level,
     window_starts,
     window_step,
 )
@@ -287,15 +287,8 @@ class Scanner:
         self._settled = frame
 
 
-def decide(
-    scan: Scan, settings: Settings, decision: DecisionSettings | None = None, threshold: float | None = None
-) -> Judgement:
+def decide(scan: Scan, settings: Settings, threshold: float | None = None) -> Judgement:
     """Turn the answers of all windows into one.
-
-    The probability of Real is the harmonic mean of the windows' probabilities of Real, likewise for Fake, and
-    Hybrid has the rest: one window that speaks clearly against a class weighs more than one that speaks for it,
-    and a recording whose windows disagree is Hybrid. With a single window the network's own softmax is unchanged.
-    Windows with hardly any speech have no say.
 
     The most probable class is the verdict, if it is confident enough; Hybrid also needs a timeline that shows a
     credible fake stretch and credible real speech.
@@ -306,48 +299,23 @@ def decide(
         From :func:`scan_features`.
     settings : Settings
         Of the checkpoint.
-    decision : DecisionSettings, optional
-        Other than the checkpoint's own, while those are being fitted: the timeline, whose threshold is not known yet,
-        then has no say in the verdict.
     threshold : float, optional
         The verdict is Real where the probability of being anything else is under this, and otherwise the more probable
         one of Fake and Hybrid, however low the confidence.
     """
-    fitting, decision = decision is not None, decision or settings.decision
-    frames = piecewise(scan, decision)
-    voiced = np.ones(len(frames), dtype=bool) if scan.levels is None else _voiced(scan.levels, settings.label_seconds)
-    so_far = np.concatenate([[0], np.cumsum(voiced)])
-    speech = np.diff(so_far[scan.windows_of_frames], axis=1)[:, 0] * settings.label_seconds
-    spoken = speech >= SPOKEN_SECONDS
-    verdicts = scan.verdicts[spoken] if spoken.any() else scan.verdicts
-    log_probabilities = np.log(np.clip(verdicts, 1e-7, 1.0)) / decision.temperature
-    verdicts = np.exp(log_probabilities - log_probabilities.max(axis=1, keepdims=True))
-    verdicts /= verdicts.sum(axis=1, keepdims=True)
-    real, fake = (1.0 / np.mean(1.0 / np.maximum(verdicts[:, i], 1e-6)) for i in (0, 1))
-    probabilities = np.array([real, fake, max(0.0, 1.0 - real - fake)])
-
+    decision = settings.decision
+    frames, voiced = piecewise(scan, decision), voiced_frames(scan, settings)
+    probabilities = class_probabilities(scan, voiced, settings, decision.temperature)
     segments = _segments(frames, voiced, settings.label_seconds, scan.seconds, decision)
-    confidence, reason = float(probabilities.max()), None
-    if threshold is None:
-        verdict = CLASS_NAMES[int(probabilities.argmax())]
-    else:
-        verdict = "Real" if 1.0 - real < threshold else CLASS_NAMES[1 + int(probabilities[1:].argmax())]
     if scan.speech_seconds < decision.least_speech_seconds:
         # What the network makes of noise says nothing about a voice.
         probabilities = np.full(len(CLASS_NAMES), 1.0 / len(CLASS_NAMES))
-        verdict, confidence, segments = NO_SPEECH, float(probabilities.max()), ()
-    elif threshold is None and confidence < decision.least_confidence:
-        verdict, reason = UNCERTAIN, LOW_CONFIDENCE
-    elif threshold is None and verdict != "Real" and confidence < decision.least_accusation:
-        verdict, reason = UNCERTAIN, MIGHT_ACCUSE
-    elif verdict == "Hybrid" and not fitting:
-        if not _shows("Fake", segments, decision):
-            verdict, reason = UNCERTAIN, NO_FAKE_STRETCH
-        elif not _shows("Real", segments, decision):
-            verdict, reason = UNCERTAIN, NO_REAL_STRETCH
+        verdict, reason, segments = NO_SPEECH, None, ()
+    else:
+        verdict, reason = _verdict(probabilities, segments, decision, threshold)
     return Judgement(
         verdict=verdict,
-        confidence=confidence,
+        confidence=float(probabilities.max()),
         probabilities=dict(zip(CLASS_NAMES, map(float, probabilities), strict=True)),
         segments=segments,
         frame_probabilities=frames,
@@ -355,6 +323,59 @@ def decide(
         speech_seconds=scan.speech_seconds,
         reason=reason,
     )
+
+
+def _verdict(
+    probabilities: np.ndarray, segments: tuple[Segment, ...], decision: DecisionSettings, threshold: float | None
+) -> tuple[str, str | None]:
+    """Return the verdict, and why it is Uncertain."""
+    if threshold is None:
+        verdict = CLASS_NAMES[int(probabilities.argmax())]
+        if probabilities.max() < decision.least_confidence:
+            return UNCERTAIN, LOW_CONFIDENCE
+        if verdict != "Real" and probabilities.max() < decision.least_accusation:
+            return UNCERTAIN, MIGHT_ACCUSE
+    else:
+        verdict = "Real" if 1.0 - probabilities[0] < threshold else CLASS_NAMES[1 + int(probabilities[1:].argmax())]
+    if verdict == "Hybrid" and not _shows("Fake", segments, decision):
+        return UNCERTAIN, NO_FAKE_STRETCH
+    if verdict == "Hybrid" and not _shows("Real", segments, decision):
+        return UNCERTAIN, NO_REAL_STRETCH
+    return verdict, None
+
+
+def class_probabilities(scan: Scan, voiced: np.ndarray, settings: Settings, temperature: float) -> np.ndarray:
+    """Return how probable each class is for the whole recording.
+
+    The probability of Real is the harmonic mean of the windows' probabilities of Real, likewise for Fake, and
+    Hybrid has the rest: one window that speaks clearly against a class weighs more than one that speaks for it,
+    and a recording whose windows disagree is Hybrid. With a single window the network's own softmax is unchanged.
+    Windows with hardly any speech have no say.
+
+    Parameters
+    ----------
+    scan : Scan
+        From :func:`scan_features`.
+    voiced : ndarray of bool, shape (timeline frames,)
+        From :func:`voiced_frames`.
+    settings : Settings
+        Of the checkpoint.
+    temperature : float
+        What the windows' log-probabilities are divided by.
+
+    Returns
+    -------
+    ndarray, shape (3,)
+    """
+    so_far = np.concatenate([[0], np.cumsum(voiced)])
+    speech = np.diff(so_far[scan.windows_of_frames], axis=1)[:, 0] * settings.label_seconds
+    spoken = speech >= SPOKEN_SECONDS
+    verdicts = scan.verdicts[spoken] if spoken.any() else scan.verdicts
+    log_probabilities = np.log(np.clip(verdicts.astype(np.float64), 1e-7, 1.0)) / temperature
+    verdicts = np.exp(log_probabilities - log_probabilities.max(axis=1, keepdims=True))
+    verdicts /= verdicts.sum(axis=1, keepdims=True)
+    real, fake = (1.0 / np.mean(1.0 / np.maximum(verdicts[:, i], 1e-6)) for i in (0, 1))
+    return np.array([real, fake, max(0.0, 1.0 - real - fake)])
 
 
 def piecewise(scan: Scan, decision: DecisionSettings) -> np.ndarray:
@@ -393,12 +414,14 @@ def _shows(label: str, segments: tuple[Segment, ...], decision: DecisionSettings
     )
 
 
-def _voiced(levels: np.ndarray, frame_seconds: float) -> np.ndarray:
-    """Return which timeline frames belong to speech: all but long runs of quiet ones."""
-    voiced = levels > levels.max() - SPEECH_RANGE_DB
+def voiced_frames(scan: Scan, settings: Settings) -> np.ndarray:
+    """Return which timeline frames, shape (timeline frames,), belong to speech: all but long runs of quiet ones."""
+    if scan.levels is None:
+        return np.ones(len(scan.timeline), dtype=bool)
+    voiced = scan.levels > pause_level(scan.levels, settings.label_seconds)
     for start, end in itertools.pairwise(_edges(voiced)):
         # Short pauses belong to speaking.
-        if not voiced[start] and (end - start) * frame_seconds < SHORTEST_PAUSE_SECONDS:
+        if not voiced[start] and (end - start) * settings.label_seconds < SHORTEST_PAUSE_SECONDS:
             voiced[start:end] = True
     return voiced
 

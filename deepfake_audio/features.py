@@ -13,6 +13,7 @@ from .settings import FeatureSettings, WindowSettings
 
 SMALLEST_POWER = 1e-10
 """Power that stands for digital silence: -100 dB."""
+SMALLEST_AMPLITUDE = SMALLEST_POWER**0.5
 
 SCALE_DB = 20.0
 """dB that become 1.0 in a network input."""
@@ -20,7 +21,11 @@ SCALE_DB = 20.0
 SILENCE_PEAK = 1e-3
 """A recording whose loudest sample stays under this (-60 dB re full scale) is silence."""
 SPEECH_RANGE_DB = 40.0
-"""Frames further than this under the loudest one are pause."""
+"""Frames further than this under the loudest speech are pause."""
+HELD_SECONDS, HELD_RANGE_DB = 0.3, 10.0
+"""Speech is at most so much louder than its loudest stretch of so many seconds; what is louder is a click."""
+SPEECH_CREST = 4.0
+"""Peaks of speech are at least so many times its root mean square."""
 LEVEL_SAMPLES, LEVEL_HOP = 1024, 256
 """Length and distance of the frames whose levels tell speech from pause."""
 
@@ -187,6 +192,27 @@ def speech_seconds(samples: np.ndarray, sample_rate: int) -> float:
     return meter.seconds()
 
 
+def pause_level(levels: np.ndarray, frame_seconds: float, audible: float = -np.inf) -> float:
+    """Return the level up to which frames are pause: ``SPEECH_RANGE_DB`` under the loudest one.
+
+    A click or a bang, far louder than anything that lasts, does not turn the speech around it into pause.
+
+    Parameters
+    ----------
+    levels : ndarray, shape (frames,)
+        In dB.
+    frame_seconds : float
+        Distance between two frames.
+    audible : float
+        Where nothing that lasts has this level, there are only clicks, and those count.
+    """
+    from scipy.ndimage import median_filter
+
+    loudest = levels.max()
+    held = median_filter(levels, min(len(levels), round(HELD_SECONDS / frame_seconds))).max()
+    return (loudest if held < audible else min(loudest, held + HELD_RANGE_DB)) - SPEECH_RANGE_DB
+
+
 class SpeechMeter:
     """:func:`speech_seconds` of a recording that comes in pieces.
 
@@ -214,8 +240,6 @@ class SpeechMeter:
 
     def seconds(self) -> float:
         """Return how much of all that came is louder than its pauses."""
-        import librosa
-
         if not self._samples or self._peak < SILENCE_PEAK:
             return 0.0
         frames = 1 + self._samples // LEVEL_HOP - self._done
@@ -223,8 +247,9 @@ class SpeechMeter:
             missing = (frames - 1) * LEVEL_HOP + LEVEL_SAMPLES - len(self._waiting)
             self._waiting = np.pad(self._waiting, (0, max(0, missing)))
             self._measure(frames)
-        levels = librosa.amplitude_to_db(np.concatenate(self._levels), ref=np.max, top_db=None)
-        loud = np.flatnonzero(levels > -SPEECH_RANGE_DB) * LEVEL_HOP
+        levels = 20 * np.log10(np.maximum(np.concatenate(self._levels), SMALLEST_AMPLITUDE))
+        audible = 20 * np.log10(SILENCE_PEAK / SPEECH_CREST)
+        loud = np.flatnonzero(levels > pause_level(levels, LEVEL_HOP / self.sample_rate, audible)) * LEVEL_HOP
         return float((np.minimum(loud + LEVEL_HOP, self._samples) - loud).sum() / self.sample_rate)
 
     def _measure(self, frames: int) -> None:

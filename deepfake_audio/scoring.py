@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from .dataset import Example, FeatureStore, labels_of
-from .detector import Scan, decide, piecewise, scan_features
+from .detector import Scan, class_probabilities, decide, piecewise, scan_features, voiced_frames
 from .evaluation import ClipScore
 from .settings import CLASS_NAMES, DecisionSettings, Settings
 
@@ -43,13 +43,7 @@ def scan_examples(
 
 
 def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, settings: Settings) -> DecisionSettings:
-    """Fit temperature and timeline threshold on validation clips.
-
-    The temperature minimises the negative log-likelihood of whole-clip verdicts, classes weighted alike (Guo et
-    al. 2017, "On Calibration of Modern Neural Networks"). Verdicts are Uncertain below the confidence from which on
-    they were right more often than wrong, by isotonic regression; Fake and Hybrid also where more than ``MOST_ACCUSED``
-    of the real clips would be accused. How the timeline follows the joins, and its
-    threshold, are those at which as many real frames of hybrids are called Fake as fake ones Real, and the fewest.
+    """Fit temperature, thresholds of the verdict and the timeline on validation clips.
 
     Parameters
     ----------
@@ -64,50 +58,81 @@ def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, set
     -------
     DecisionSettings
     """
+    return _fit_timeline(scans, store, settings, _fit_verdict(scans, settings))
+
+
+def _fit_verdict(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> DecisionSettings:
+    """Fit temperature and thresholds of the verdict.
+
+    The temperature minimises the negative log-likelihood of whole-clip verdicts, classes weighted alike (Guo et
+    al. 2017, "On Calibration of Modern Neural Networks"). Verdicts are Uncertain below the confidence from which on
+    they were right more often than wrong, by isotonic regression; Fake and Hybrid also where more than ``MOST_ACCUSED``
+    of the real clips would be accused. Clips without speech get no verdict and have no say.
+    """
     from scipy.optimize import minimize_scalar
     from sklearn.isotonic import IsotonicRegression
-    from sklearn.metrics import roc_curve
 
+    decision = settings.decision
+    scans = [row for row in scans if row[1].speech_seconds >= decision.least_speech_seconds] or scans
     truth = np.array([CLASS_NAMES.index(example.label) for example, _ in scans])
     weights = 1.0 / np.bincount(truth, minlength=len(CLASS_NAMES))[truth]
+    voiced = [voiced_frames(scan, settings) for _, scan in scans]
+
+    def probabilities(temperature: float) -> np.ndarray:
+        each = zip(scans, voiced, strict=True)
+        return np.stack([class_probabilities(scan, mask, settings, temperature) for (_, scan), mask in each])
 
     def loss(log_temperature: float) -> float:
-        decision = dataclasses.replace(settings.decision, temperature=float(np.exp(log_temperature)))
-        right = [decide(scan, settings, decision).probabilities[example.label] for example, scan in scans]
+        right = probabilities(float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
         return float(np.average(-np.log(np.maximum(right, 1e-6)), weights=weights))
 
     found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
-    decision = dataclasses.replace(settings.decision, temperature=float(np.exp(found.x)), least_confidence=0.0)
+    temperature = float(np.exp(found.x))
+    answers = probabilities(temperature)
+    confidence, decided = answers.max(axis=1), answers.argmax(axis=1)
 
-    judgements = [decide(scan, settings, decision) for _, scan in scans]
-    right = [judgement.verdict == example.label for judgement, (example, _) in zip(judgements, scans, strict=True)]
-    confidence = np.array([judgement.confidence for judgement in judgements])
-    share_right = IsotonicRegression(out_of_bounds="clip").fit_transform(confidence, right, sample_weight=weights)
+    regression = IsotonicRegression(out_of_bounds="clip")
+    share_right = regression.fit_transform(confidence, decided == truth, sample_weight=weights)
     trusted = confidence[share_right >= LEAST_SHARE_RIGHT]
     least = float(trusted.min()) if len(trusted) else 1.0  # never right more often than wrong: never a verdict
-    decision = dataclasses.replace(decision, least_confidence=0.0 if least <= confidence.min() else least)
-    accused = [j.confidence if j.verdict != "Real" else 0.0 for j, label in zip(judgements, truth, strict=True)
-               if label == CLASS_NAMES.index("Real")]  # fmt: skip
-    if accused:
+    least_confidence = 0.0 if least <= confidence.min() else least
+
+    real = CLASS_NAMES.index("Real")
+    accused = np.where(decided == real, 0.0, confidence)[truth == real]
+    least_accusation = decision.least_accusation
+    if len(accused):
         # The next number above: the confidence itself would still let the clip at the limit through.
-        least = float(np.nextafter(np.quantile(accused, 1.0 - MOST_ACCUSED, method="higher"), 2.0))
-        decision = dataclasses.replace(decision, least_accusation=least)
+        least_accusation = float(np.nextafter(np.quantile(accused, 1.0 - MOST_ACCUSED, method="higher"), 2.0))
+    return dataclasses.replace(
+        decision, temperature=temperature, least_confidence=least_confidence, least_accusation=least_accusation
+    )
+
+
+def _fit_timeline(
+    scans: Sequence[tuple[Example, Scan]], store: FeatureStore, settings: Settings, decision: DecisionSettings
+) -> DecisionSettings:
+    """Fit how the timeline follows the joins, and its threshold.
+
+    The best ones are those at which as many real frames of hybrids are called Fake as fake ones Real, and the fewest.
+    """
+    from sklearn.metrics import roc_curve
 
     hybrids = [(example, scan) for example, scan in scans if example.label == "Hybrid" and example.spans is not None]
-    if hybrids:
-        labels = np.concatenate([labels_of(example, store, settings) for example, _ in hybrids])
-        if 0 < labels.mean() < 1:
-            candidates = []
-            for join_threshold, piece_weight in ((1.0, 0.0), *itertools.product(JOIN_THRESHOLDS, PIECE_WEIGHTS)):
-                candidate = dataclasses.replace(decision, join_threshold=join_threshold, piece_weight=piece_weight)
-                frames = np.concatenate([piecewise(scan, candidate) for _, scan in hybrids])
-                false_alarms, hits, thresholds = roc_curve(labels, frames)
-                equal = int(np.argmin(np.abs(false_alarms - (1 - hits))))
-                threshold = float(np.clip(thresholds[equal], 0.05, 0.95))
-                error = float(false_alarms[equal] + 1 - hits[equal])
-                candidates.append((error, dataclasses.replace(candidate, fake_threshold=threshold)))
-            decision = min(candidates, key=lambda row: row[0])[1]
-    return decision
+    if not hybrids:
+        return decision
+    labels = np.concatenate([labels_of(example, store, settings) for example, _ in hybrids])
+    if not 0 < labels.mean() < 1:
+        return decision
+    candidates = []
+    for join_threshold, piece_weight in ((1.0, 0.0), *itertools.product(JOIN_THRESHOLDS, PIECE_WEIGHTS)):
+        candidate = dataclasses.replace(decision, join_threshold=join_threshold, piece_weight=piece_weight)
+        frames = np.concatenate([piecewise(scan, candidate) for _, scan in hybrids])
+        false_alarms, hits, thresholds = roc_curve(labels, frames)
+        equal = int(np.argmin(np.abs(false_alarms - (1 - hits))))
+        threshold = float(np.clip(thresholds[equal], 0.05, 0.95))
+        error = float(false_alarms[equal] + 1 - hits[equal])
+        candidates.append((error, dataclasses.replace(candidate, fake_threshold=threshold)))
+    return min(candidates, key=lambda row: row[0])[1]
 
 
 def score_examples(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> list[ClipScore]:

@@ -179,6 +179,20 @@ def test_speech_seconds():
     assert 0 < speech_seconds(steady[:100], SAMPLE_RATE) <= 100 / SAMPLE_RATE
 
 
+@pytest.mark.parametrize("bang_seconds", [0.0001, 0.01, 0.08])
+def test_a_loud_click_does_not_make_a_pause_of_the_speech_around_it(bang_seconds):
+    rng = np.random.default_rng(0)
+    speech = rng.normal(0, 1e-5, 6 * SAMPLE_RATE).astype(np.float32)
+    speech[SAMPLE_RATE : 3 * SAMPLE_RATE] += rng.normal(0, 0.003, 2 * SAMPLE_RATE)
+    bang = slice(4 * SAMPLE_RATE, 4 * SAMPLE_RATE + max(1, round(bang_seconds * SAMPLE_RATE)))
+    clicked = speech.copy()
+    clicked[bang] = 0.99
+    assert speech_seconds(clicked, SAMPLE_RATE) == pytest.approx(speech_seconds(speech, SAMPLE_RATE), abs=0.2)
+    alone = rng.normal(0, 1e-5, 6 * SAMPLE_RATE).astype(np.float32)
+    alone[bang] = 0.99
+    assert 0 < speech_seconds(alone, SAMPLE_RATE) < 0.2, "a click in silence makes no speech of the silence"
+
+
 @pytest.mark.parametrize("samples", [1, 159, 160, 511, 512, 513, 20_000, 700_001])
 @pytest.mark.parametrize("piece", [977, 16_000, 400_000])
 def test_the_pieces_that_a_recording_comes_in_do_not_matter(samples, piece):

@@ -54,8 +54,12 @@ def made_up_scans(folder, sharpness, labels=CLASS_NAMES, count=120, seed=0):
     return scans, store_of([clip.name for clip, _ in scans], folder)
 
 
+def judged_with(scan, decision):
+    return decide(scan, dataclasses.replace(SETTINGS, decision=decision))
+
+
 def log_likelihood(scans, decision):
-    return np.mean([np.log(max(1e-6, decide(s, SETTINGS, decision).probabilities[e.label])) for e, s in scans])
+    return np.mean([np.log(max(1e-6, judged_with(s, decision).probabilities[e.label])) for e, s in scans])
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
@@ -93,7 +97,7 @@ def test_verdicts_are_given_from_the_confidence_on_at_which_they_were_mostly_rig
         return np.mean([judged.verdict == clip.label for clip, judged in chosen])
 
     free = dataclasses.replace(found, least_confidence=0.0, least_accusation=0.0)
-    judged = [(clip, decide(scan, SETTINGS, free)) for clip, scan in scans]
+    judged = [(clip, judged_with(scan, free)) for clip, scan in scans]
     assert share_right([row for row in judged if row[1].confidence < found.least_confidence]) < 0.5
     assert share_right([row for row in judged if row[1].confidence >= found.least_confidence]) > 0.6
 
@@ -107,7 +111,7 @@ def test_a_model_that_is_mostly_right_is_never_uncertain_and_a_hopeless_one_alwa
     assert fit_decision(sure, store, SETTINGS).least_confidence == 0.0
     wrong = [(clip, dataclasses.replace(scan, verdicts=np.roll(scan.verdicts, 1, axis=1))) for clip, scan in sure]
     found = fit_decision(wrong, store, SETTINGS)
-    assert {decide(scan, SETTINGS, found).verdict for _, scan in wrong} == {"Uncertain"}
+    assert {judged_with(scan, found).verdict for _, scan in wrong} == {"Uncertain"}
 
 
 @pytest.mark.parametrize("labels", [("Real", "Fake"), ("Real",), ("Hybrid",)])
@@ -136,11 +140,11 @@ def test_a_hopeless_timeline_gives_a_threshold_within_zero_and_one(tmp_path):
 def test_few_real_clips_are_accused(tmp_path, sharpness):
     scans, store = made_up_scans(tmp_path, sharpness, count=400)
     decision = fit_decision(scans, store, SETTINGS)
-    real = [decide(scan, SETTINGS, decision) for clip, scan in scans if clip.label == "Real"]
+    real = [judged_with(scan, decision) for clip, scan in scans if clip.label == "Real"]
     accused = [judgement.verdict in ("Fake", "Hybrid") for judgement in real]
     assert 0 < np.mean(accused) <= MOST_ACCUSED
     free = dataclasses.replace(decision, least_accusation=0.0)
-    before = [decide(scan, SETTINGS, free).verdict for clip, scan in scans if clip.label == "Real"]
+    before = [judged_with(scan, free).verdict for clip, scan in scans if clip.label == "Real"]
     after = [judgement.verdict for judgement in real]
     assert before.count("Real") == after.count("Real"), "who is believed stays believed"
     assert sum(verdict in ("Fake", "Hybrid") for verdict in before) > sum(accused)
