@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from .audio import read_audio
+from .audio import about_audio, read_audio
 from .audit import shortcuts, suspicions
 from .corpus import Split, describe, describe_data, split_corpus
 from .errors import AudioError, CorpusError
@@ -213,11 +212,10 @@ def probe(path: Path) -> Probe:
         seconds = len(read_audio(path)) / SAMPLE_RATE
     except AudioError as error:
         return Probe(error=str(error))
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.SoundFileError, TypeError, UnicodeError):
+    about = about_audio(path)
+    if about is None:
         return Probe(path.suffix.lower().lstrip("."), 0, seconds)
-    return Probe(f"{info.format} {info.subtype}", info.samplerate, seconds)
+    return Probe(f"{about['format']} {about['subtype']}", about["samplerate"], seconds)
 
 
 def _sample(report: Report, rng: np.random.Generator) -> list[int]:

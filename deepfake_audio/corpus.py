@@ -6,7 +6,6 @@ source or generator is heard in training and again in the test; partitions that 
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import AUDIO_SUFFIXES
+from .audio import AUDIO_SUFFIXES, about_audio
 from .errors import CorpusError
 from .files import atomic_path
 from .layouts import SIDES, Clip, find_datasets
@@ -211,14 +210,11 @@ def _enough(clips: Sequence[Clip], wanted: int) -> bool:
     """Say whether clips are as many as wanted, or few but long: a speech of ten minutes is many windows."""
     if len(clips) >= wanted:
         return True
-    import soundfile
-
     worth = 0
     for clip in clips:
-        worth += 1
         # What cannot be opened here is reported where it is decoded.
-        with contextlib.suppress(soundfile.SoundFileError, TypeError, UnicodeError):
-            worth += int(soundfile.info(str(clip.path)).duration / LONG_SECONDS)
+        about = about_audio(clip.path)
+        worth += 1 + int(about["frames"] / about["samplerate"] / LONG_SECONDS if about else 0)
     return worth >= wanted
 
 
