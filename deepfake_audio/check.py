@@ -20,6 +20,7 @@ import numpy as np
 
 from .audio import about_audio, read_audio
 from .audit import shortcuts, suspicions
+from .console import clean_lines
 from .corpus import Split, describe, describe_data, split_corpus
 from .errors import AudioError, CorpusError
 from .files import file_sha256
@@ -153,11 +154,11 @@ def check_data(
     if as_json:
         print(json.dumps({"datasets": [report.to_dict() for report in reports], "shortcuts": areas}, indent=2))
     else:
-        print("\n".join(describe_data(clips)))
+        print(clean_lines("\n".join(describe_data(clips))))
         for report in reports:
-            print("\n" + describe_report(report))
+            print(clean_lines("\n" + describe_report(report)))
         if split:
-            print("\n" + describe(split))
+            print(clean_lines("\n" + describe(split)))
         if areas:
             print("\nHow well each property alone tells Real from Fake (AUC on the test side; 0.5 is chance):")
             print("\n".join(f"  {name:<12} {area:.2f}" for name, area in areas.items()))

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .audio import AUDIO_SUFFIXES, about_audio
+from .console import cell
 from .errors import CorpusError
 from .files import atomic_path
 from .layouts import SIDES, Clip, find_datasets
@@ -470,7 +471,7 @@ def fingerprint(split: Split) -> str:
     """Return the SHA-256 over names, labels, groups and sides; paths of this machine do not enter."""
     digest = hashlib.sha256()
     for row, _ in _manifest_rows(split):
-        digest.update("\x1f".join(row).encode() + b"\x1e")
+        digest.update("\x1f".join(row).encode("utf-8", "surrogatepass") + b"\x1e")
     return digest.hexdigest()
 
 
@@ -479,4 +480,4 @@ def write_manifest(path: Path, split: Split) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*MANIFEST_COLUMNS, "path"])
-        writer.writerows([*row, clip_path] for row, clip_path in _manifest_rows(split))
+        writer.writerows(map(cell, [*row, clip_path]) for row, clip_path in _manifest_rows(split))
