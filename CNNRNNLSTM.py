@@ -189,7 +189,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         experiment(arguments)
     except DeepfakeAudioError as error:
-        console.say(f"error: {error}")
+        console.say(f"error: {console.clean(error)}")
         return 1
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""

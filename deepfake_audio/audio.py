@@ -3,7 +3,8 @@
 Training, splicing and judging all read through :func:`read_audio`, so that no class can be told by the way its files
 came in: decode, mix down, resample (always soxr), quantise. libsndfile opens what it knows, by content and not by
 suffix; everything else goes through the ffmpeg binary inside the imageio-ffmpeg wheel, so that nothing has to be
-installed besides the Python packages.
+installed besides the Python packages. Both decode in processes of their own: a file that makes one crash or hang is
+answered with a sentence.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from . import decoding
 from .errors import AudioError
 from .settings import SAMPLE_RATE
 
@@ -40,11 +42,14 @@ FULL_SCALE = 32_768
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 1_000_000
 """Rates outside are taken for a damaged header, before resampling turns them into terabytes."""
 
-BLOCK_FRAMES = 2**20
-"""Recordings are read block by block, at their native rate."""
+LOUDEST = 1e6
+"""Samples beyond are taken for damage: full scale is 1, and resampling must not overflow."""
 
-FFMPEG_TIMEOUT_SECONDS = 120.0
-"""Far more than one block needs, also on a slow disk; only a decoder that hangs takes longer."""
+LONGEST_SECONDS = 4 * 3600.0
+"""What is read in one piece is no longer than this: half a gigabyte per hour is needed on the way to its features."""
+
+FFMPEG_MEMORY_BYTES = 2**31
+"""What one ffmpeg may take: of each piece of it on every system, of all of it on Linux."""
 
 # Demuxers that find all their data in the file itself. Playlists and scripts (hls, dash, concat, sdp, image2, ...) are
 # left out: a "recording" must not make the decoder open other files.
@@ -52,9 +57,6 @@ FFMPEG_DEMUXERS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,nistsphere,ogg,rm,tak,tta,"
     "voc,w64,wav,wv"
 )
-
-# libsndfile says this many frames when a FLAC header leaves the length open (encoders that write to a pipe do).
-UNKNOWN_FRAMES = 2**62
 
 # Sun AU: the one float container whose header may leave the length open, which is what a pipe needs.
 AU_HEADER = struct.Struct(">4s5I")
@@ -79,10 +81,18 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> np.nd
     Raises
     ------
     AudioError
-        When the file is missing, empty, damaged, not audio, or holds samples that are not numbers.
+        When the file is missing, empty, damaged, not audio, longer than ``LONGEST_SECONDS``, or holds samples that
+        are not numbers.
     """
+    pieces, room = [], round(LONGEST_SECONDS * sample_rate)
     try:
-        return np.concatenate(list(stream_audio(path, sample_rate)))
+        with contextlib.closing(stream_audio(path, sample_rate)) as stream:
+            for piece in stream:
+                pieces.append(piece)
+                room -= len(piece)
+                if room < 0:
+                    raise AudioError(f"'{path}' is longer than {LONGEST_SECONDS / 3600:g} hours: cut it into parts.")
+        return np.concatenate(pieces)
     except MemoryError as error:
         raise AudioError(f"'{path}' does not fit into memory: cut it into shorter recordings.") from error
 
@@ -108,17 +118,17 @@ def stream_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Ite
     path = Path(path)
     _check_file(path)
     resampler, rate, any_samples = None, None, False
-    sound = _open_with_libsndfile(path)
-    decoded = _decode_with_ffmpeg(path) if sound is None else _decode_with_libsndfile(path, sound)
-    with contextlib.closing(decoded):
+    with contextlib.closing(_decode(path)) as decoded:
         for rate, channels in decoded:
             if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
                 raise AudioError(
                     f"'{path}' claims a sample rate of {rate} Hz, so its header is damaged: export it again."
                 )
             samples = _mix_down(channels)
-            if not np.isfinite(samples).all():
-                raise AudioError(f"'{path}' holds samples that are NaN or infinite: export it again as 16-bit audio.")
+            if not (np.abs(samples) <= LOUDEST).all():
+                raise AudioError(
+                    f"'{path}' holds samples that are NaN or infinite, or nearly: export it again as 16-bit audio."
+                )
             if rate != sample_rate:
                 resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
                 samples = resampler.resample_chunk(samples)
@@ -238,32 +248,31 @@ def _check_file(path: Path) -> None:
         raise AudioError(f"{str(path)!r} cannot be opened ({reason}): check its name and permissions.") from error
 
 
-def _open_with_libsndfile(path: Path) -> soundfile.SoundFile | None:
-    """Return None when libsndfile does not know the format."""
+def about_audio(path: str | os.PathLike) -> dict | None:
+    """Return what a header says, as :class:`deepfake_audio.decoding.Recording` does; None where nobody knows."""
     try:
-        sound = soundfile.SoundFile(str(path))
-    except (soundfile.SoundFileError, TypeError, UnicodeError):
-        # TypeError: soundfile takes the suffix .raw for headerless samples and asks for their rate.
-        # UnicodeError: it does not pass on Linux names that are not UTF-8; ffmpeg takes them.
+        with decoding.Recording(Path(path), decode=False) as recording:
+            return recording.header
+    except decoding.DecoderLost:
         return None
-    if sound.frames >= UNKNOWN_FRAMES:
-        sound.close()
-        return None
-    return sound
 
 
-def _decode_with_libsndfile(path: Path, sound: soundfile.SoundFile) -> Iterator[tuple[int, np.ndarray]]:
+def _decode(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     """Yield native rate and blocks of shape (frames, channels)."""
-    with sound:
-        # Where the header promises more than there is, libsndfile takes what is there of WAV, MP3 and OGG, and fails
-        # for FLAC, whose decoder would otherwise hand out a broken last frame.
-        try:
-            while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
-                yield sound.samplerate, block
-        except soundfile.SoundFileError as error:
-            raise AudioError(
-                f"'{path}' is damaged or cut short ({sound.format} decoding failed): copy or export it again."
-            ) from error
+    try:
+        with decoding.Recording(path) as recording:
+            header = recording.header
+            if header is not None:
+                for block in recording.blocks():
+                    yield header["samplerate"], block
+    except decoding.DecoderLost as lost:
+        raise AudioError(f"'{path}' {lost}.") from lost
+    except ValueError as error:
+        raise AudioError(
+            f"'{path}' is damaged or cut short ({header['format']} decoding failed): copy or export it again."
+        ) from error
+    if header is None:
+        yield from _decode_with_ffmpeg(path)
 
 
 def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
@@ -277,7 +286,7 @@ def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
             f"'{path}' is in a format that needs ffmpeg, or not audio at all: run 'pip install imageio-ffmpeg', "
             "or convert it to WAV."
         ) from error
-    command = [program, "-hide_banner", "-nostdin", "-v", "error"]
+    command = [program, "-hide_banner", "-nostdin", "-v", "error", "-max_alloc", str(FFMPEG_MEMORY_BYTES // 4)]
     command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", FFMPEG_DEMUXERS]
     # The prefix keeps names like "-y.m4a" or "http:x" from being read as options or addresses.
     command += ["-vn", "-sn", "-dn", "-i", f"file:{path.absolute()}"]
@@ -297,6 +306,7 @@ def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
                 f"'{path}' needs ffmpeg, but '{program}' does not start: run 'pip install --force-reinstall "
                 "imageio-ffmpeg', or convert the recording to WAV."
             ) from error
+        _limit_memory(process)
         timed_out = threading.Event()
 
         def stop() -> None:
@@ -305,7 +315,7 @@ def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
 
         def in_time(read: Callable[[int], bytes], size: int) -> bytes:
             # Only the decoder is under the clock, not whoever takes its blocks.
-            watchdog = threading.Timer(FFMPEG_TIMEOUT_SECONDS, stop)
+            watchdog = threading.Timer(decoding.TIMEOUT_SECONDS, stop)
             watchdog.daemon = True
             watchdog.start()
             try:
@@ -319,7 +329,8 @@ def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
                 if layout:
                     rate, channels = layout
                     frame_bytes = 4 * channels
-                    while data := in_time(process.stdout.read, BLOCK_FRAMES * frame_bytes):
+                    block_bytes = max(1, decoding.BLOCK_VALUES // channels) * frame_bytes
+                    while data := in_time(process.stdout.read, block_bytes):
                         whole = len(data) - len(data) % frame_bytes
                         block = np.frombuffer(data[:whole], dtype=">f4").astype(np.float32).reshape(-1, channels)
                         yield rate, block
@@ -331,7 +342,7 @@ def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
         said = complaints.read(2**16).decode("utf-8", errors="replace")
     if timed_out.is_set():
         raise AudioError(
-            f"A part of '{path}' was not decoded within {FFMPEG_TIMEOUT_SECONDS:.0f} s: convert it to WAV first."
+            f"A part of '{path}' was not decoded within {decoding.TIMEOUT_SECONDS:g} s: convert it to WAV first."
         )
     if process.returncode or layout is None:
         if "matches no streams" in said:
@@ -339,6 +350,14 @@ def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
         if "moov atom not found" in said:
             raise AudioError(f"'{path}' is cut short (its index is missing), or not audio: copy or record it again.")
         raise AudioError(f"'{path}' is not audio, or damaged beyond reading: choose a recording, or export it as WAV.")
+
+
+def _limit_memory(process: subprocess.Popen) -> None:
+    """Hold ffmpeg to its memory, where the system lets us."""
+    with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
+        import resource
+
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (FFMPEG_MEMORY_BYTES, FFMPEG_MEMORY_BYTES))
 
 
 def _read_au_header(read: Callable[[int], bytes]) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import read_audio
+from .audio import about_audio, read_audio
 from .corpus import Clip, Split
 from .errors import AudioError
 from .settings import SAMPLE_RATE
@@ -68,13 +68,10 @@ def measure(path: Path) -> dict[str, list[float]]:
 
 def file_format(path: Path) -> str:
     """Say what a file is coded in and at which rate, as far as its header tells."""
-    import soundfile
-
-    try:
-        about = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError):
+    about = about_audio(path)
+    if about is None:
         return path.suffix.lower()
-    return f"{about.format} {about.subtype}, {about.samplerate} Hz, {about.channels} channel(s)"
+    return f"{about['format']} {about['subtype']}, {about['samplerate']} Hz, {about['channels']} channel(s)"
 
 
 def shortcuts(

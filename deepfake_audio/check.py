@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from .audio import read_audio
+from .audio import about_audio, read_audio
 from .audit import shortcuts, suspicions
+from .console import clean_lines
 from .corpus import Split, describe, describe_data, split_corpus
 from .errors import AudioError, CorpusError
 from .files import file_sha256
@@ -154,11 +154,11 @@ def check_data(
     if as_json:
         print(json.dumps({"datasets": [report.to_dict() for report in reports], "shortcuts": areas}, indent=2))
     else:
-        print("\n".join(describe_data(clips)))
+        print(clean_lines("\n".join(describe_data(clips))))
         for report in reports:
-            print("\n" + describe_report(report))
+            print(clean_lines("\n" + describe_report(report)))
         if split:
-            print("\n" + describe(split))
+            print(clean_lines("\n" + describe(split)))
         if areas:
             print("\nHow well each property alone tells Real from Fake (AUC on the test side; 0.5 is chance):")
             print("\n".join(f"  {name:<12} {area:.2f}" for name, area in areas.items()))
@@ -213,11 +213,10 @@ def probe(path: Path) -> Probe:
         seconds = len(read_audio(path)) / SAMPLE_RATE
     except AudioError as error:
         return Probe(error=str(error))
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.SoundFileError, TypeError, UnicodeError):
+    about = about_audio(path)
+    if about is None:
         return Probe(path.suffix.lower().lstrip("."), 0, seconds)
-    return Probe(f"{info.format} {info.subtype}", info.samplerate, seconds)
+    return Probe(f"{about['format']} {about['subtype']}", about["samplerate"], seconds)
 
 
 def _sample(report: Report, rng: np.random.Generator) -> list[int]:

@@ -13,11 +13,14 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from . import __version__
 from .corpus import Clip
 from .errors import CheckpointError
 from .files import atomic_path, file_sha256
 from .settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
+from .trust import suspicious_members, suspicious_network, suspicious_weights
 
 MEMBER = "deepfake_audio.json"
 HEARD_MEMBER = "heard.txt"
@@ -105,7 +108,11 @@ class Checkpoint:
         from .backend import keras
 
         try:
+            with zipfile.ZipFile(self.path) as archive:
+                _refuse(self.path, suspicious_network(archive) or suspicious_weights(archive))
             model = keras.models.load_model(self.path, compile=False)
+        except CheckpointError:
+            raise
         except Exception as error:  # Keras raises anything from KeyError to its own types on a damaged archive
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise CheckpointError(f"{self.path} cannot be loaded by Keras ({reason}); train again.") from error
@@ -124,6 +131,8 @@ class Checkpoint:
                 f"{self.path} contradicts itself: its network has the shapes {found}, "
                 f"its settings say {wanted}; use another checkpoint."
             )
+        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+            raise CheckpointError(f"{self.path} holds weights that are not numbers; use another checkpoint.")
         return model
 
 
@@ -198,6 +207,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"There is no checkpoint {path}; train one with: python CNNRNNLSTM.py")
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse(path, suspicious_members(archive))
             if not {MEMBER, HEARD_MEMBER} <= set(archive.namelist()):
                 raise CheckpointError(
                     f"{path} is an archive but no checkpoint of this project (it lacks {MEMBER}); "
@@ -237,6 +247,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(f"{path} has settings that cannot be read ({error}); train again.") from error
+
+
+def _refuse(path: Path, reason: str) -> None:
+    if reason:
+        raise CheckpointError(f"{path} is refused because {reason}; use a checkpoint that CNNRNNLSTM.py wrote.")
 
 
 def newest_checkpoint(outputs: Path) -> Path:

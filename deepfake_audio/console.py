@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import re
 import sys
 import threading
 import unicodedata
@@ -14,6 +16,10 @@ HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 JOINERS = "\u200c\u200d"
 """Of those categories, but part of emoji and of Persian spelling."""
 
+FORMULA = re.compile(r"(^|[;,\t])(\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+"""What makes a spreadsheet calculate instead of showing a text, full-width forms included: at the beginning, or behind
+what some country's spreadsheets take for the end of a cell."""
+
 
 def prepare() -> None:
     """Print what the console's code page lacks as an escape instead of failing (cp1252 on Windows)."""
@@ -23,8 +29,8 @@ def prepare() -> None:
 
 
 def say(text: str = "") -> None:
-    """Tell the user something that is not a result."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell the user something that is not a result, in one line or more."""
+    print(clean_lines(text), file=sys.stderr, flush=True)
 
 
 def progress(label: str) -> Callable[[int, int], None]:
@@ -46,6 +52,19 @@ def clean(text: object) -> str:
         else character
         for character in str(text)
     )
+
+
+def clean_lines(text: str) -> str:
+    """Return text of several lines with each of them cleaned."""
+    return "\n".join(map(clean, text.split("\n")))
+
+
+def cell(value: object) -> str:
+    """Return text that a spreadsheet shows as it is, and that a terminal survives; numbers are left alone."""
+    if not isinstance(value, (str, pathlib.PurePath)):
+        return str(value)
+    text = FORMULA.sub(r"\1'\2", str(value))
+    return clean(text)
 
 
 def colour(text: str, code: str) -> str:

@@ -6,7 +6,6 @@ source or generator is heard in training and again in the test; partitions that 
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -17,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import AUDIO_SUFFIXES
+from .audio import AUDIO_SUFFIXES, about_audio
+from .console import cell
 from .errors import CorpusError
 from .files import atomic_path
 from .layouts import SIDES, Clip, find_datasets
@@ -211,14 +211,11 @@ def _enough(clips: Sequence[Clip], wanted: int) -> bool:
     """Say whether clips are as many as wanted, or few but long: a speech of ten minutes is many windows."""
     if len(clips) >= wanted:
         return True
-    import soundfile
-
     worth = 0
     for clip in clips:
-        worth += 1
         # What cannot be opened here is reported where it is decoded.
-        with contextlib.suppress(soundfile.SoundFileError, TypeError, UnicodeError):
-            worth += int(soundfile.info(str(clip.path)).duration / LONG_SECONDS)
+        about = about_audio(clip.path)
+        worth += 1 + int(about["frames"] / about["samplerate"] / LONG_SECONDS if about else 0)
     return worth >= wanted
 
 
@@ -474,7 +471,7 @@ def fingerprint(split: Split) -> str:
     """Return the SHA-256 over names, labels, groups and sides; paths of this machine do not enter."""
     digest = hashlib.sha256()
     for row, _ in _manifest_rows(split):
-        digest.update("\x1f".join(row).encode() + b"\x1e")
+        digest.update("\x1f".join(row).encode("utf-8", "surrogatepass") + b"\x1e")
     return digest.hexdigest()
 
 
@@ -483,4 +480,4 @@ def write_manifest(path: Path, split: Split) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*MANIFEST_COLUMNS, "path"])
-        writer.writerows([*row, clip_path] for row, clip_path in _manifest_rows(split))
+        writer.writerows(map(cell, [*row, clip_path]) for row, clip_path in _manifest_rows(split))

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .audio import AUDIO_SUFFIXES
-from .console import clean
+from .console import cell
 from .errors import DeepfakeAudioError, OutputError
 from .files import atomic_path, file_sha256
 from .glimpse import Glimpse
@@ -33,9 +33,6 @@ COLUMNS = (
     *("fake_seconds", "fake_stretches", "sha256", "model", "trained", "threshold", "error"),
 )
 """Of the CSV table."""
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What makes a spreadsheet calculate instead of showing a text, full-width forms included."""
 
 
 # What is named
@@ -300,7 +297,7 @@ class Table:
             raise OutputError(f"'{self.path}' is another table, not one of answers: name another file.")
         kept = [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:] if len(row) == len(COLUMNS)]
         for row in kept:
-            if (row["model"], row["trained"]) != (_cell(self.model["name"]), _cell(self.model["trained"])):
+            if (row["model"], row["trained"]) != (cell(self.model["name"]), cell(self.model["trained"])):
                 raise OutputError(
                     f"'{self.path}' holds answers of the model {row['model']} ({row['trained']}): name another file."
                 )
@@ -310,7 +307,7 @@ class Table:
 
     def finished(self, path: Path) -> Answer | None:
         """Return what a row says of a file, verdict and seconds; None if the file has to be judged."""
-        row = self._rows.get(_cell(path))
+        row = self._rows.get(cell(path))
         if row is None:
             return None
         try:
@@ -332,7 +329,7 @@ class Table:
             *(result["sha256"], self.model["name"], self.model["trained"], self.threshold, result["error"]),
         )
         try:
-            self._file.write(_lines([["" if value is None else _cell(value) for value in values]]))
+            self._file.write(_lines([["" if value is None else cell(value) for value in values]]))
             self._file.flush()
         except OSError as error:
             raise OutputError(f"'{self.path}' cannot be written ({error.strerror}): make room on the disk.") from error
@@ -340,12 +337,6 @@ class Table:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _cell(value: object) -> str:
-    """Return text that a spreadsheet shows as it is, and that a terminal survives."""
-    text = clean(value)
-    return f"'{text}" if isinstance(value, (str, Path)) and text.startswith(FORMULA_STARTS) else text
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> str:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .console import cell
 from .errors import RunError
 from .files import atomic_path
 from .layouts import Clip
@@ -44,7 +45,7 @@ def report_skipped(clips: Sequence[Clip], failures: Mapping[str, str], folder: P
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["clip", "label", "path", "reason"])
-        writer.writerows([clip.name, clip.label, clip.path, reason] for clip, reason in skipped)
+        writer.writerows(map(cell, [clip.name, clip.label, clip.path, reason]) for clip, reason in skipped)
     what = f"{len(skipped)} of {len(clips)} clips cannot be decoded"
     if len(skipped) > MOST_SKIPPED * len(clips):
         raise RunError(

@@ -19,6 +19,7 @@ import numpy as np
 from .augment import augment_window
 from .backend import keras
 from .checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from .console import say
 from .dataset import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
 from .errors import RunError
 from .features import cut_window, normalise_window, window_starts
@@ -254,6 +255,22 @@ class SmoothedMetric(keras.callbacks.Callback):
         logs[MONITOR] = float(sum(self.values[-SMOOTHED_EPOCHS:]) / SMOOTHED_EPOCHS)
 
 
+class Diverged(Exception):  # noqa: N818 - says what became of the training
+    """The loss is not a number any more."""
+
+
+class StopOnDivergence(keras.callbacks.Callback):
+    """End the training before a network that was spoilt takes the place of a good one."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not np.isfinite(logs["loss"]):
+            raise Diverged
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not np.isfinite(logs["val_loss"]):
+            raise Diverged
+
+
 class KeepState(keras.callbacks.Callback):
     """After every epoch, keep all that is needed to go on: weights and optimiser.
 
@@ -383,7 +400,9 @@ def fit(
 
     stopping = ResumableEarlyStopping(past, monitor=MONITOR, mode="max", patience=training.patience_epochs)
     averages = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if training.weight_averaging else []
+    logger = keras.callbacks.CSVLogger(log, append=True)
     callbacks = [
+        StopOnDivergence(),  # first: nothing of such an epoch is kept
         SeededEpochs(training.seed),
         SmoothedMetric(past),
         *averages,
@@ -395,8 +414,7 @@ def fit(
             save_best_only=True,
             initial_value_threshold=max((row[MONITOR] for row in past), default=None),
         ),
-        keras.callbacks.TerminateOnNaN(),
-        keras.callbacks.CSVLogger(log, append=True),
+        logger,
         stopping,
         # Last: once this file stands, the epoch is over in all others.
         KeepState(last, averages),
@@ -404,16 +422,23 @@ def fit(
     if verbose is None:
         verbose = 1 if sys.stderr.isatty() else 2
     if done < training.epochs and not stopping.is_over():
-        # Keras prints to stdout, which is kept for results.
-        with contextlib.redirect_stdout(sys.stderr):
-            network.fit(
-                windows,
-                validation_data=held_out,
-                epochs=training.epochs,
-                initial_epoch=done,
-                callbacks=callbacks,
-                verbose=verbose,
-                shuffle=False,
+        try:
+            # Keras prints to stdout, which is kept for results.
+            with contextlib.redirect_stdout(sys.stderr):
+                network.fit(
+                    windows,
+                    validation_data=held_out,
+                    epochs=training.epochs,
+                    initial_epoch=done,
+                    callbacks=callbacks,
+                    verbose=verbose,
+                    shuffle=False,
+                )
+        except Diverged:
+            logger.on_train_end()
+            say(
+                f"warning: the loss was not a number any more in epoch {windows.epoch + 1}: training ends with the best "
+                "epoch before; try a smaller --batch-size, or check the data with --check-data."
             )
     if not best.is_file():
         raise RunError(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from deepfake_audio import audio
+from deepfake_audio import decoding
 from deepfake_audio.audio import AUDIO_SUFFIXES, from_int16, quantise, read_audio, to_int16, write_flac
 from deepfake_audio.errors import AudioError
 from deepfake_audio.settings import SAMPLE_RATE
@@ -168,7 +168,7 @@ def test_blocks_join_without_a_seam(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "x.ogg", stereo, 44_100)
     encode(tmp_path / "x.m4a", stereo, 44_100, "aac")
     whole = [read_audio(tmp_path / name) for name in ("x.ogg", "x.m4a")]
-    monkeypatch.setattr(audio, "BLOCK_FRAMES", 333)
+    monkeypatch.setattr(decoding, "BLOCK_VALUES", 666)
     blocks = [read_audio(tmp_path / name) for name in ("x.ogg", "x.m4a")]
     assert all(len(a) and np.array_equal(a, b) for a, b in zip(whole, blocks, strict=True))
 
@@ -275,7 +275,7 @@ def test_ffmpeg_does_not_start(tmp_path, monkeypatch):
 
 def test_ffmpeg_hangs(tmp_path, monkeypatch):
     path = encode(tmp_path / "x.m4a", tone(seconds=20), SAMPLE_RATE, "aac")
-    monkeypatch.setattr(audio, "FFMPEG_TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(decoding, "TIMEOUT_SECONDS", 1e-3)
     assert "not decoded within" in refusal(path)
 
 

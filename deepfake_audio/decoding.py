@@ -1,0 +1,261 @@
+"""libsndfile in processes of its own: a recording that crashes or hangs the decoder ends its process, not ours.
+
+A process is started by whoever finds none idle, decodes one recording after the other, and ends with us. What it is
+asked and what it answers goes through its standard input and output, so that it needs nothing of what we have loaded.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+TIMEOUT_SECONDS = 60.0
+"""Far more than one block needs, also on a slow disk; only a decoder that hangs takes longer."""
+
+MEMORY_BYTES = 2**30
+"""What decoding one recording may take beyond what an idle decoder has; held to on Linux only."""
+
+BLOCK_VALUES = 2**20
+"""Recordings are decoded block by block; in a block, frames times channels are at most so many."""
+
+# libsndfile says this many frames when a FLAC header leaves the length open (encoders that write to a pipe do).
+UNKNOWN_FRAMES = 2**62
+
+MESSAGE = struct.Struct("<cI")
+"""Kind and length of what comes back."""
+UNKNOWN, HEADER, SAMPLES, END, DAMAGED, TOO_LARGE = (bytes([letter]) for letter in b"uhsedm")
+
+
+class DecoderLost(Exception):  # noqa: N818 - says what became of the decoder
+    """The process is gone in the middle of a recording; the message says why, to be put behind the file's name."""
+
+
+class Recording:
+    """One recording in the hands of a decoder; a context manager.
+
+    Attributes
+    ----------
+    header : dict or None
+        ``samplerate``, ``channels``, ``frames``, ``format`` and ``subtype`` as soundfile names them; None where
+        libsndfile does not know the format or the length.
+
+    Raises
+    ------
+    DecoderLost
+        If the recording crashes, hangs or overfills the decoder.
+    """
+
+    def __init__(self, path: Path, decode: bool = True):
+        self._decoder, self._ended = _borrow(), False
+        try:
+            kind, data = self._ask([os.fspath(path), TIMEOUT_SECONDS, decode])
+            self.header = json.loads(data) if kind == HEADER else None
+            self._ended = kind != HEADER or not decode
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield blocks of float32, shape (frames, channels).
+
+        Raises
+        ------
+        DecoderLost
+            As above.
+        ValueError
+            If the recording is damaged or cut short.
+        """
+        while not self._ended:
+            kind, data = self._hear()
+            self._ended = kind != SAMPLES
+            if kind == DAMAGED:
+                raise ValueError("decoding failed")
+            if kind == SAMPLES:
+                yield np.frombuffer(data, dtype=np.float32).reshape(-1, self.header["channels"])
+
+    def close(self) -> None:
+        """Give the decoder back, or end it if it is in the middle of something."""
+        if self._decoder is not None:
+            _give_back(self._decoder, self._ended)
+            self._decoder = None
+
+    def _ask(self, request: list) -> tuple[bytes, bytes]:
+        try:
+            self._decoder.stdin.write(json.dumps(request).encode("ascii") + b"\n")
+            self._decoder.stdin.flush()
+        except OSError as error:
+            raise DecoderLost("was not decoded, because the decoder was ended from outside: try again") from error
+        return self._hear()
+
+    def _hear(self) -> tuple[bytes, bytes]:
+        head = self._decoder.stdout.read(MESSAGE.size)
+        kind, length = MESSAGE.unpack(head) if len(head) == MESSAGE.size else (b"", 0)
+        data = self._decoder.stdout.read(length)
+        if kind == TOO_LARGE:
+            raise DecoderLost(f"needs more than {MEMORY_BYTES >> 20} MiB to be decoded: convert it to WAV first")
+        if not kind or len(data) < length:
+            # 1 is how faulthandler ends a process whose time is over.
+            hung = self._decoder.wait() == 1
+            raise DecoderLost(
+                f"was not decoded within {TIMEOUT_SECONDS:g} s for a part of it: convert it to WAV first"
+                if hung
+                else "makes the decoder crash: convert it to WAV with another program"
+            )
+        return kind, data
+
+
+_idle: list[subprocess.Popen] = []
+_busy: set[subprocess.Popen] = set()
+_lock = threading.Lock()
+
+
+def _borrow() -> subprocess.Popen:
+    with _lock:
+        while _idle:
+            decoder = _idle.pop()
+            if decoder.poll() is None:
+                _busy.add(decoder)
+                return decoder
+    # Everything that can be imported here can be imported there, and nothing from the working directory.
+    code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
+    decoder = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it calculates nothing
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows would open a console
+    )
+    with _lock:
+        _busy.add(decoder)
+    return decoder
+
+
+def _give_back(decoder: subprocess.Popen, reusable: bool) -> None:
+    with _lock:
+        _busy.discard(decoder)
+        if reusable:
+            _idle.append(decoder)
+            return
+    _end(decoder)
+
+
+def _end(decoder: subprocess.Popen) -> None:
+    decoder.kill()
+    decoder.wait()
+    for pipe in (decoder.stdin, decoder.stdout):
+        with contextlib.suppress(OSError):  # what was never sent cannot be sent any more
+            pipe.close()
+
+
+@atexit.register
+def stop() -> None:
+    """End all decoders, also those in the middle of a recording, whose readers then get a :class:`DecoderLost`."""
+    with _lock:
+        idle, busy = list(_idle), list(_busy)
+        _idle.clear()
+    for decoder in idle:
+        _end(decoder)
+    for decoder in busy:
+        decoder.kill()  # whoever uses it closes its pipes
+
+
+def _forget() -> None:
+    """Leave the decoders to the process that started them: two askers would get each other's answers."""
+    global _lock
+    _lock = threading.Lock()
+    _idle.clear()
+    _busy.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+# In the other process
+
+
+def serve() -> None:
+    """Decode what standard input names until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked hears Ctrl-C too and ends us
+    # What a library prints must not come between the answers.
+    answers = os.fdopen(os.dup(1), "wb")
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        _limit_memory()
+        for request in sys.stdin.buffer:
+            try:
+                _serve(*json.loads(request), answers, nowhere)
+            except MemoryError:
+                _answer(answers, TOO_LARGE)
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        most = pages * resource.getpagesize() + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def _serve(path: str, timeout: float, decode: bool, answers, nowhere) -> None:
+    @contextlib.contextmanager
+    def in_time():
+        # Ends the process from a thread of its own, even while a library keeps the interpreter waiting.
+        faulthandler.dump_traceback_later(timeout, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    try:
+        with in_time():
+            sound = soundfile.SoundFile(path)
+    except (soundfile.SoundFileError, OSError, TypeError, UnicodeError):
+        # TypeError: soundfile takes the suffix .raw for headerless samples and asks for their rate.
+        # UnicodeError: it does not pass on Linux names that are not UTF-8; ffmpeg takes them.
+        return _answer(answers, UNKNOWN)
+    with sound:
+        if sound.frames >= UNKNOWN_FRAMES or not sound.channels:
+            return _answer(answers, UNKNOWN)
+        names = ("samplerate", "channels", "frames", "format", "subtype")
+        header = json.dumps({name: getattr(sound, name) for name in names})
+        _answer(answers, HEADER, header.encode("ascii"))
+        while decode:
+            # Where the header promises more than there is, libsndfile takes what is there of WAV, MP3 and OGG, and
+            # fails for FLAC, whose decoder would otherwise hand out a broken last frame.
+            try:
+                with in_time():
+                    block = sound.read(max(1, BLOCK_VALUES // sound.channels), dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, OSError):
+                return _answer(answers, DAMAGED)
+            if not len(block):
+                return _answer(answers, END)
+            _answer(answers, SAMPLES, block)
+
+
+def _answer(answers, kind: bytes, data=b"") -> None:
+    data = memoryview(data).cast("B")
+    answers.write(MESSAGE.pack(kind, len(data)))
+    answers.write(data)
+    answers.flush()

@@ -1,0 +1,111 @@
+"""What a checkpoint from somebody else must not hold: it is looked through before anything in it is used.
+
+A Keras archive describes its network as JSON, from which Keras would import and run whatever is named there; its
+weights are an HDF5 file, which may point to other files. So only the layers that this project uses are let through.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+
+MOST_BYTES = 2**28
+"""Unpacked, all members together, and all weights together; a network of this project has a hundredth of it."""
+
+MOST_MEMBERS = 32
+
+NETWORK_MEMBER = "config.json"
+WEIGHTS_MEMBER = "model.weights.h5"
+
+PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+
+# fmt: off
+LAYERS = frozenset({
+    "Activation", "AveragePooling1D", "BatchNormalization", "Bidirectional", "Concatenate", "Conv2D", "Dense", "Dropout",
+    "Functional", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "InputLayer", "LSTM", "LayerNormalization",
+    "MaxPooling2D", "Reshape", "Sequential", "SimpleRNN", "SpatialDropout2D",
+})
+# fmt: on
+"""What :mod:`deepfake_audio.network` builds from; nothing in them runs code of the file."""
+
+PARTS = frozenset(["__keras_tensor__", "DTypePolicy", "GlorotUniform", "Ones", "Orthogonal", "Zeros"])
+"""What Keras notes beside them."""
+
+LARGEST = {"units": 1024, "filters": 1024, "kernel_size": 32, "pool_size": 1024}
+"""A network is built before its weights are read: what is larger than these is not one of ours."""
+
+
+def suspicious_members(archive: zipfile.ZipFile) -> str:
+    """Say what is wrong with the members of a checkpoint; nothing is unpacked. Empty if they are in order."""
+    members = archive.infolist()
+    for member in members:
+        if not PLAIN_NAME.fullmatch(member.filename):
+            return f"its member {member.filename!r} leads out of the file"
+    if len({member.filename for member in members}) < len(members):
+        return "it holds two members of the same name"
+    size = sum(member.file_size for member in members)
+    if len(members) > MOST_MEMBERS or size > MOST_BYTES:
+        return f"it unpacks to {len(members)} members of {size >> 20} MiB, more than any network here"
+    return ""
+
+
+def suspicious_network(archive: zipfile.ZipFile) -> str:
+    """Say what is wrong with the network that an archive describes; Keras is not asked.
+
+    Raises
+    ------
+    ValueError, KeyError, RecursionError
+        If it does not describe any.
+    """
+    for part in _parts(json.loads(archive.read(NETWORK_MEMBER))):
+        name = part.get("class_name", "")
+        module = part.get("module") or "keras"
+        if "class_name" in part and name not in LAYERS | PARTS:
+            return f"it wants to run {module}.{name}, which is none of the layers used here"
+        if module.split(".")[0] != "keras" or part.get("registered_name") not in (None, name):
+            return f"it wants to run {module}.{name}, which is not part of Keras"
+        for key, most in LARGEST.items():
+            values = part.get(key, 0)
+            for value in values if isinstance(values, list) else [values]:
+                if not isinstance(value, int) or value > most:
+                    return f"a layer has {key} of {value}, and {most} is the most used here"
+    return ""
+
+
+def _parts(node: object) -> Iterator[dict]:
+    if isinstance(node, dict):
+        yield node
+    if isinstance(node, (dict, list)):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _parts(child)
+
+
+def suspicious_weights(archive: zipfile.ZipFile) -> str:
+    """Say what is wrong with the weights; none of them is read.
+
+    Raises
+    ------
+    OSError, KeyError, RuntimeError
+        If there are none.
+    """
+    import h5py
+
+    def look(group: h5py.Group) -> Iterator[str]:
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                yield f"its weights {name} point somewhere else"
+            elif isinstance(group[name], h5py.Group):
+                yield from look(group[name])
+            else:
+                weights = group[name]
+                sizes.append(weights.nbytes)
+                if weights.external or weights.is_virtual or weights.dtype.kind not in "fiu":
+                    yield f"its weights {name} are not in the file"
+                if sum(sizes) > MOST_BYTES:
+                    yield f"its weights take more than {MOST_BYTES >> 20} MiB, more than any network here"
+
+    sizes: list[int] = []
+    with archive.open(WEIGHTS_MEMBER) as member, h5py.File(member, "r") as file:
+        return next(look(file), "")

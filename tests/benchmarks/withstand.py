@@ -1,0 +1,223 @@
+"""What was tried against the project, and what was lost: figures for the README and RESULTS.md.
+
+    python tests/benchmarks/withstand.py audio [--files 10000]     damaged recordings of every container
+
+Everything is made here from a seed, in a temporary folder; each command prints a table and ends with 1 if anything was
+lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+HERE = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(HERE))
+
+from deepfake_audio import decoding, scan  # noqa: E402 - after the path to it
+from deepfake_audio.checkpoint import Checkpoint  # noqa: E402
+from deepfake_audio.detector import Detector  # noqa: E402
+from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings  # noqa: E402
+
+MODEL = {"name": "none/model.keras", "trained": "never", "version": "0"}
+
+FFMPEG_TARGETS = (
+    *(("m4a", "aac"), ("m4a", "alac"), ("aac", "aac"), ("ac3", "ac3"), ("eac3", "eac3"), ("wma", "wmav2")),
+    *(("amr", "libopencore_amrnb"), ("3gp", "libopencore_amrnb"), ("webm", "libopus"), ("mka", "flac")),
+    *(("mov", "pcm_s24le"), ("avi", "mp2"), ("flv", "libmp3lame"), ("tta", "tta"), ("wv", "wavpack")),
+    *(
+        ("mp2", "mp2"),
+        ("ts", "aac"),
+        ("rm", "ac3"),
+        ("mp4", "aac"),
+        ("caf", "alac"),
+        ("ogg", "flac"),
+        ("voc", "pcm_u8"),
+    ),
+)
+
+INTRICATE = ("FLAC", "MP3", "OGG", "ALAC", "ADPCM", "GSM", "G72", "DWVW")
+"""What is more than numbers in a row gets a larger share of the damage, like everything that ffmpeg decodes."""
+
+BOUNDARIES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
+
+
+class Listener(Detector):
+    """A detector that reads, transforms and decides like any other, with a coin for a network."""
+
+    def __init__(self):
+        self.settings, self.threshold = Settings(), None
+        self.checkpoint = Checkpoint(Path("none"), self.settings, "never", "0", 0, "", {})
+
+    def _predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        frames = np.full((len(windows), self.settings.window.label_frames, 1), 0.5)
+        return {"verdict": np.full((len(windows), len(CLASS_NAMES)), 1 / 3), "timeline": frames, "joins": 0 * frames}
+
+
+def peak_mib() -> float:
+    """Return the peak memory of this process."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def decoder_mib(pid: int) -> float:
+    """Return the peak memory of another process, where Linux tells it."""
+    status = Path(f"/proc/{pid}/status")
+    return int(re.search(r"VmHWM:\s+(\d+)", status.read_text("ascii"))[1]) / 1024 if status.is_file() else 0.0
+
+
+def table(rows: list[tuple]) -> None:
+    """Print rows, the first of which is the head."""
+    print("|" + "|".join(f" {cell} " for cell in rows[0]) + "|\n|" + "---|" * len(rows[0]))
+    for row in rows[1:]:
+        print("|" + "|".join(f" {cell} " for cell in row) + "|", flush=True)
+
+
+# Damaged recordings
+
+
+def originals(folder: Path) -> list[tuple[str, bytes]]:
+    """Return a second of sound in every container and coding that libsndfile and ffmpeg can write here."""
+    import imageio_ffmpeg
+
+    sound = np.random.default_rng(0).normal(0.0, 0.1, (SAMPLE_RATE, 2)).cumsum(axis=0)
+    sound = 0.5 * sound / np.abs(sound).max()
+    made = []
+    for container in sorted(set(soundfile.available_formats()) - {"RAW"}):  # RAW has nothing to know it by
+        for coding in sorted(soundfile.available_subtypes(container)):
+            path = folder / "original"
+            for samples in (sound, sound[:, 0]):  # some codings are for one channel only
+                try:
+                    soundfile.write(path, samples, SAMPLE_RATE, format=container, subtype=coding)
+                except (soundfile.SoundFileError, ValueError):
+                    continue
+                name = f"{container} {coding}"
+                made += [(name, path.read_bytes())] * (4 if any(word in name for word in INTRICATE) else 1)
+                break
+    soundfile.write(folder / "source.wav", sound, SAMPLE_RATE)
+    for suffix, codec in FFMPEG_TARGETS:
+        path = folder / f"target.{suffix}"
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "quiet", "-y", "-i", folder / "source.wav", "-c:a", codec]
+        rate = ["-ar", "8000", "-ac", "1"] if "amr" in codec else []
+        if subprocess.run([*command, *rate, path], check=False).returncode == 0:
+            made += [(f"{suffix} {codec}", path.read_bytes())] * 4
+    return made
+
+
+def damaged(data: bytes, other: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
+    """Return what was done to a file, and the file."""
+    kind = str(rng.choice(["bits", "header bits", "sizes", "chunks", "cut", "joined", "zeros", "inserted"]))
+    data = bytearray(data)
+    size = len(data)
+    at = int(rng.integers(size))
+    if kind in ("bits", "header bits"):
+        within = min(size, 256) if kind == "header bits" else size
+        for place in rng.integers(within, size=int(2 ** rng.uniform(0, 7))):
+            data[place] ^= 1 << int(rng.integers(8))
+    elif kind == "sizes":
+        for _ in range(int(rng.integers(1, 4))):
+            place = int(rng.integers(min(size - 4, 400))) & ~1
+            form = str(rng.choice(["<I", ">I", "<H", ">H", "B"]))
+            value = int(rng.choice(BOUNDARIES)) & (2 ** (8 * struct.calcsize(form)) - 1)
+            struct.pack_into(form, data, place, value)
+    elif kind == "chunks":
+        # Names of four letters begin the parts of RIFF, AIFF, CAF and MP4.
+        names = [match.start() for match in re.finditer(rb"[A-Za-z]{3}[A-Za-z ]", data[:4000])] or [0]
+        first, second = (int(rng.choice(names)) for _ in range(2))
+        piece = data[first : first + int(rng.integers(4, 2000))]
+        if rng.random() < 0.5:
+            del data[first : first + len(piece)]
+        else:
+            data[second:second] = piece
+    elif kind == "cut":
+        del data[at:]
+    elif kind == "joined":
+        data = data[: int(rng.choice([at, size]))] + other[int(rng.choice([0, rng.integers(len(other))])) :]
+    elif kind == "zeros":
+        data[at : at + 2000] = bytes(len(data[at : at + 2000]))
+    else:
+        data[at:at] = rng.bytes(int(2 ** rng.uniform(0, 12)))
+    return kind, bytes(data) or b"\0"
+
+
+def audio(arguments: argparse.Namespace) -> bool:
+    """Have damaged files answered as script.py does; return whether all were."""
+    sentences, verdicts, kinds, lost, slowest = Counter(), Counter(), Counter(), [], (0.0, "")
+    listener, rng = Listener(), np.random.default_rng(arguments.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        sources = originals(folder)
+        names = list(dict(sources))
+        print(f"{len(names)} originals: {', '.join(names)}", file=sys.stderr)
+
+        def made():
+            for number, (name, data) in zip(range(arguments.files), itertools.cycle(sources), strict=False):
+                kind, content = damaged(data, sources[rng.integers(len(sources))][1], rng)
+                kinds[kind] += 1
+                path = folder / f"{number} {name} {kind}.audio"
+                path.write_bytes(content)
+                yield path, None
+
+        def judge(path: Path) -> scan.Answer:
+            started = time.monotonic()
+            answer = scan.answer(path, listener, MODEL)
+            answer.result["took"] = time.monotonic() - started
+            return answer
+
+        started = time.monotonic()
+        answers = scan.answer_all(made(), judge, MODEL, arguments.jobs)
+        for number in range(arguments.files):
+            try:
+                result = next(answers).result
+            except Exception as error:  # the very thing that must not happen
+                lost.append(f"after {number}: {error!r}")
+                break
+            path = Path(result["path"])
+            verdicts[result["verdict"]] += 1
+            if result["error"]:
+                sentences[result["error"].replace(f"'{path}'", "X")] += 1
+            if any(word in (result["error"] or "") for word in ("crash", "within", "MiB")):
+                (arguments.keep / path.name).write_bytes(path.read_bytes())
+            slowest = max(slowest, (result["took"], path.name))
+            path.unlink()
+            if number % 500 == 499:
+                print(f"{number + 1} in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        answers.close()
+        decoders = max(decoder_mib(decoder.pid) for decoder in decoding._idle)
+    table([("damage", "files"), *kinds.most_common()])
+    table([("answer", "files"), *verdicts.most_common()])
+    table([("sentence", "files"), *sentences.most_common()])
+    print(f"Slowest: {slowest[0]:.1f} s ({slowest[1]})")
+    print(f"Peak memory: {peak_mib():.0f} MiB, of a decoder {decoders:.0f} MiB")
+    answered = sum(verdicts.values())
+    print(f"{answered} of {arguments.files} answered in {time.monotonic() - started:.0f} s; lost: {lost or 'nothing'}")
+    return answered == arguments.files
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("audio", help="damaged recordings of every container")
+    add.add_argument("--files", type=int, default=10_000)
+    add.add_argument("--jobs", type=int, default=2)
+    add.add_argument("--seed", type=int, default=0)
+    add.add_argument("--keep", type=Path, default=Path(), help="where files that crash or hang a decoder are kept")
+    add.set_defaults(run=audio)
+    arguments = parser.parse_args()
+    return 0 if arguments.run(arguments) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
