@@ -137,6 +137,8 @@ def stream_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Ite
                 yield quantise(samples)
     if resampler is not None:
         samples = resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+        if not any_samples and not len(samples):
+            samples = np.zeros(1, dtype=np.float32)  # a sample or two at a higher rate are less than one here
         if len(samples):
             any_samples = True
             yield quantise(samples)

@@ -23,8 +23,8 @@ PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 # fmt: off
 LAYERS = frozenset({
-    "Activation", "AveragePooling1D", "BatchNormalization", "Bidirectional", "Concatenate", "Conv2D", "Dense", "Dropout",
-    "Functional", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "InputLayer", "LSTM", "LayerNormalization",
+    "Activation", "AveragePooling1D", "BatchNormalization", "Bidirectional", "Concatenate", "Conv2D", "Dense",
+    "Dropout", "Functional", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "InputLayer", "LSTM", "LayerNormalization",
     "MaxPooling2D", "Reshape", "Sequential", "SimpleRNN", "SpatialDropout2D",
 })
 # fmt: on
