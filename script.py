@@ -51,6 +51,13 @@ def duration(text: str) -> float:
     return value
 
 
+def jobs(text: str) -> int:
+    """Understand a number of files to work on at a time."""
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 64")
+    return int(text)
+
+
 def command_line(argv: list[str] | None) -> argparse.Namespace:
     """Understand the command line; nothing heavy is imported before this is done."""
     parser = argparse.ArgumentParser(description="Tell Real, Fake and Hybrid speech apart, with time stamps.")
@@ -64,7 +71,9 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
     add("--report", type=Path, metavar="FILE", help="also write a page (HTML) to listen, look and print")
     add("--plot", type=Path, metavar="DIR", help="also draw each recording into DIR: spectrogram, waveform, timeline")
     add("--labels", type=Path, metavar="FILE", help="also write the timeline of one recording as Audacity labels")
-    add("--jobs", type=int, choices=range(1, 65), metavar="N", default=min(4, os.cpu_count() or 1),
+    add("--engine", choices=("onnx", "keras"), default="onnx",
+        help="what runs the network: onnxruntime, which starts faster, or Keras (default: %(default)s)")  # fmt: skip
+    add("--jobs", type=jobs, metavar="N", default=min(4, os.cpu_count() or 1),
         help="recordings that are decoded at the same time (default: %(default)s)")  # fmt: skip
     add("--threshold", type=probability, metavar="P",
         help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
@@ -109,9 +118,9 @@ def judge_recordings(arguments: argparse.Namespace, checkpoint, detector=None) -
         wanted = (arguments.csv, arguments.report, arguments.plot, arguments.labels)
         files = outputs.Outputs(checkpoint, *wanted, arguments.threshold, stack)
         if detector is None and any(error is None for _, error in found):
-            from deepfake_audio.detector import Detector  # loads TensorFlow
+            from deepfake_audio.detector import Detector
 
-            detector = Detector(checkpoint, arguments.threshold)
+            detector = Detector(checkpoint, arguments.threshold, arguments.engine)
         bar, summary, known = console.Bar(len(found)), scan.Summary(), 0
         stopped = threading.Event()
         stack.callback(bar.clear)
@@ -150,10 +159,10 @@ def listen(arguments: argparse.Namespace, checkpoint) -> int:
 
     device = int(arguments.device) if (arguments.device or "").isdigit() else arguments.device
     rate = checkpoint.settings.features.sample_rate
-    microphone.Microphone(device, rate).__exit__()  # what is wrong with it is said before TensorFlow loads
+    microphone.Microphone(device, rate).__exit__()  # what is wrong with it is said before the network loads
     from deepfake_audio.detector import Detector
 
-    detector = Detector(checkpoint, arguments.threshold)
+    detector = Detector(checkpoint, arguments.threshold, arguments.engine)
     microphone.warm_up(detector)
     in_place, width = sys.stderr.isatty(), shutil.get_terminal_size().columns - 1
 

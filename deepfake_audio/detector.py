@@ -8,17 +8,20 @@ are a few numbers per timeline frame, so hours need hardly more memory than seco
 from __future__ import annotations
 
 import dataclasses
+import functools
 import heapq
 import itertools
 import os
-import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from .audio import stream_audio
 from .checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
+from .engine import ENGINES, load_engine
 from .errors import AudioError
 from .features import (
     LogMelStream,
@@ -26,13 +29,16 @@ from .features import (
     cut_window,
     normalise_window,
     pause_level,
+    speech_seconds,
     window_starts,
     window_step,
 )
 from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
 
-BATCH_WINDOWS = 32
+BATCH_WINDOWS = 16
+MOST_BATCHES = 4
+"""Of one recording that wait for the network, or for their turn in the timeline."""
 
 LEAST_PIECE_FRAMES = 5
 """Timeline frames between two joins, at least."""
@@ -186,10 +192,17 @@ class Scanner:
     ----------
     settings, predict
         As for :func:`scan_features`.
+    pool : Executor, optional
+        Where `predict` is called while the next pieces come; without one, in between.
     """
 
-    def __init__(self, settings: Settings, predict: Callable[[np.ndarray], dict[str, np.ndarray]]):
-        self.settings, self._predict = settings, predict
+    def __init__(
+        self,
+        settings: Settings,
+        predict: Callable[[np.ndarray], dict[str, np.ndarray]],
+        pool: Executor | None = None,
+    ):
+        self.settings, self._predict, self._pool = settings, predict, pool
         window = settings.window
         self._step = window_step(window)
         self._spectrogram = np.zeros((0, settings.features.mel_bands), dtype=np.float16)
@@ -197,6 +210,7 @@ class Scanner:
         self._next = 0  # where the next window starts
         self._batch: list[np.ndarray] = []
         self._starts: list[int] = []
+        self._asked: deque[tuple[list[int], Callable[[], dict[str, np.ndarray]]]] = deque()
         self._verdicts: list[np.ndarray] = []
         self._levels: list[np.ndarray] = []
         self._rest = np.zeros(0, dtype=np.float32)  # levels that do not fill a timeline frame yet
@@ -239,6 +253,7 @@ class Scanner:
         frames = -(-count // window.frames_per_label)
         self._look(int(window_starts(count, window)[-1]))
         self._ask()
+        self._hear(0)
         self._settle(frames)
         if len(self._rest):
             self._levels.append(self._rest.max(keepdims=True))
@@ -265,10 +280,21 @@ class Scanner:
     def _ask(self) -> None:
         if not self._batch:
             return
+        windows, starts = np.stack(self._batch), self._starts[-len(self._batch) :]
+        later = self._pool.submit(self._predict, windows).result if self._pool else None
+        self._asked.append((starts, later or functools.partial(self._predict, windows)))
+        self._batch = []
+        self._hear(MOST_BATCHES if self._pool else 0)
+
+    def _hear(self, left: int) -> None:
+        """Lay the answers into the timeline, in order, until only so many batches are out."""
+        while len(self._asked) > left:
+            starts, answer = self._asked.popleft()
+            self._lay(starts, answer())
+
+    def _lay(self, starts: list[int], answer: dict[str, np.ndarray]) -> None:
         window = self.settings.window
-        answer = self._predict(np.stack(self._batch))
         self._verdicts.append(answer["verdict"])
-        starts = self._starts[-len(self._batch) :]
         frames = np.concatenate([answer["timeline"], answer["joins"]], axis=-1)
         for start, values in zip(starts, frames, strict=True):
             first = start // window.frames_per_label - self._settled
@@ -276,7 +302,6 @@ class Scanner:
             self._total, self._weight = (np.pad(sums, ((0, missing), (0, 0))) for sums in (self._total, self._weight))
             self._total[first : first + window.label_frames] += values * self._trust
             self._weight[first : first + window.label_frames] += self._trust
-        self._batch = []
         self._settle(starts[-1] // window.frames_per_label)
 
     def _settle(self, frame: int) -> None:
@@ -393,15 +418,26 @@ def piecewise(scan: Scan, decision: DecisionSettings) -> np.ndarray:
     ndarray, shape (timeline frames,)
         Probability of fake.
     """
-    from scipy.signal import find_peaks
-
     if not decision.piece_weight:
         return scan.timeline
-    peaks, _ = find_peaks(scan.joins, height=decision.join_threshold, distance=LEAST_PIECE_FRAMES)
+    peaks = _peaks(scan.joins, decision.join_threshold, LEAST_PIECE_FRAMES)
     piece = np.searchsorted(peaks, np.arange(len(scan.timeline)), side="right")
     sizes = np.bincount(piece)
     means = np.bincount(piece, scan.timeline) / np.maximum(sizes, 1)
     return (1.0 - decision.piece_weight) * scan.timeline + decision.piece_weight * means[piece]
+
+
+def _peaks(values: np.ndarray, height: float, distance: int) -> np.ndarray:
+    """Return what ``scipy.signal.find_peaks`` does; importing scipy takes longer than judging a clip."""
+    edges = _edges(values)
+    levels, middles = values[edges[:-1]], (edges[:-1] + edges[1:] - 1) // 2
+    is_peak = np.zeros(len(levels), dtype=bool)  # neither end is one
+    is_peak[1:-1] = (levels[1:-1] > levels[:-2]) & (levels[1:-1] > levels[2:]) & (levels[1:-1] >= height)
+    peaks = middles[is_peak]
+    kept = np.zeros(len(values), dtype=bool)
+    for peak in peaks[np.argsort(values[peaks], kind="stable")[::-1]]:  # of two that are too close, the higher one
+        kept[peak] = not kept[max(0, peak - distance + 1) : peak + distance].any()
+    return np.flatnonzero(kept)
 
 
 def _shows(label: str, segments: tuple[Segment, ...], decision: DecisionSettings) -> bool:
@@ -489,6 +525,9 @@ class Detector:
         ``script.py`` chooses.
     threshold : float, optional
         See :func:`decide`.
+    engine : str
+        ``onnx``, which falls back to the checkpoint itself where its ONNX twin is missing or does not fit, or
+        ``keras``.
 
     Raises
     ------
@@ -496,14 +535,20 @@ class Detector:
         If there is none, or it cannot be loaded.
     """
 
-    def __init__(self, checkpoint: Checkpoint | str | os.PathLike | None = None, threshold: float | None = None):
+    def __init__(
+        self,
+        checkpoint: Checkpoint | str | os.PathLike | None = None,
+        threshold: float | None = None,
+        engine: str = ENGINES[0],
+    ):
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = read_checkpoint(newest_checkpoint(OUTPUTS) if checkpoint is None else Path(checkpoint))
         self.checkpoint = checkpoint
         self.settings = checkpoint.settings
         self.threshold = threshold
-        self.network = checkpoint.network()
-        self._turn = threading.Lock()
+        self.engine = load_engine(checkpoint, engine)
+        # Every core runs a batch of windows, whichever recording it is of, while others are decoded and transformed.
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="network")
 
     def judge(
         self,
@@ -535,8 +580,8 @@ class Detector:
             pieces = iter([recording])
         else:
             pieces = stream_audio(recording, features.sample_rate)
-        spectrogram, meter = LogMelStream(features), SpeechMeter(features.sample_rate)
-        scanner, count = Scanner(self.settings, self._predict), 0
+        spectrogram, meter = LogMelStream(features, self.engine.mel_filters), SpeechMeter(features.sample_rate)
+        scanner, count = Scanner(self.settings, self.engine.predict, self._pool), 0
 
         def see(frames: np.ndarray) -> None:
             scanner.push(frames)
@@ -558,11 +603,54 @@ class Detector:
             glimpse.timeline = judgement.frame_probabilities
         return judgement
 
-    def _predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
-        # Keras promises nothing about two threads in one network; each batch keeps all cores busy anyway.
-        with self._turn:
-            return self.network.predict_on_batch(windows)
+    def rolling(self, seconds: float) -> Rolling:
+        """Return what judges the last seconds of a sound that goes on."""
+        return Rolling(self, seconds)
 
     def model_info(self) -> dict[str, str]:
         """Say which model answered: name, date of training, version."""
         return self.checkpoint.about()
+
+
+class Rolling:
+    """The last seconds of a sound that goes on; features of a frame are computed once, however often it is judged.
+
+    Parameters
+    ----------
+    detector : Detector
+        Who judges.
+    seconds : float
+        How much of the past a judgement is about.
+    """
+
+    BLOCK_FRAMES = 5
+    """Features lag behind the sound by no more than this."""
+
+    def __init__(self, detector: Detector, seconds: float):
+        features = detector.settings.features
+        self._detector = detector
+        self._most_frames = round(seconds / features.hop_seconds)
+        self._stream = LogMelStream(features, detector.engine.mel_filters, self.BLOCK_FRAMES)
+        self._samples = np.zeros(0, dtype=np.float32)
+        self._frames = np.zeros((0, features.mel_bands), dtype=np.float16)
+
+    def push(self, samples: np.ndarray) -> None:
+        """Take the next samples, shape (samples,)."""
+        most_samples = self._most_frames * self._detector.settings.features.hop_samples
+        self._samples = np.concatenate([self._samples, samples])[-most_samples:]
+        self._frames = np.concatenate([self._frames, self._stream.push(samples)])[-self._most_frames :]
+
+    def judge(self) -> Judgement:
+        """Judge what is kept.
+
+        Raises
+        ------
+        AudioError
+            If hardly anything came yet.
+        """
+        if not len(self._frames):
+            raise AudioError("There is hardly any sound yet; listen for longer.")
+        settings, rate = self._detector.settings, self._detector.settings.features.sample_rate
+        seconds, speech = len(self._samples) / rate, speech_seconds(self._samples, rate)
+        scan = scan_features(self._frames, settings, self._detector.engine.predict, seconds, speech)
+        return decide(scan, settings, threshold=self._detector.threshold)

@@ -17,6 +17,10 @@ class CheckpointError(DeepfakeAudioError):
     """A file is not a checkpoint of this project, or not one that this version can read."""
 
 
+class ExportError(DeepfakeAudioError):
+    """The ONNX twin of a checkpoint cannot be made or used."""
+
+
 class RunError(DeepfakeAudioError):
     """A training run cannot be started, continued or reported."""
 

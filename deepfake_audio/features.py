@@ -1,11 +1,15 @@
 """Log-mel spectrogram: the only feature code, for training and for judging alike.
 
-Everything is computed one clip at a time with librosa. A clip's spectrogram is absolute (dB re full scale), so
-that it can be stored once; what makes the network blind to loudness happens per window, in
-:func:`normalise_window`, wherever the window comes from.
+What librosa computes, with librosa's mel filters, but in numpy: importing librosa takes longer than judging a clip. An
+exported network brings the filters that it was trained with (:mod:`deepfake_audio.engine`).
+
+A clip's spectrogram is absolute (dB re full scale), so that it can be stored once; what makes the network blind to
+loudness happens per window, in :func:`normalise_window`, wherever the window comes from.
 """
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 
@@ -29,8 +33,23 @@ SPEECH_CREST = 4.0
 LEVEL_SAMPLES, LEVEL_HOP = 1024, 256
 """Length and distance of the frames whose levels tell speech from pause."""
 
-BLOCK_FRAMES = 2048
-"""Spectrogram frames that are computed at once: long recordings need no more memory than short ones."""
+BLOCK_FRAMES = 256
+"""Spectrogram frames that are computed at once: they fit into the cache, and long recordings need no more memory than
+short ones."""
+
+
+@functools.lru_cache(maxsize=8)
+def mel_filters(settings: FeatureSettings) -> np.ndarray:
+    """Return librosa's mel filters, float32, shape (mel_bands, 1 + fft_samples // 2)."""
+    import librosa
+
+    return librosa.filters.mel(
+        sr=settings.sample_rate,
+        n_fft=settings.fft_samples,
+        n_mels=settings.mel_bands,
+        fmin=settings.lowest_hz,
+        fmax=settings.highest_hz,
+    )
 
 
 def log_mel(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
@@ -60,10 +79,16 @@ class LogMelStream:
     ----------
     settings : FeatureSettings
         Frame and mel settings.
+    filters : ndarray, optional
+        What :func:`mel_filters` returns, where it is known already.
+    block_frames : int
+        So many frames come at a time; rounding may depend on it in the last digit.
     """
 
-    def __init__(self, settings: FeatureSettings):
+    def __init__(self, settings: FeatureSettings, filters: np.ndarray | None = None, block_frames: int = BLOCK_FRAMES):
         self.settings = settings
+        self._filters = mel_filters(settings) if filters is None else filters
+        self._block = block_frames
         self._samples, self._done = 0, 0
         # Frames are centred: the first one begins half a frame before the recording.
         self._waiting = np.zeros(settings.fft_samples // 2, dtype=np.float32)
@@ -74,12 +99,12 @@ class LogMelStream:
         self._samples += len(samples)
         self._waiting = np.concatenate([self._waiting, np.asarray(samples, dtype=np.float32)])
         # Always the same blocks of frames, so that rounding does not depend on the pieces either.
-        taken, needed = BLOCK_FRAMES * settings.hop_samples, _span(BLOCK_FRAMES, settings)
+        taken, needed = self._block * settings.hop_samples, _span(self._block, settings)
         frames = []
         while len(self._waiting) >= needed:
-            frames.append(_frames(self._waiting[:needed], settings))
+            frames.append(_frames(self._waiting[:needed], settings, self._filters))
             self._waiting = self._waiting[taken:]
-            self._done += BLOCK_FRAMES
+            self._done += self._block
         self._waiting = self._waiting.copy()  # a view would keep all that was taken alive
         return np.concatenate(frames) if frames else np.zeros((0, settings.mel_bands), dtype=np.float16)
 
@@ -88,7 +113,8 @@ class LogMelStream:
         settings = self.settings
         frames = 1 + self._samples // settings.hop_samples - self._done
         needed = _span(frames, settings)
-        return _frames(np.pad(self._waiting, (0, max(0, needed - len(self._waiting))))[:needed], settings)
+        samples = np.pad(self._waiting, (0, max(0, needed - len(self._waiting))))[:needed]
+        return _frames(samples, settings, self._filters)
 
 
 def _span(frames: int, settings: FeatureSettings) -> int:
@@ -96,21 +122,17 @@ def _span(frames: int, settings: FeatureSettings) -> int:
     return (frames - 1) * settings.hop_samples + settings.fft_samples
 
 
-def _frames(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
-    import librosa
+def _frames(samples: np.ndarray, settings: FeatureSettings, filters: np.ndarray) -> np.ndarray:
+    pieces = np.lib.stride_tricks.sliding_window_view(samples, settings.fft_samples)[:: settings.hop_samples]
+    spectrum = np.fft.rfft(pieces * _hann(settings.fft_samples))
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
+    return (10.0 * np.log10(np.maximum(power @ filters.T, SMALLEST_POWER))).astype(np.float16)
 
-    power = librosa.feature.melspectrogram(
-        y=samples,
-        sr=settings.sample_rate,
-        n_fft=settings.fft_samples,
-        hop_length=settings.hop_samples,
-        n_mels=settings.mel_bands,
-        fmin=settings.lowest_hz,
-        fmax=settings.highest_hz,
-        center=False,
-        power=2.0,
-    )
-    return librosa.power_to_db(power, ref=1.0, amin=SMALLEST_POWER, top_db=None).T.astype(np.float16)
+
+@functools.lru_cache(maxsize=8)
+def _hann(samples: int) -> np.ndarray:
+    """Return the periodic Hann window."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)
 
 
 def window_starts(frames: int, window: WindowSettings) -> np.ndarray:
@@ -206,11 +228,16 @@ def pause_level(levels: np.ndarray, frame_seconds: float, audible: float = -np.i
     audible : float
         Where nothing that lasts has this level, there are only clicks, and those count.
     """
-    from scipy.ndimage import median_filter
-
-    loudest = levels.max()
-    held = median_filter(levels, min(len(levels), round(HELD_SECONDS / frame_seconds))).max()
+    loudest, held = levels.max(), _highest_median(levels, min(len(levels), round(HELD_SECONDS / frame_seconds)))
     return (loudest if held < audible else min(loudest, held + HELD_RANGE_DB)) - SPEECH_RANGE_DB
+
+
+def _highest_median(values: np.ndarray, size: int) -> float:
+    """Return the maximum of ``scipy.ndimage.median_filter``; importing scipy takes longer than judging a clip."""
+    padded = np.pad(values, (size // 2, size - size // 2 - 1), mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size)
+    blocks = (windows[start : start + 2**14] for start in range(0, len(windows), 2**14))
+    return max(float(np.partition(block, size // 2, axis=1)[:, size // 2].max()) for block in blocks)
 
 
 class SpeechMeter:
@@ -253,9 +280,9 @@ class SpeechMeter:
         return float((np.minimum(loud + LEVEL_HOP, self._samples) - loud).sum() / self.sample_rate)
 
     def _measure(self, frames: int) -> None:
-        import librosa
-
-        samples = self._waiting[: (frames - 1) * LEVEL_HOP + LEVEL_SAMPLES]
-        rms = librosa.feature.rms(y=samples, frame_length=LEVEL_SAMPLES, hop_length=LEVEL_HOP, center=False)
-        self._levels.append(rms[0])
+        # A frame is a few hops long, so every sample is squared once.
+        hops = LEVEL_SAMPLES // LEVEL_HOP
+        squares = self._waiting[: (frames - 1 + hops) * LEVEL_HOP].reshape(-1, LEVEL_HOP) ** 2
+        sums = np.convolve(squares.sum(axis=1), np.ones(hops), mode="valid")
+        self._levels.append(np.sqrt(sums / LEVEL_SAMPLES))
         self._done += frames

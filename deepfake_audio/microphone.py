@@ -243,7 +243,7 @@ def listen(
     """
     rate = detector.settings.features.sample_rate
     path.parent.mkdir(parents=True, exist_ok=True)
-    rolling, count, told, peak, clipped, quiet_since = np.zeros(0, dtype=np.float32), 0, 0, 0.0, 0, 0
+    rolling, count, told, peak, clipped, quiet_since = detector.rolling(ROLLING_SECONDS), 0, 0, 0.0, 0, 0
     lost = 0.0
     with soundfile.SoundFile(path, "w", rate, 1, subtype="PCM_16", format="FLAC") as file:
         try:
@@ -252,7 +252,7 @@ def listen(
                     piece = piece[: round(seconds * rate) - count]
                 file.write(piece)
                 count += len(piece)
-                rolling = np.concatenate([rolling, piece])[-round(ROLLING_SECONDS * rate) :]
+                rolling.push(piece)
                 peak = max(peak, float(np.abs(piece).max(initial=0.0)))
                 clipped += int((np.abs(piece) >= CLIPPED_LEVEL).sum())
                 over = seconds is not None and count >= round(seconds * rate)
@@ -263,7 +263,7 @@ def listen(
                         microphone, (count - quiet_since) / rate, clipped, microphone.lost_seconds - lost
                     )
                     level = 20 * np.log10(max(peak, 1e-5))
-                    show(Moment(count / rate, float(level), detector.judge(rolling), troubles))
+                    show(Moment(count / rate, float(level), rolling.judge(), troubles))
                     told, peak, clipped, lost = count, 0.0, 0, microphone.lost_seconds
                 if over:
                     return None

@@ -22,6 +22,7 @@ from .checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from .console import say
 from .dataset import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
 from .errors import RunError
+from .export import try_export
 from .features import cut_window, normalise_window, window_starts
 from .files import atomic_path
 from .network import JOINS, TIMELINE, VERDICT, build_network
@@ -492,7 +493,7 @@ def finish(
     manifest: str,
     init_from: Path | None = None,
 ) -> Checkpoint:
-    """Fit the decision on the validation side and write the checkpoint.
+    """Fit the decision on the validation side and write the checkpoint, and its ONNX twin beside it.
 
     Parameters
     ----------
@@ -527,4 +528,6 @@ def finish(
     if init_from is not None:
         heard += read_checkpoint(init_from).heard()
     trained = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    return save_checkpoint(path, file, settings, trained, manifest, heard)
+    checkpoint = save_checkpoint(path, file, settings, trained, manifest, heard)
+    try_export(checkpoint)
+    return checkpoint

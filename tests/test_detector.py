@@ -27,6 +27,7 @@ from deepfake_audio.detector import (
     Scan,
     Scanner,
     _merge_short_runs,
+    _peaks,
     decide,
     piecewise,
     scan_features,
@@ -431,9 +432,7 @@ def test_a_file_has_the_same_features_in_training_and_when_it_is_judged(detector
     monkeypatch.undo()
     fresh, answer, extent = np.concatenate(seen[:-1]), seen[-1], store.extents["clip"]
     np.testing.assert_array_equal(fresh, store.read("clip"))
-    stored = scan_features(
-        store.read("clip"), SETTINGS, detector.network.predict_on_batch, extent.seconds, extent.speech_seconds
-    )
+    stored = scan_features(store.read("clip"), SETTINGS, detector.engine.predict, extent.seconds, extent.speech_seconds)
     np.testing.assert_allclose(stored.verdicts, answer.verdicts, atol=1e-6)
     assert decide(stored, SETTINGS).to_dict() == judgement.to_dict()
 
@@ -480,8 +479,55 @@ def test_the_model_introduces_itself(detector):
 
 
 def test_features_follow_the_checkpoint_not_the_defaults(detector):
-    assert detector.network.input_shape[2] == SETTINGS.features.mel_bands
+    assert len(detector.engine.mel_filters) == SETTINGS.features.mel_bands
     assert log_mel(np.zeros(1600, dtype=np.float32), detector.settings.features).shape == (11, 20)
+
+
+def test_peaks_are_those_of_scipy():
+    from scipy.signal import find_peaks
+
+    rng = np.random.default_rng(0)
+    for values in (*rng.random((20, 300)), rng.integers(0, 4, 500) / 3, np.zeros(9), np.ones(1), np.arange(5.0)):
+        for height, distance in ((0.3, 5), (0.9, 1), (1.0, 3)):
+            if len(np.unique(values)) > 10 or distance == 1:  # among equals that are too close scipy takes any
+                expected, _ = find_peaks(values, height=height, distance=distance)
+                np.testing.assert_array_equal(_peaks(values, height, distance), expected)
+    close = np.array([0, 1, 0, 1, 0, 1, 0], dtype=float)
+    assert len(_peaks(close, 0.5, 3)) == 2
+
+
+# A sound that goes on
+
+
+def test_the_last_seconds_are_judged_as_if_they_were_a_recording(detector):
+    samples = tiny.voice("Hybrid", 6.0, np.random.default_rng(3))
+    rolling = detector.rolling(2.0)
+    for start in range(0, len(samples), 800):
+        rolling.push(samples[start : start + 800])
+    live, whole = rolling.judge(), detector.judge(samples[-2 * SAMPLE_RATE :])
+    assert live.seconds == whole.seconds == 2.0
+    assert live.speech_seconds == whole.speech_seconds
+    assert abs(live.confidence - whole.confidence) < 0.02
+    middle = slice(5, 85)
+    np.testing.assert_allclose(live.frame_probabilities[middle], whole.frame_probabilities[middle], atol=0.05)
+
+
+def test_features_of_a_frame_are_computed_once(detector, monkeypatch):
+    from deepfake_audio import features
+
+    counted, compute = [], features._frames
+    monkeypatch.setattr(features, "_frames", lambda *a: (counted.append(len(made := compute(*a))), made)[1])
+    rolling = detector.rolling(1.0)
+    for _ in range(100):
+        rolling.push(np.full(800, 0.1, dtype=np.float32))
+        if len(counted):
+            rolling.judge()
+    assert 490 <= sum(counted) <= 500
+
+
+def test_before_the_first_frame_there_is_nothing_to_judge(detector):
+    with pytest.raises(AudioError, match="hardly any sound"):
+        detector.rolling(1.0).judge()
 
 
 # As a library

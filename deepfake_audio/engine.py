@@ -1,0 +1,165 @@
+"""What runs a checkpoint's network: onnxruntime on its ONNX twin, or Keras on the checkpoint itself.
+
+The twin is ``model.onnx`` beside ``model.keras``, written by :mod:`deepfake_audio.export`. It is bound to its
+checkpoint by hash, and carries librosa's mel filters, so that a verdict needs neither TensorFlow nor librosa.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from . import console
+from .checkpoint import Checkpoint
+from .errors import ExportError
+from .features import mel_filters
+from .files import file_sha256
+from .settings import CLASS_NAMES, to_dict
+
+ENGINES = ("onnx", "keras")
+
+DIGEST_CHARACTERS = 64
+SEAL = b"\x72\x4c\x0a\x08contents\x12\x40"
+"""Protocol buffers may be appended to: one more entry of the metadata, whose value is the hash of all before."""
+
+
+def onnx_file(checkpoint: Path) -> Path:
+    """Return where the ONNX twin of a checkpoint is."""
+    return checkpoint.with_suffix(".onnx")
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the metadata of the twin: whose it is, and the mel filters that its input is made with."""
+    filters = np.ascontiguousarray(mel_filters(checkpoint.settings.features), dtype="<f4")
+    return {
+        "checkpoint": file_sha256(checkpoint.path),
+        "settings": _settings(checkpoint),
+        "mel_filters": base64.b64encode(zlib.compress(filters.tobytes(), 9)).decode("ascii"),
+    }
+
+
+def _settings(checkpoint: Checkpoint) -> str:
+    """Return what the network's input and output depend on."""
+    return json.dumps([to_dict(checkpoint.settings.features), to_dict(checkpoint.settings.window), CLASS_NAMES])
+
+
+def seal(content: bytes) -> bytes:
+    """Append the hash by which a damaged file is known, without an ONNX library."""
+    return content + SEAL + hashlib.sha256(content).hexdigest().encode("ascii")
+
+
+class OnnxEngine:
+    """Runs the ONNX twin of a checkpoint; several threads may use one.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Whose answers are wanted.
+    path : Path, optional
+        The twin, where it is not beside the checkpoint.
+
+    Attributes
+    ----------
+    mel_filters : ndarray of float32, shape (mel_bands, bins)
+        What the spectrogram has to be made with.
+
+    Raises
+    ------
+    ExportError
+        If there is no such file, or it is damaged, of another checkpoint, or cannot be run.
+    """
+
+    name = "onnx"
+
+    def __init__(self, checkpoint: Checkpoint, path: Path | None = None):
+        path = path or onnx_file(checkpoint.path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ExportError(f"{path} cannot be read ({error.strerror})") from error
+        if content != seal(content[: -len(SEAL) - DIGEST_CHARACTERS]):
+            raise ExportError(f"{path} is damaged or cut short")
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ExportError(f"onnxruntime cannot be imported ({error})") from error
+        options = onnxruntime.SessionOptions()
+        # Batches run side by side (see Detector); a thread inside one would only wait for its neighbour.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            about = self._session.get_modelmeta().custom_metadata_map
+        except Exception as error:  # onnxruntime has a type of its own for every trouble, and no common one
+            raise ExportError(f"{path} cannot be run by onnxruntime ({str(error).splitlines()[0]})") from error
+        if about.get("checkpoint") != file_sha256(checkpoint.path):
+            raise ExportError(f"{path} belongs to another checkpoint")
+        if about.get("settings") != _settings(checkpoint):
+            raise ExportError(f"{path} was made with other settings")
+        try:
+            filters = np.frombuffer(zlib.decompress(base64.b64decode(about["mel_filters"])), dtype="<f4")
+            self.mel_filters = filters.reshape(checkpoint.settings.features.mel_bands, -1).astype(np.float32)
+        except (KeyError, ValueError, zlib.error) as error:
+            raise ExportError(f"{path} lacks its mel filters") from error
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        """From network inputs, shape (windows, frames, mel_bands), to the outputs by name."""
+        return dict(zip(self._outputs, self._session.run(None, {"input": windows}), strict=True))
+
+
+class KerasEngine:
+    """Runs the checkpoint itself; several threads may use one.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Whose answers are wanted.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be loaded.
+    """
+
+    name = "keras"
+
+    def __init__(self, checkpoint: Checkpoint):
+        self._network = checkpoint.network()
+        self._turn = threading.Lock()
+        self.mel_filters = mel_filters(checkpoint.settings.features)
+
+    def predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        """From network inputs, shape (windows, frames, mel_bands), to the outputs by name."""
+        # Keras promises nothing about two threads in one network; each batch keeps all cores busy anyway.
+        with self._turn:
+            return self._network.predict_on_batch(windows)
+
+
+def load_engine(checkpoint: Checkpoint, wanted: str = ENGINES[0]) -> OnnxEngine | KerasEngine:
+    """Load a network the wanted way; without a fitting ONNX file, that is said and Keras does it.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Whose answers are wanted.
+    wanted : str
+        One of ``ENGINES``.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint cannot be loaded either.
+    """
+    if wanted == OnnxEngine.name:
+        try:
+            return OnnxEngine(checkpoint)
+        except ExportError as error:
+            console.say(f"notice: {console.clean(error)}: Keras judges, which starts more slowly.")
+    return KerasEngine(checkpoint)

@@ -1,0 +1,157 @@
+"""Both engines give the same answers; an ONNX file that does not fit is noticed, said, and not used."""
+
+import csv
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import tiny
+from commands import HERE, STARTER
+
+from deepfake_audio import export
+from deepfake_audio.checkpoint import read_checkpoint
+from deepfake_audio.detector import Detector
+from deepfake_audio.engine import KerasEngine, OnnxEngine, describe, load_engine, onnx_file, seal
+from deepfake_audio.errors import ExportError
+from deepfake_audio.features import mel_filters
+
+SETTINGS = tiny.settings()
+SHIPPED = HERE / "outputs" / "pretrained" / "model.keras"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Write a checkpoint and its twin."""
+    checkpoint = tiny.save_untrained(tmp_path_factory.mktemp("engine") / "run" / "model.keras", SETTINGS)
+    export.export_checkpoint(checkpoint)
+    return checkpoint
+
+
+@pytest.fixture
+def pair(made, tmp_path):
+    """Return copies of both that a test may damage."""
+    shutil.copytree(made.path.parent, tmp_path / "run")
+    return read_checkpoint(tmp_path / "run" / "model.keras")
+
+
+def with_properties(pair, **changes):
+    """Replace some of the twin's metadata and seal it again: nothing but that is wrong with it."""
+    model = onnx.load_from_string(onnx_file(pair.path).read_bytes())
+    del model.metadata_props[:]
+    properties = describe(pair) | changes
+    onnx.helper.set_model_props(model, {key: value for key, value in properties.items() if value is not None})
+    onnx_file(pair.path).write_bytes(seal(model.SerializeToString()))
+
+
+def test_answers_are_those_of_keras_whatever_the_batch(made):
+    rng = np.random.default_rng(1)
+    exported, keras = OnnxEngine(made), KerasEngine(made)
+    for windows in (1, 2, 19):
+        inputs = rng.normal(size=(windows, SETTINGS.window.frames, SETTINGS.features.mel_bands)).astype(np.float32)
+        found, expected = exported.predict(inputs), keras.predict(inputs)
+        assert set(found) == set(expected) == {"verdict", "timeline", "joins"}
+        for name, values in expected.items():
+            assert found[name].shape == values.shape
+            np.testing.assert_allclose(found[name], values, atol=export.TOLERANCE)
+            assert np.ptp(values) > 0.001
+
+
+def test_the_twin_brings_the_filters_of_librosa(made):
+    np.testing.assert_array_equal(OnnxEngine(made).mel_filters, mel_filters(SETTINGS.features))
+
+
+@pytest.mark.skipif(not SHIPPED.is_file() or not STARTER.is_dir(), reason="no shipped checkpoint or starter clips")
+def test_both_engines_say_the_same_of_starter_clips():
+    with (STARTER / "clips.csv").open(encoding="utf-8", newline="") as file:
+        paths = [STARTER / row["path"] for row in csv.DictReader(file)][::12]
+    fast, slow = (Detector(SHIPPED, engine=engine) for engine in ("onnx", "keras"))
+    assert (fast.engine.name, slow.engine.name) == ("onnx", "keras"), "the shipped ONNX file is not the checkpoint's"
+    for path in paths:
+        one, other = fast.judge(path), slow.judge(path)
+        assert one.verdict == other.verdict
+        np.testing.assert_allclose(list(one.probabilities.values()), list(other.probabilities.values()), atol=1e-4)
+        np.testing.assert_allclose(one.frame_probabilities, other.frame_probabilities, atol=1e-4)
+
+
+def test_a_verdict_imports_nothing_that_it_does_not_need(made, tmp_path):
+    path = tiny.examples(tmp_path, per_class=1)[0].path
+    code = (
+        "import sys\n"
+        "from deepfake_audio import Detector\n"
+        f"detector = Detector({str(made.path)!r})\n"
+        f"assert detector.judge({str(path)!r}).verdict\n"
+        "heavy = 'tensorflow keras onnx librosa numba scipy sklearn joblib matplotlib pydub'.split()\n"
+        "loaded = sorted(set(heavy) & set(sys.modules))\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+# What is refused
+
+
+def refused(pair, capsys, reason):
+    """Check that the twin is not used, for this reason, and that Keras then judges."""
+    with pytest.raises(ExportError, match=reason):
+        OnnxEngine(pair)
+    engine = load_engine(pair)
+    said = capsys.readouterr()
+    assert engine.name == "keras"
+    assert said.out == "" and said.err.startswith("notice: ") and reason in said.err and said.err.count("\n") == 1
+
+
+def test_a_missing_file(pair, capsys):
+    onnx_file(pair.path).unlink()
+    refused(pair, capsys, "cannot be read")
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "half", "last byte", "one bit", "appended"])
+def test_a_damaged_file(pair, capsys, damage):
+    path = onnx_file(pair.path)
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    path.write_bytes(
+        {
+            "empty": b"",
+            "text": b"no network",
+            "half": content[: len(content) // 2],
+            "last byte": content[:-1],
+            "one bit": bytes(flipped),
+            "appended": content + b"\0",
+        }[damage]
+    )
+    refused(pair, capsys, "is damaged or cut short")
+
+
+def test_a_file_that_is_whole_but_no_network(pair, capsys):
+    onnx_file(pair.path).write_bytes(seal(b"no network"))
+    refused(pair, capsys, "cannot be run by onnxruntime")
+
+
+def test_the_twin_of_another_checkpoint(made, tmp_path, capsys):
+    other = tiny.save_untrained(tmp_path / "other" / "model.keras", tiny.settings(seed=6))
+    shutil.copyfile(onnx_file(made.path), onnx_file(other.path))
+    refused(other, capsys, "belongs to another checkpoint")
+
+
+def test_other_settings_and_missing_filters(pair, capsys):
+    with_properties(pair)
+    assert load_engine(pair).name == "onnx"  # whatever is refused below is not refused for being written anew
+    with_properties(pair, settings="[]")
+    refused(pair, capsys, "was made with other settings")
+    with_properties(pair, mel_filters=None)
+    refused(pair, capsys, "lacks its mel filters")
+    with_properties(pair, mel_filters="AAAA")
+    refused(pair, capsys, "lacks its mel filters")
+
+
+def test_keras_is_used_where_it_is_wanted_and_where_onnxruntime_is_missing(made, monkeypatch, capsys):
+    assert load_engine(made, "keras").name == "keras"
+    assert capsys.readouterr().err == ""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    refused(made, capsys, "onnxruntime cannot be imported")
