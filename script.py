@@ -118,8 +118,10 @@ def judge_recordings(arguments: argparse.Namespace, checkpoint, detector=None) -
         wanted = (arguments.csv, arguments.report, arguments.plot, arguments.labels)
         files = outputs.Outputs(checkpoint, *wanted, arguments.threshold, stack)
         if detector is None and any(error is None for _, error in found):
+            from deepfake_audio import decoding
             from deepfake_audio.detector import Detector
 
+            decoding.prepare()
             detector = Detector(checkpoint, arguments.threshold, arguments.engine)
         bar, summary, known = console.Bar(len(found)), scan.Summary(), 0
         stopped = threading.Event()

@@ -12,15 +12,18 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import __version__
-from .corpus import Clip
 from .errors import CheckpointError
 from .files import atomic_path, file_sha256
 from .settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
 from .trust import suspicious_members, suspicious_network, suspicious_weights
+
+if TYPE_CHECKING:  # a verdict needs no corpus
+    from .corpus import Clip
 
 MEMBER = "deepfake_audio.json"
 HEARD_MEMBER = "heard.txt"

@@ -128,6 +128,11 @@ _busy: set[subprocess.Popen] = set()
 _lock = threading.Lock()
 
 
+def prepare() -> None:
+    """Start a decoder before there is something to decode: it is ready when the network is."""
+    _give_back(_borrow(), True)
+
+
 def _borrow() -> subprocess.Popen:
     with _lock:
         while _idle:

@@ -13,10 +13,10 @@ from commands import HERE, STARTER
 
 from deepfake_audio import export
 from deepfake_audio.checkpoint import read_checkpoint
-from deepfake_audio.detector import Detector
+from deepfake_audio.detector import Detector, decide, scan_features
 from deepfake_audio.engine import KerasEngine, OnnxEngine, describe, load_engine, onnx_file, seal
 from deepfake_audio.errors import ExportError
-from deepfake_audio.features import mel_filters
+from deepfake_audio.features import log_mel, mel_filters, speech_seconds
 
 SETTINGS = tiny.settings()
 SHIPPED = HERE / "outputs" / "pretrained" / "model.keras"
@@ -89,6 +89,18 @@ def test_a_verdict_imports_nothing_that_it_does_not_need(made, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("cores", [None, 1, 64])
+def test_the_number_of_cores_does_not_matter(made, monkeypatch, cores):
+    samples = tiny.voice("Hybrid", 60.0, np.random.default_rng(0))
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    detector = Detector(made)
+    spectrogram = log_mel(samples, SETTINGS.features)
+    seconds = len(samples) / SETTINGS.features.sample_rate
+    speech = speech_seconds(samples, SETTINGS.features.sample_rate)
+    expected = decide(scan_features(spectrogram, SETTINGS, detector.engine.predict, seconds, speech), SETTINGS)
+    assert detector.judge(samples).to_dict() == expected.to_dict()
 
 
 # What is refused

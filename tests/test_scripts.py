@@ -76,6 +76,8 @@ def test_help_answers_at_once(script):
         (JUDGE, ["--seconds", "0"]),
         (JUDGE, ["a.wav", "--no-such-option"]),
         (JUDGE, ["a.wav", "--jobs", "0"]),
+        (JUDGE, ["a.wav", "--jobs", "999"]),
+        (JUDGE, ["a.wav", "--engine", "abacus"]),
         (JUDGE, ["a.wav", "--threshold", "1.5"]),
         (JUDGE, ["a.wav", "--threshold", "half"]),
         (JUDGE, ["a.wav", "--json", "--quiet"]),
