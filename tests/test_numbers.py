@@ -29,7 +29,7 @@ SOUNDS = {
     "one step": np.where(TIMES % 2, 1, 0) / 32768,
     "click": np.where(TIMES == 9000, -1.0, 0.0),
     "loudest tone": np.clip(5 * np.sin(TIMES), -1, 1),
-    "one sample": np.array([0.5]),
+    "three samples": np.full(3, 0.5),
     "far beyond full scale": 9e5 * np.sin(TIMES),
 }
 
