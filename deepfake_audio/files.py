@@ -9,6 +9,46 @@ import pathlib
 from collections.abc import Iterator
 
 
+class InUse(Exception):  # noqa: N818 - somebody else is right
+    """Another process holds what was to be locked."""
+
+
+class Lock:
+    """A lock on `path` that nobody else gets until :meth:`release`, or until this process ends, however it ends.
+
+    Parameters
+    ----------
+    path : path
+        A file that is made for it and removed with it. Where the disk knows no locks, or does not let itself be
+        written, there is none, and no complaint.
+
+    Raises
+    ------
+    InUse
+        If another process has it.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        import filelock
+
+        self._path = pathlib.Path(path)
+        self._lock = filelock.FileLock(self._path)
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise InUse from error
+        except (OSError, NotImplementedError):
+            self._lock = None
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._lock is not None:
+            with contextlib.suppress(OSError):  # Windows removes it afterwards
+                self._path.unlink()
+            self._lock.release()
+            self._lock = None
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yield a temporary path beside `path`, renamed onto it when the block ends well.

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from .checkpoint import MODEL
 from .errors import RunError
-from .files import atomic_path
+from .files import InUse, Lock, atomic_path
 from .settings import Settings, from_dict, to_dict
 
 RECORD = "run.json"
+LOCK = "in-use.lock"
 
 
 def new_folder(outputs: Path, kind: str) -> Path:
@@ -38,7 +39,7 @@ def new_folder(outputs: Path, kind: str) -> Path:
 
 
 class Run:
-    """A folder ``outputs/run-DATE-TIME`` and the settings that fill it.
+    """A folder ``outputs/run-DATE-TIME`` and the settings that fill it, for one process at a time.
 
     Attributes
     ----------
@@ -52,6 +53,11 @@ class Run:
         Fingerprint of the split that it was started with; empty where nobody took it.
     init_from : Path or None
         Checkpoint whose weights it was started with.
+
+    Raises
+    ------
+    RunError
+        If another process is at work in the folder.
     """
 
     def __init__(
@@ -67,6 +73,12 @@ class Run:
         self.data = list(data)
         self.manifest = manifest
         self.init_from = init_from
+        try:
+            self._lock = Lock(folder / LOCK)
+        except InUse as error:
+            raise RunError(
+                f"{folder} is being trained by another process: wait for its end, or give another --outputs."
+            ) from error
 
     @property
     def model(self) -> Path:
@@ -114,3 +126,8 @@ class Run:
         """Remove what only an interrupted run needs: the states of training."""
         for name in ("best.keras", "last.keras", "rolled-up.keras"):
             (self.folder / name).unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let other processes go on with it; the end of this process does so, too."""
+        self._lock.release()

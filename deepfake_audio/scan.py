@@ -18,7 +18,7 @@ from pathlib import Path
 from .audio import AUDIO_SUFFIXES
 from .console import cell
 from .errors import DeepfakeAudioError, OutputError
-from .files import atomic_path, file_sha256
+from .files import InUse, Lock, atomic_path, file_sha256
 from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
@@ -264,11 +264,29 @@ class Table:
     Raises
     ------
     OutputError
-        If the file cannot be written, is no such table, or holds answers of another model or threshold.
+        If the file cannot be written, is no such table, is being written by another process, or holds answers of
+        another model or threshold.
     """
 
     def __init__(self, path: Path, model: dict[str, str], threshold: float | None = None):
         self.path, self.model, self.threshold = Path(path), model, "" if threshold is None else f"{threshold:g}"
+        self._file = self._lock = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.path.with_name(f".{self.path.name}.lock"))
+        except InUse as error:
+            raise OutputError(
+                f"'{self.path}' is being written by another scan: wait for its end, or name another file."
+            ) from error
+        except OSError:
+            self._lock = None  # what is wrong is said below, where the file is written
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
         self._rows = {row["path"]: row for row in self._read() if not row["error"]}
         try:
             with atomic_path(self.path) as temporary:
@@ -335,8 +353,11 @@ class Table:
             raise OutputError(f"'{self.path}' cannot be written ({error.strerror}): make room on the disk.") from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file and let other scans have it."""
+        if self._file is not None:
+            self._file.close()
+        if self._lock is not None:
+            self._lock.release()
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> str:

@@ -29,7 +29,7 @@ SOUNDS = {
     "one step": np.where(TIMES % 2, 1, 0) / 32768,
     "click": np.where(TIMES == 9000, -1.0, 0.0),
     "loudest tone": np.clip(5 * np.sin(TIMES), -1, 1),
-    "one sample": np.array([0.5]),
+    "three samples": np.full(3, 0.5),
     "far beyond full scale": 9e5 * np.sin(TIMES),
 }
 
@@ -92,14 +92,17 @@ def test_one_class_and_a_class_of_one_clip(corpus, tmp_path, kept):
 
 @pytest.fixture
 def spoilt_from(monkeypatch):
-    """Return a function that makes the windows of an epoch, counted from zero, hold what is not a number."""
+    """Return a function that makes the last batch of an epoch, counted from zero, hold what is not a number."""
     real = training.TrainingWindows.__getitem__
 
-    def arrange(epoch, value):
+    def arrange(epoch):
+        drawn = set()
+
         def draw(self, index):
             windows, *rest = real(self, index)
-            if self.epoch == epoch and index == len(self) - 1:  # all but the last batch are good
-                windows = windows * np.float32(value)
+            drawn.add(self.epoch)
+            if len(drawn) == epoch + 1 and index == len(self) - 1:
+                windows = np.full_like(windows, np.nan)
             return windows, *rest
 
         monkeypatch.setattr(training.TrainingWindows, "__getitem__", draw)
@@ -107,13 +110,12 @@ def spoilt_from(monkeypatch):
     return arrange
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_training_that_diverges_keeps_the_last_good_network(corpus, tmp_path, spoilt_from, capsys, value):
+def test_a_training_that_diverges_keeps_the_last_good_network(corpus, tmp_path, spoilt_from, capsys):
     train, validation, store = corpus
-    spoilt_from(2, value)
+    spoilt_from(1)
     fitted = training.fit(train, validation, store, SETTINGS, tmp_path, verbose=0)
-    assert "not a number any more in epoch 3" in capsys.readouterr().err
-    assert fitted.epochs == 2 == len(read_log(fitted.log))
+    assert "not a number any more in epoch 2" in capsys.readouterr().err
+    assert fitted.epochs == 1 == len(read_log(fitted.log))
     for name in (training.BEST_NAME, training.LAST_NAME):
         network = keras.models.load_model(tmp_path / name, compile=False)
         assert all(np.isfinite(weights).all() for weights in network.get_weights())
@@ -123,7 +125,7 @@ def test_a_training_that_diverges_keeps_the_last_good_network(corpus, tmp_path, 
 
 
 def test_a_training_that_never_was_a_number_says_so(corpus, tmp_path, spoilt_from):
-    spoilt_from(0, np.nan)
+    spoilt_from(0)
     with pytest.raises(RunError, match="loss was not a number from the first epoch on"):
         training.fit(*corpus, SETTINGS, tmp_path, verbose=0)
     assert not (tmp_path / training.LAST_NAME).exists()

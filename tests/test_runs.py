@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,13 @@ from deepfake_audio.errors import RunError
 from deepfake_audio.runs import Run
 from deepfake_audio.settings import Settings, TrainingSettings
 
+ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = Settings(training=TrainingSettings(epochs=3, seed=11))
 
 
 def test_a_started_run_can_be_found_again_with_its_settings(tmp_path):
     started = Run.start(tmp_path / "outputs", SETTINGS, [tmp_path / "a", tmp_path / "b"], "c0ffee")
+    started.release()
     assert started.folder.parent == tmp_path / "outputs"
     assert started.model == started.folder / "model.keras"
     found = Run.interrupted(tmp_path / "outputs")
@@ -27,20 +31,24 @@ def test_a_started_run_can_be_found_again_with_its_settings(tmp_path):
 def test_relative_data_folders_are_found_again_from_anywhere(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    Run.start(tmp_path / "outputs", SETTINGS, [Path("speech")])
+    Run.start(tmp_path / "outputs", SETTINGS, [Path("speech")]).release()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert Run.interrupted(tmp_path / "outputs").data == [tmp_path.resolve() / "speech"]
 
 
 def test_runs_started_within_one_second_get_folders_of_their_own(tmp_path):
-    folders = [Run.start(tmp_path, SETTINGS, []).folder for _ in range(4)]
+    runs = [Run.start(tmp_path, SETTINGS, []) for _ in range(4)]
+    folders = [run.folder for run in runs]
     assert len(set(folders)) == 4
+    for run in runs:
+        run.release()
     assert Run.interrupted(tmp_path).folder == max(folders)
 
 
 def test_the_newest_run_without_a_report_is_resumed(tmp_path):
     for number, name in enumerate(["run-20250101-000000", "run-20250102-000000", "run-20250103-000000"]):
         run = Run.start(tmp_path, dataclasses.replace(SETTINGS, training=TrainingSettings(seed=number)), [])
+        run.release()
         run.folder.rename(tmp_path / name)
     (tmp_path / "run-20250103-000000" / "metrics.json").write_text("{}")
     (tmp_path / "run-20250104-000000").mkdir()  # died before it recorded anything
@@ -81,6 +89,32 @@ def test_outputs_that_cannot_hold_a_folder_are_explained(tmp_path):
     (tmp_path / "outputs").write_text("a file")
     with pytest.raises(RunError, match="give another --outputs"):
         Run.start(tmp_path / "outputs", SETTINGS, [])
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from deepfake_audio.runs import Run
+run = Run.interrupted(Path(sys.argv[1]))
+print("holds", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_run_that_another_process_trains_is_not_resumed_until_that_is_gone(tmp_path):
+    run = Run.start(tmp_path, SETTINGS, [])
+    run.release()
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as other:
+        assert other.stdout.readline().strip() == b"holds"
+        with pytest.raises(RunError, match="by another process: wait for its end"):
+            Run.interrupted(tmp_path)
+        other.kill()  # says goodbye to nobody
+        other.wait()
+    found = Run.interrupted(tmp_path)
+    assert found.folder == run.folder
+    found.release()
+    assert [path.name for path in run.folder.iterdir()] == ["run.json"]
 
 
 def test_tidying_removes_only_what_a_resumed_run_needs(tmp_path):

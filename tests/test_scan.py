@@ -1,9 +1,13 @@
 """Folders, patterns, broken files and the table that goes on where it stopped, with a detector that only pretends."""
 
 import csv
+import json
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from deepfake_audio.detector import Judgement, Segment
 from deepfake_audio.errors import AudioError, OutputError
 from deepfake_audio.files import file_sha256
 
+ROOT = Path(__file__).resolve().parents[1]
 MODEL = {"name": "run-1/model.keras", "trained": "2026-01-02T03:04:05+00:00", "version": "0.1.0"}
 
 
@@ -227,6 +232,31 @@ def test_a_table_that_was_cut_in_the_middle_of_a_row_loses_that_row_only(tmp_pat
     out.write_bytes(whole[:-lost] or whole[:20])
     assert judge_into(scan.Table(out, MODEL), folder, Pretender()) >= 1
     assert sorted(row["path"] for row in rows(out)) == [str(folder / f"{number}.wav") for number in range(4)]
+
+
+HOLD = """
+import json, sys
+from pathlib import Path
+from deepfake_audio.scan import Table
+table = Table(Path(sys.argv[1]), json.loads(sys.argv[2]))
+print("holds", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_scans_do_not_write_one_table(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    recording(folder / "a.wav")
+    command = [sys.executable, "-c", HOLD, str(out), json.dumps(MODEL)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as other:
+        assert other.stdout.readline().strip() == b"holds"
+        with pytest.raises(OutputError, match="by another scan: wait for its end, or name another file"):
+            scan.Table(out, MODEL)
+        other.kill()  # says goodbye to nobody
+        other.wait()
+    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1
+    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "calls"]
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "no table at all", b"\xff\xfe\x00", '"unclosed\n'])

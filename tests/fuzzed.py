@@ -1,0 +1,51 @@
+"""Lists of known datasets, one of which is replaced by something else: for the fuzzer and for what it found."""
+
+from pathlib import Path
+
+import trees
+
+from deepfake_audio.errors import CorpusError
+from deepfake_audio.layouts import find_datasets
+
+GROWN = (
+    *(trees.asvspoof_2017, trees.asvspoof_2019, trees.asvspoof_2021, trees.asvspoof_5, trees.ljspeech),
+    *(trees.partial_spoof, trees.half_truth, trees.llama_partial_spoof, trees.mlaad),
+)
+
+
+def grow_targets(folder: Path) -> list[tuple[Path, Path]]:
+    """Return the root of a tree and a list in it, for every kind of list that is read."""
+    targets = []
+    for number, grown in enumerate(GROWN):
+        root = folder / str(number)
+        root.mkdir()
+        grown(trees.Grower(root))
+        lists = {path.suffix: path for path in sorted(root.rglob("*")) if path.is_file() and path.suffix not in AUDIO}
+        targets += [(root, path) for path in lists.values()]
+    table = folder / "table"
+    table.mkdir()
+    grow = trees.Grower(table)
+    grow.clips("a.wav", "b.wav")
+    grow.text("clips.csv", "path,label,side", "a.wav,real,train", "b.wav,hybrid,")
+    grow.text("hybrid_spans.csv", "path,start_s,end_s", "b.wav,0.5,1.0")
+    vad = folder / "vad"
+    vad.mkdir()
+    trees.partial_spoof(trees.Grower(vad), labels=False, vad=True)
+    found = sorted(vad.rglob("*.vad"))[0]
+    return [*targets, (table, table / "clips.csv"), (table, table / "hybrid_spans.csv"), (vad, found)]
+
+
+AUDIO = (".wav", ".flac")
+
+
+def read(targets: list[tuple[Path, Path]], data: bytes) -> bool:
+    """Replace the list that the first byte chooses; return whether the tree was read, not refused."""
+    root, path = targets[(data[0] if data else 0) % len(targets)]
+    before = path.read_bytes()
+    path.write_bytes(data[1:])
+    try:
+        return bool(find_datasets([root]))
+    except CorpusError:
+        return False
+    finally:
+        path.write_bytes(before)
