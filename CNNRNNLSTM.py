@@ -11,98 +11,55 @@ Everything a run makes goes into outputs/run-DATE-TIME/.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import shlex
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
-from deepfake_audio import console
+from deepfake_audio import console, options
 from deepfake_audio.errors import DeepfakeAudioError, RunError
-from deepfake_audio.kaggle import HANDLE, dataset_folder
+from deepfake_audio.kaggle import dataset_folder
 from deepfake_audio.settings import Settings
 
 HERE = Path(__file__).resolve().parent
 GO_ON = "go on with: python CNNRNNLSTM.py --resume --outputs"
 
 
-def whole_number(least: int):
-    """Make an argparse type for whole numbers from `least` on."""
+def begin(arguments: Namespace) -> tuple:
+    """Return settings, the run that is resumed, and the checkpoint to start from, read and by its path."""
+    from deepfake_audio.checkpoint import read_checkpoint
+    from deepfake_audio.runs import Run
 
-    def parse(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
-        return int(text)
-
-    return parse
-
-
-def kaggle_name(text: str) -> str:
-    """Accept ``OWNER/NAME``."""
-    if not HANDLE.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not OWNER/NAME, as in the address of a dataset's page")
-    return text
-
-
-def command_line(argv: list[str] | None) -> argparse.Namespace:
-    """Understand the command line; nothing heavy is imported before this is done."""
-    defaults = Settings().training
-    parser = argparse.ArgumentParser(description="Train and report a detector of Real, Fake and Hybrid speech.")
-    parser.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="dataset folders (default: data/)")
-    parser.add_argument("--kaggle", type=kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
-    parser.add_argument("--outputs", type=Path, default=HERE / "outputs", metavar="DIR", help="where runs are kept")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where features are kept (default: OUTPUTS/features)")
-    parser.add_argument("--epochs", type=whole_number(1), metavar="N", help=f"default {defaults.epochs}")
-    parser.add_argument("--batch-size", type=whole_number(1), metavar="N", help=f"default {defaults.batch_size}")
-    parser.add_argument("--seed", type=whole_number(0), metavar="N", help=f"default {defaults.seed}")
-    parser.add_argument("--jobs", type=whole_number(1), metavar="N", help="threads for features (default 2)")
-    parser.add_argument("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that computes the features")
-    parser.add_argument("--show", action="store_true", help="also open the plots in windows")
-    parser.add_argument("--init-from", type=Path, metavar="CHECKPOINT", help="go on from a trained network's weights")
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
-    mode.add_argument(
-        "--check-data", action="store_true", help="tell what is there, train nothing (--jobs: decode all)"
-    )
-    mode.add_argument("--evaluate", type=Path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
-    parser.add_argument("--json", action="store_true", help="with --check-data: one JSON object")
-    arguments = parser.parse_args(argv)
-    if arguments.json and not arguments.check_data:
-        parser.error("--json goes with --check-data")
-    if arguments.init_from and (arguments.resume or arguments.evaluate):
-        parser.error("--init-from starts a new training; it does not go with --resume or --evaluate")
-    arguments.cache = arguments.cache or arguments.outputs / "features"
-    arguments.decode_all, arguments.jobs = arguments.jobs is not None, arguments.jobs or 2
-    return arguments
+    if arguments.resume:
+        if run := Run.interrupted(arguments.outputs):
+            console.say(f"Resuming {run.folder} with its own settings.")
+            return run.settings, run, read_checkpoint(run.init_from) if run.init_from else None, run.init_from
+        console.say("Nothing to resume: starting a run.")
+    # The defaults, unless the command line or the checkpoint to start from has others.
+    asked = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "seed")}
+    settings = Settings()
+    training = dataclasses.replace(settings.training, **{k: v for k, v in asked.items() if v is not None})
+    settings = dataclasses.replace(settings, training=training)
+    if not arguments.init_from:
+        return settings, None, None, None
+    base = read_checkpoint(arguments.init_from)
+    console.say(f"Starting from {base.path}, trained {base.trained}: its features and its network, your data.")
+    return base.to_go_on_from(settings), None, base, arguments.init_from
 
 
-def experiment(arguments: argparse.Namespace) -> None:
+def experiment(arguments: Namespace) -> None:
     """Run the whole story, or the part of it that was asked for."""
     from deepfake_audio.audit import shortcuts, suspicions
     from deepfake_audio.check import check_data, remarks
-    from deepfake_audio.checkpoint import read_checkpoint
     from deepfake_audio.corpus import choose_folders, describe, describe_data, fingerprint, split_corpus, write_manifest
     from deepfake_audio.examine import only_unheard
     from deepfake_audio.layouts import find_datasets
     from deepfake_audio.runs import Run
     from deepfake_audio.skipped import report_skipped
 
-    # Settings: the defaults, the command line, or those of the run that is resumed.
-    asked = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "seed")}
-    settings = Settings()
-    training = dataclasses.replace(settings.training, **{k: v for k, v in asked.items() if v is not None})
-    settings = dataclasses.replace(settings, training=training)
-    run = Run.interrupted(arguments.outputs) if arguments.resume else None
-    if arguments.resume:
-        console.say(f"Resuming {run.folder} with its own settings." if run else "Nothing to resume: starting a run.")
-    if run:
-        settings = run.settings
-    init_from = run.init_from if run else arguments.init_from
-    base = read_checkpoint(init_from) if init_from else None
-    if base and not run:
-        settings = base.to_go_on_from(settings)
-        console.say(f"Starting from {base.path}, trained {base.trained}: its features and its network, your data.")
+    settings, run, base, init_from = begin(arguments)
 
     # Corpus: which clips there are, and which side each is on, before anything is spliced.
     if arguments.kaggle and not run:
@@ -185,7 +142,7 @@ def experiment(arguments: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Return the exit code: 0 fine, 1 something failed, 2 usage, 130 interrupted."""
     console.prepare()
-    arguments = command_line(argv)
+    arguments = options.training(argv, HERE / "outputs")
     try:
         experiment(arguments)
     except DeepfakeAudioError as error:

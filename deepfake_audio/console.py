@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import shutil
 import sys
 import threading
 import unicodedata
@@ -40,6 +41,18 @@ def progress(label: str) -> Callable[[int, int], None]:
         if sys.stderr.isatty() and (done == wanted or done % 10 == 0):
             end = "\n" if done == wanted else ""
             print(f"\r{label}  {done} of {wanted}", end=end, file=sys.stderr, flush=True)
+
+    return show
+
+
+def live_line() -> Callable[[object], None]:
+    """Return a function that writes a line on stderr over the one before; line by line where it is no terminal."""
+    in_place, width = sys.stderr.isatty(), shutil.get_terminal_size().columns - 1
+
+    def show(text: object) -> None:
+        # A line that wraps could not be written over.
+        line = f"\r{str(text)[:width]:{width}}" if in_place else f"{text}\n"
+        print(line, end="", file=sys.stderr, flush=True)
 
     return show
 

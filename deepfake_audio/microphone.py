@@ -153,6 +153,10 @@ class Microphone:
         return self
 
     def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the device."""
         with contextlib.suppress(Exception):  # a device that is gone cannot be closed, either
             self._stream.close()
 

@@ -12,7 +12,9 @@ from .scan import Answer, Table
 
 
 class Outputs:
-    """Table, page, pictures and labels, whichever are wanted.
+    """Table, page, pictures and labels, whichever are wanted; a context manager.
+
+    Its end finishes them, also after an error or Ctrl-C: answers that were given are kept.
 
     Parameters
     ----------
@@ -22,8 +24,6 @@ class Outputs:
         Where they go.
     threshold : float or None
         That the detector is used with.
-    stack : contextlib.ExitStack
-        Finishes them, also after an error or Ctrl-C: answers that were given are kept.
     """
 
     def __init__(
@@ -34,13 +34,13 @@ class Outputs:
         plot: Path | None,
         labels: Path | None,
         threshold: float | None,
-        stack: contextlib.ExitStack,
     ):
         self.settings, self.model, self.labels = checkpoint.settings, checkpoint.about(), labels
         self.table = self.report = self.pictures = None
         self._listen_seconds = 0.0
+        self._end = contextlib.ExitStack()
         if csv:
-            self.table = stack.enter_context(contextlib.closing(Table(csv, self.model, threshold)))
+            self.table = self._end.enter_context(contextlib.closing(Table(csv, self.model, threshold)))
         if report or plot or labels:
             from . import pages  # loads matplotlib
 
@@ -50,9 +50,27 @@ class Outputs:
                     pages.Report(report, self.settings, self.model),
                     pages.LISTEN_SECONDS,
                 )
-                stack.callback(self.report.write)
+                self._end.callback(self.report.write)
             if plot:
                 self.pictures = pages.Pictures(plot, self.settings)
+        if self.table and self._need_sound() and not self.table.began_empty():
+            console.say(
+                f"{console.clean(csv)} has answers already, but page, pictures and labels need the sound: "
+                "everything is heard again."
+            )
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._end.__exit__(*error)
+
+    def _need_sound(self) -> bool:
+        return bool(self.report or self.pictures or self.labels)
+
+    def known(self, path: Path) -> Answer | None:
+        """Return what the table says of a recording, if that is all that is wanted of it."""
+        return None if self.table is None or self._need_sound() else self.table.finished(path)
 
     def glimpse(self) -> Glimpse | None:
         """Return what gathers a recording for pictures, if any are wanted."""

@@ -10,14 +10,15 @@ import dataclasses
 import glob
 import io
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .audio import AUDIO_SUFFIXES
-from .console import cell
-from .errors import DeepfakeAudioError, OutputError
+from .console import Bar, cell
+from .errors import DeepfakeAudioError, OutputError, Stopped
 from .files import InUse, Lock, atomic_path, file_sha256
 from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
@@ -220,6 +221,52 @@ def _first(waiting: deque, model: dict[str, str]) -> Answer:
     return Answer(blank(path, error, model)) if future is None else future.result()
 
 
+def judge_all(
+    found: Sequence[tuple[Path, str | None]],
+    detector,
+    model: dict[str, str],
+    jobs: int,
+    glimpse: Callable[[], Glimpse | None],
+    known: Callable[[Path], Answer | None],
+) -> Iterator[Answer]:
+    """Yield one answer per recording, in their order, and show on stderr how far the work is.
+
+    Parameters
+    ----------
+    found : sequence of (Path, str or None)
+        From :func:`find_recordings`.
+    detector : Detector
+        Who judges.
+    model : dict
+        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+    jobs : int
+        Recordings that are decoded at the same time.
+    glimpse : callable
+        Returns what gathers a recording for pictures, if any are wanted.
+    known : callable
+        Returns the answer to a recording that need not be judged any more.
+    """
+    bar, stopped = Bar(len(found)), threading.Event()
+
+    def judge(path: Path) -> Answer:
+        def heard(seconds: float) -> None:
+            bar.show(f"{path.name}: {seconds / 60:.1f} min heard")
+            if stopped.is_set():
+                raise Stopped
+
+        return known(path) or answer(path, detector, model, glimpse(), heard)
+
+    try:
+        bar.show()
+        for one in answer_all(found, judge, model, jobs):
+            bar.clear()
+            yield one
+            bar.step()
+    finally:
+        stopped.set()
+        bar.clear()
+
+
 class Summary:
     """Counts answers."""
 
@@ -323,6 +370,10 @@ class Table:
                 raise OutputError(f"'{self.path}' holds answers with another --threshold: name another file.")
         return kept
 
+    def began_empty(self) -> bool:
+        """Return whether it had no answers before."""
+        return not self._rows
+
     def finished(self, path: Path) -> Answer | None:
         """Return what a row says of a file, verdict and seconds; None if the file has to be judged."""
         row = self._rows.get(cell(path))
@@ -337,7 +388,10 @@ class Table:
         return Answer(blank(path, None, self.model) | {"verdict": row["verdict"], "seconds": seconds}, known=True)
 
     def add(self, result: dict) -> None:
-        """Append an answer."""
+        """Append an answer, unless it has the one to this file already."""
+        row = self._rows.get(cell(result["path"]))
+        if row is not None and row["sha256"] == result["sha256"]:
+            return
         shares = result["probabilities"] or {}
         stretches = (f"{s['start']:.2f}-{s['end']:.2f}" for s in result["segments"] if s["label"] == "Fake")
         values = (

@@ -212,6 +212,23 @@ def test_an_interrupted_scan_keeps_the_answers_that_were_given(model, tmp_path, 
     assert code == 0 and len(out.split()) == 2 and "1 of 3 recordings were already answered" in err
 
 
+def test_a_page_and_pictures_hold_what_the_table_answered_before_too(model, tmp_path):
+    for number in range(3):
+        write_flac(tmp_path / "in" / f"{number}.flac", SOUND)
+    table, arguments = tmp_path / "a.csv", [tmp_path / "in", "--model", model, "--csv", tmp_path / "a.csv", "--quiet"]
+    assert judged(*arguments)[0] == 0
+    rows = table.read_text(encoding="utf-8")
+    code, out, err = judged(*arguments, "--report", tmp_path / "a.html", "--plot", tmp_path / "plots")
+    assert code == 0 and len(out.split()) == 3 and "heard again" in err and "already answered" not in err
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert page.count("<article") == 3 and len(list((tmp_path / "plots").glob("*.png"))) == 3
+    assert table.read_text(encoding="utf-8") == rows, "no answer stands there twice"
+    code, out, err = judged(*arguments)
+    assert code == 0 and not out and "3 of 3 recordings were already answered" in err
+    code, _, _ = judged(tmp_path / "in" / "0.flac", *arguments[1:], "--labels", tmp_path / "labels.txt")
+    assert code == 0 and (tmp_path / "labels.txt").stat().st_size
+
+
 def test_a_threshold_decides_and_says_what_it_costs(model, tmp_path):
     write_flac(tmp_path / "a.flac", tiny.voice("Real", 1.5, np.random.default_rng(0)))
     verdicts = []

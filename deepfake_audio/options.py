@@ -1,0 +1,136 @@
+"""What can be typed behind the two scripts; nothing heavy is imported before it is understood."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .kaggle import HANDLE
+from .settings import Settings
+
+LEAST_SECONDS, MOST_SECONDS = 0.3, 36_000.0
+"""How long the microphone can be listened to."""
+
+
+def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
+    """Understand the command line of script.py.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Without it, what was typed.
+    outputs : Path
+        Where recordings of the microphone go unless another folder is named.
+    """
+    parser = argparse.ArgumentParser(description="Tell Real, Fake and Hybrid speech apart, with time stamps.")
+    add = parser.add_argument
+    add("paths", nargs="*", metavar="PATH",
+        help="recordings, folders, patterns like *.mp3; none: listen to the microphone")  # fmt: skip
+    add("--model", type=Path, metavar="FILE", help="checkpoint (default: your newest, else the one that comes along)")
+    add("--json", action="store_true", help="one JSON object per file and line, nothing else")
+    add("--quiet", action="store_true", help="one word per file: the verdict, or Error")
+    add("--csv", type=Path, metavar="FILE", help="also write a table; files that it already answers are passed over")
+    add("--report", type=Path, metavar="FILE", help="also write a page (HTML) to listen, look and print")
+    add("--plot", type=Path, metavar="DIR", help="also draw each recording into DIR: spectrogram, waveform, timeline")
+    add("--labels", type=Path, metavar="FILE", help="also write the timeline of one recording as Audacity labels")
+    add("--engine", choices=("onnx", "keras"), default="onnx",
+        help="what runs the network: onnxruntime, which starts faster, or Keras (default: %(default)s)")  # fmt: skip
+    add("--jobs", type=_jobs, metavar="N", default=min(4, os.cpu_count() or 1),
+        help="recordings that are decoded at the same time (default: %(default)s)")  # fmt: skip
+    add("--threshold", type=_probability, metavar="P",
+        help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
+    add("--seconds", type=_duration, metavar="N", help="listen to the microphone for N seconds instead of until Ctrl-C")
+    add("--device", metavar="NAME", help="microphone: its number, or part of its name")
+    add("--list-devices", action="store_true", help="list the microphones")
+    add("--outputs", type=Path, metavar="DIR", default=outputs, help="where recordings go (default: outputs/)")
+    arguments = parser.parse_args(argv)
+    if arguments.paths and (arguments.seconds or arguments.device or arguments.list_devices):
+        parser.error("--seconds, --device and --list-devices are for the microphone: give no PATH with them")
+    if arguments.json and arguments.quiet:
+        parser.error("--json and --quiet contradict each other")
+    return arguments
+
+
+def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
+    """Understand the command line of CNNRNNLSTM.py.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Without it, what was typed.
+    outputs : Path
+        Where runs are kept unless another folder is named.
+    """
+    defaults = Settings().training
+    parser = argparse.ArgumentParser(description="Train and report a detector of Real, Fake and Hybrid speech.")
+    add = parser.add_argument
+    add("--data", type=Path, nargs="+", metavar="DIR", help="dataset folders (default: data/)")
+    add("--kaggle", type=_kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
+    add("--outputs", type=Path, default=outputs, metavar="DIR", help="where runs are kept")
+    add("--cache", type=Path, metavar="DIR", help="where features are kept (default: OUTPUTS/features)")
+    add("--epochs", type=_whole_number(1), metavar="N", help=f"default {defaults.epochs}")
+    add("--batch-size", type=_whole_number(1), metavar="N", help=f"default {defaults.batch_size}")
+    add("--seed", type=_whole_number(0), metavar="N", help=f"default {defaults.seed}")
+    add("--jobs", type=_whole_number(1), metavar="N", help="threads for features (default 2)")
+    add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that computes the features")
+    add("--show", action="store_true", help="also open the plots in windows")
+    add("--init-from", type=Path, metavar="CHECKPOINT", help="go on from a trained network's weights")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
+    mode.add_argument(
+        "--check-data", action="store_true", help="tell what is there, train nothing (--jobs: decode all)"
+    )
+    mode.add_argument("--evaluate", type=Path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
+    add("--json", action="store_true", help="with --check-data: one JSON object")
+    arguments = parser.parse_args(argv)
+    if arguments.json and not arguments.check_data:
+        parser.error("--json goes with --check-data")
+    if arguments.init_from and (arguments.resume or arguments.evaluate):
+        parser.error("--init-from starts a new training; it does not go with --resume or --evaluate")
+    arguments.cache = arguments.cache or arguments.outputs / "features"
+    arguments.decode_all, arguments.jobs = arguments.jobs is not None, arguments.jobs or 2
+    return arguments
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")  # which lies between no two numbers
+
+
+def _probability(text: str) -> float:
+    if not 0 < (value := _number(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return value
+
+
+def _duration(text: str) -> float:
+    if not LEAST_SECONDS <= (value := _number(text)) <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds between {LEAST_SECONDS:g} and {MOST_SECONDS:.0f}"
+        )
+    return value
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 64")
+    return int(text)
+
+
+def _whole_number(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+        return int(text)
+
+    return parse
+
+
+def _kaggle_name(text: str) -> str:
+    if not HANDLE.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not OWNER/NAME, as in the address of a dataset's page")
+    return text
