@@ -76,7 +76,8 @@ class ClipScore:
     """Fake stretches of the timeline that the user was shown, in seconds."""
     frame_seconds: float
     frame_probabilities: tuple[float, ...]
-    """Probability of fake for each timeline frame; frame i covers i to i + 1 times `frame_seconds`."""
+    """Probability of fake for each timeline frame; frame i covers i to i + 1 times `frame_seconds`. A file keeps those
+    of Hybrids whose true spans are known; no metric needs the others."""
 
     def __post_init__(self):
         for name in ("seconds", "confidence", "frame_seconds"):
@@ -131,7 +132,8 @@ def write_scores(path: str | os.PathLike, scores: Sequence[ClipScore]) -> None:
                 row[column] = f"{value:.9g}"
             for column in ("true_spans", "predicted_spans"):
                 row[column] = " ".join(f"{start:.4f}-{end:.4f}" for start, end in row[column])
-            row["frame_probabilities"] = " ".join(f"{value:.3f}" for value in score.frame_probabilities)
+            frames = score.frame_probabilities if _has_timeline(score) else ()
+            row["frame_probabilities"] = " ".join(f"{value:.3f}" for value in frames)
             writer.writerow([row[column] for column in _COLUMNS])
 
 
@@ -465,6 +467,28 @@ def _with_interval(values: np.ndarray, count: int) -> dict:
     return {"value": float(value), "low": low, "high": high, "n": count}
 
 
+def _measured(
+    builders: Sequence[tuple[dict, _Measure]], scores: Sequence[ClipScore], resamples: int, seed: int
+) -> tuple[dict, dict]:
+    """Return all metrics with their intervals, those of single classes apart."""
+    values: dict = {}
+    with np.errstate(divide="ignore", invalid="ignore"):  # NaN is how a measure says that it cannot be computed
+        for weights in _draws(scores, resamples, seed):
+            for _, measure in builders:
+                for name, found in measure(weights).items():
+                    values.setdefault(name, []).append(found)
+    metrics: dict = {}
+    per_class: dict = {name: {} for name in CLASS_NAMES}
+    for counts, _ in builders:
+        for name, count in counts.items():
+            entry = _with_interval(np.concatenate(values[name]), count)
+            if isinstance(name, tuple):
+                per_class[name[0]][name[1]] = entry
+            else:
+                metrics[name] = entry
+    return metrics, per_class
+
+
 def evaluate(scores: Sequence[ClipScore], resamples: int = 1000, seed: int = 0) -> dict:
     """Compute every metric of the report.
 
@@ -530,22 +554,7 @@ def evaluate(scores: Sequence[ClipScore], resamples: int = 1000, seed: int = 0) 
         _frame_f1_measure(scores),
         _boundary_measure(scores),
     )
-    values: dict = {}
-    with np.errstate(divide="ignore", invalid="ignore"):  # NaN is how a measure says that it cannot be computed
-        for weights in _draws(scores, resamples, seed):
-            for _, measure in builders:
-                for name, found in measure(weights).items():
-                    values.setdefault(name, []).append(found)
-    metrics: dict = {}
-    per_class: dict = {name: {} for name in CLASS_NAMES}
-    for counts, _ in builders:
-        for name, count in counts.items():
-            entry = _with_interval(np.concatenate(values[name]), count)
-            if isinstance(name, tuple):
-                per_class[name[0]][name[1]] = entry
-            else:
-                metrics[name] = entry
-
+    metrics, per_class = _measured(builders, scores, resamples, seed)
     truth, _, decision = _columns(scores)
     confusion = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), dtype=int)
     np.add.at(confusion, (truth, decision), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import console
@@ -91,10 +91,12 @@ def examine(
     scans = list(scan_examples(examples, store, settings, network.predict_on_batch))
     if not scans:
         raise RunError("No test clip could be read; see the reasons above.")
-    write_scores(folder / "scores.csv", score_examples(scans, settings))
+    judged = score_examples(scans, settings)
+    write_scores(folder / "scores.csv", judged)
     scores = read_scores(folder / "scores.csv")  # the file alone is what every figure comes from
     metrics = evaluate(scores)
-    plots = _draw(folder / "plots", scores, metrics, store, checkpoint, log, show)
+    timelines = {score.path: score.frame_probabilities for score in judged}
+    plots = _draw(folder / "plots", scores, timelines, metrics, store, checkpoint, log, show)
     about = {
         "name": f"{folder.name}/{checkpoint.path.name}",
         "created": checkpoint.trained[:10],
@@ -121,6 +123,7 @@ def examine(
 def _draw(
     folder: Path,
     scores: Sequence[ClipScore],
+    timelines: Mapping[str, Sequence[float]],
     metrics: dict,
     store: FeatureStore,
     checkpoint: Checkpoint,
@@ -155,7 +158,7 @@ def _draw(
             features.hop_seconds,
             chosen.true_spans,
             chosen.predicted_spans,
-            chosen.frame_probabilities,
+            timelines[chosen.path],
             chosen.frame_seconds,
             f"{Path(chosen.path).name}: {label}, judged {chosen.verdict} ({chosen.confidence:.2f})",
             out(f"timeline_{label.lower()}"),

@@ -302,7 +302,8 @@ def test_a_thousand_resamples_are_quick():
 
 def test_round_trip(tmp_path):
     scores = pool(20)
-    scores.append(clip(path='söme, "odd"\nname.wav', speaker="", language="", frame_probabilities=(0.5,) * 30_000))
+    odd = {"path": 'söme, "odd"\nname.wav', "speaker": "", "language": ""}
+    scores.append(clip("hybrid", **odd, frame_probabilities=(0.5,) * 30_000))
     path = tmp_path / "run" / "scores.csv"
     write_scores(path, scores)
     back = read_scores(path)
@@ -315,6 +316,12 @@ def test_round_trip(tmp_path):
     first, second = evaluate(scores, resamples=20), evaluate(back, resamples=20)
     for name in METRICS:
         assert second[name]["value"] == pytest.approx(first[name]["value"], abs=1e-4)
+
+
+def test_a_file_keeps_the_frames_that_metrics_need(tmp_path):
+    clips = [clip("hybrid"), clip("hybrid", true_spans=()), *map(clip, ("real", "fake", "real+real", "fake+fake"))]
+    write_scores(tmp_path / "scores.csv", clips)
+    assert [len(score.frame_probabilities) for score in read_scores(tmp_path / "scores.csv")] == [200, 0, 0, 0, 0, 0]
 
 
 def test_spans_are_written_as_documented(tmp_path):
