@@ -259,7 +259,8 @@ class Scanner:
             self._levels.append(self._rest.max(keepdims=True))
         starts = np.array(self._starts) // window.frames_per_label
         ends = np.minimum(starts + window.label_frames, frames)
-        timeline, joins = np.concatenate(self._timeline).T
+        timeline, joins = np.concatenate(self._timeline, dtype=np.float32).T.copy()
+        self._timeline.clear()
         return Scan(
             np.concatenate(self._verdicts),
             timeline,
@@ -307,7 +308,7 @@ class Scanner:
     def _settle(self, frame: int) -> None:
         """Finish the timeline up to a frame before which no window will start."""
         count = frame - self._settled
-        self._timeline.append(self._total[:count] / self._weight[:count])
+        self._timeline.append((self._total[:count] / self._weight[:count]).astype(np.float32))
         self._total, self._weight = self._total[count:], self._weight[count:]
         self._settled = frame
 
@@ -392,7 +393,8 @@ def class_probabilities(scan: Scan, voiced: np.ndarray, settings: Settings, temp
     -------
     ndarray, shape (3,)
     """
-    so_far = np.concatenate([[0], np.cumsum(voiced)])
+    so_far = np.zeros(len(voiced) + 1, dtype=np.int32)
+    np.cumsum(voiced, out=so_far[1:])
     speech = np.diff(so_far[scan.windows_of_frames], axis=1)[:, 0] * settings.label_seconds
     spoken = speech >= SPOKEN_SECONDS
     verdicts = scan.verdicts[spoken] if spoken.any() else scan.verdicts
@@ -421,19 +423,25 @@ def piecewise(scan: Scan, decision: DecisionSettings) -> np.ndarray:
     if not decision.piece_weight:
         return scan.timeline
     peaks = _peaks(scan.joins, decision.join_threshold, LEAST_PIECE_FRAMES)
-    piece = np.searchsorted(peaks, np.arange(len(scan.timeline)), side="right")
-    sizes = np.bincount(piece)
-    means = np.bincount(piece, scan.timeline) / np.maximum(sizes, 1)
-    return (1.0 - decision.piece_weight) * scan.timeline + decision.piece_weight * means[piece]
+    edges = np.concatenate([[0], peaks, [len(scan.timeline)]])
+    sizes = np.diff(edges)
+    means = np.add.reduceat(scan.timeline, edges[:-1], dtype=np.float64) / sizes
+    drawn = np.repeat((decision.piece_weight * means).astype(scan.timeline.dtype), sizes)
+    drawn += (1.0 - decision.piece_weight) * scan.timeline
+    return drawn
 
 
 def _peaks(values: np.ndarray, height: float, distance: int) -> np.ndarray:
     """Return what ``scipy.signal.find_peaks`` does; importing scipy takes longer than judging a clip."""
-    edges = _edges(values)
-    levels, middles = values[edges[:-1]], (edges[:-1] + edges[1:] - 1) // 2
-    is_peak = np.zeros(len(levels), dtype=bool)  # neither end is one
-    is_peak[1:-1] = (levels[1:-1] > levels[:-2]) & (levels[1:-1] > levels[2:]) & (levels[1:-1] >= height)
-    peaks = middles[is_peak]
+    # Runs of equal values; hours have few that are high enough.
+    high = np.flatnonzero(values >= height)
+    begins = np.ones(len(high), dtype=bool)
+    begins[1:] = (np.diff(high) > 1) | (np.diff(values[high]) != 0)
+    first, last = high[begins], high[np.append(begins[1:], True)[: len(high)]]
+    inside = (first > 0) & (last < len(values) - 1)  # neither end is a peak
+    first, last = first[inside], last[inside]
+    is_peak = (values[first - 1] < values[first]) & (values[last + 1] < values[last])
+    peaks = ((first + last) // 2)[is_peak]
     kept = np.zeros(len(values), dtype=bool)
     for peak in peaks[np.argsort(values[peaks], kind="stable")[::-1]]:  # of two that are too close, the higher one
         kept[peak] = not kept[max(0, peak - distance + 1) : peak + distance].any()

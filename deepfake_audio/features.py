@@ -274,10 +274,14 @@ class SpeechMeter:
             missing = (frames - 1) * LEVEL_HOP + LEVEL_SAMPLES - len(self._waiting)
             self._waiting = np.pad(self._waiting, (0, max(0, missing)))
             self._measure(frames)
-        levels = 20 * np.log10(np.maximum(np.concatenate(self._levels), SMALLEST_AMPLITUDE))
+        levels = np.concatenate(self._levels)
+        np.log10(np.maximum(levels, SMALLEST_AMPLITUDE, out=levels), out=levels)
+        levels *= 20
         audible = 20 * np.log10(SILENCE_PEAK / SPEECH_CREST)
-        loud = np.flatnonzero(levels > pause_level(levels, LEVEL_HOP / self.sample_rate, audible)) * LEVEL_HOP
-        return float((np.minimum(loud + LEVEL_HOP, self._samples) - loud).sum() / self.sample_rate)
+        loud = levels > pause_level(levels, LEVEL_HOP / self.sample_rate, audible)
+        # The last frame ends with the recording.
+        last = self._samples - (len(loud) - 1) * LEVEL_HOP
+        return float((np.count_nonzero(loud[:-1]) * LEVEL_HOP + loud[-1] * last) / self.sample_rate)
 
     def _measure(self, frames: int) -> None:
         # A frame is a few hops long, so every sample is squared once.
