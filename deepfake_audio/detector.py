@@ -110,7 +110,7 @@ class Judgement:
     verdict : str
         ``Real``, ``Fake``, ``Hybrid``, ``Uncertain`` or ``No speech``.
     confidence : float
-        Calibrated probability of the most probable class.
+        Calibrated probability of the verdict; where it is withheld, of the most probable class.
     probabilities : dict of str to float
         One per class; they sum to one.
     segments : tuple of Segment
@@ -339,10 +339,11 @@ def decide(scan: Scan, settings: Settings, threshold: float | None = None) -> Ju
         verdict, reason, segments = NO_SPEECH, None, ()
     else:
         verdict, reason = _verdict(probabilities, segments, decision, threshold)
+    shares = dict(zip(CLASS_NAMES, map(float, probabilities), strict=True))
     return Judgement(
         verdict=verdict,
-        confidence=float(probabilities.max()),
-        probabilities=dict(zip(CLASS_NAMES, map(float, probabilities), strict=True)),
+        confidence=shares.get(verdict, max(shares.values())),
+        probabilities=shares,
         segments=segments,
         frame_probabilities=frames,
         seconds=scan.seconds,

@@ -44,22 +44,52 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     layers = keras.layers
     inputs = layers.Input((window.frames, features.mel_bands), name="log_mel")
     x = layers.Reshape((window.frames, features.mel_bands, 1))(inputs)
-    texture = None
+    texture = _texture(x, network, window) if network.texture_filters else None
+    x = _recurrence(_vectors(_convolutions(x, network, window), texture, network, window), network, unroll)
+
+    timeline = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_labels")(x)
+    timeline = layers.Reshape((window.label_frames, 1), name=TIMELINE)(timeline)
+    joins = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_joins")(x)
+    joins = layers.Reshape((window.label_frames, 1), name=JOINS)(joins)
+    summary = _summary(x, texture, network)
+    verdict = layers.Dense(len(CLASS_NAMES), activation="softmax", name=VERDICT)(summary)
+    model = keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline, JOINS: joins}, name="cnn_rnn_lstm")
     if network.texture_filters:
-        # How rough the spectrum is along frequency and time, band by band: synthesis smooths what a voice roughens.
-        # It shows in averages over every band, which strides and maxima lose; averages allow strides along time.
-        fine = layers.Conv2D(
-            network.texture_filters,
-            5,
-            strides=(window.frames_per_step, 1),
-            padding="same",
-            use_bias=False,
-            name="texture",
-        )(x)
-        fine = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(fine)
-        fine = layers.Activation("relu")(fine)
-        texture = layers.Reshape((window.steps, features.mel_bands * network.texture_filters))(fine)
-    to_shrink = window.frames_per_step
+        layer = model.get_layer("texture")
+        layer.set_weights([_with_differences(layer.get_weights()[0])])
+    return model
+
+
+# The parts, in the order in which their layers are made: weights and seeds count on it. Tensors have the shapes
+# (batch, frames or steps, mel bands, channels) up to the vectors, then (batch, steps, units).
+
+
+def _texture(x, network: NetworkSettings, window: WindowSettings):
+    """Tell how rough the spectrum is along frequency and time, band by band: synthesis smooths what a voice roughens.
+
+    It shows in averages over every band, which strides and maxima lose; averages allow strides along time.
+    """
+    from .backend import keras
+
+    layers, bands = keras.layers, x.shape[2]
+    x = layers.Conv2D(
+        network.texture_filters,
+        5,
+        strides=(window.frames_per_step, 1),
+        padding="same",
+        use_bias=False,
+        name="texture",
+    )(x)
+    x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
+    x = layers.Activation("relu")(x)
+    return layers.Reshape((window.steps, bands * network.texture_filters))(x)
+
+
+def _convolutions(x, network: NetworkSettings, window: WindowSettings):
+    """Shrink time by ``window.frames_per_step`` and frequency by two per layer."""
+    from .backend import keras
+
+    layers, to_shrink = keras.layers, window.frames_per_step
     for number, filters in enumerate(network.convolution_filters):
         shrink_time = 2 if to_shrink % 2 == 0 else 1
         to_shrink //= shrink_time
@@ -84,6 +114,14 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
         raise ValueError(
             f"{len(network.convolution_filters)} convolutions cannot shrink time by {window.frames_per_step}"
         )
+    return x
+
+
+def _vectors(x, texture, network: NetworkSettings, window: WindowSettings):
+    """Make one vector per step of what is left of frequency and of the texture around the step."""
+    from .backend import keras
+
+    layers = keras.layers
     x = layers.Reshape((window.steps, x.shape[2] * x.shape[3]))(x)
     x = layers.Dense(network.rnn_units, use_bias=False, name="bands_to_vector")(x)
     if texture is not None:
@@ -95,32 +133,33 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     # A plain SimpleRNN saturates on inputs that are not centred and scaled.
     x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
     x = layers.Activation("relu")(x)
-    x = layers.Dropout(network.dropout)(x)
-    options = {"return_sequences": True, "unroll": unroll}
+    return layers.Dropout(network.dropout)(x)
+
+
+def _recurrence(x, network: NetworkSettings, unroll: bool):
+    """Run SimpleRNN and LSTM along the steps and return the states of both."""
+    from .backend import keras
+
+    layers, options = keras.layers, {"return_sequences": True, "unroll": unroll}
     short = layers.Bidirectional(layers.SimpleRNN(network.rnn_units // 2, **options), name="simple_rnn")(x)
     short = layers.LayerNormalization()(short)
     long = layers.Bidirectional(layers.LSTM(network.lstm_units // 2, **options), name="lstm")(short)
     # The SimpleRNN forgets within a syllable and places a splice; the LSTM remembers the voice.
-    x = layers.Concatenate(name="states")([short, long])
+    return layers.Concatenate(name="states")([short, long])
 
-    timeline = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_labels")(x)
-    timeline = layers.Reshape((window.label_frames, 1), name=TIMELINE)(timeline)
-    joins = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_joins")(x)
-    joins = layers.Reshape((window.label_frames, 1), name=JOINS)(joins)
 
-    # A short span leaves its mark on the maximum, the voice as a whole on the mean.
+def _summary(x, texture, network: NetworkSettings):
+    """Make one vector of all steps: a short span leaves its mark on the maximum, the voice as a whole on the mean."""
+    from .backend import keras
+
+    layers = keras.layers
     summary = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
     summary = layers.Dropout(network.dropout)(summary)
     if texture is not None:
         summary = layers.Dropout(network.path_dropout, noise_shape=(None, 1))(summary)
         average = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(layers.GlobalAveragePooling1D()(texture))
         summary = layers.Concatenate()([summary, layers.Dropout(network.texture_dropout)(average)])
-    verdict = layers.Dense(len(CLASS_NAMES), activation="softmax", name=VERDICT)(summary)
-    model = keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline, JOINS: joins}, name="cnn_rnn_lstm")
-    if network.texture_filters:
-        layer = model.get_layer("texture")
-        layer.set_weights([_with_differences(layer.get_weights()[0])])
-    return model
+    return summary
 
 
 def _with_differences(kernels: np.ndarray) -> np.ndarray:

@@ -291,7 +291,9 @@ def _section(result: dict, glimpse: Glimpse, mp3: bytes, number: int, settings: 
         shown = [s for s in segments if s["end"] - s["start"] >= least][:MOST_STRETCHES]
         note += f" Of {len(segments)} stretches the {len(shown)} longest are shown."
         segments = shown
-    file = Path(path).name
+    file, threshold = Path(path).name, ""
+    if result["threshold"] is not None:
+        threshold = f"<dt>Threshold</dt><dd>not Real with probability {result['threshold']:g} or more</dd>\n"
     return f"""
 <article id="recording-{number}">
 <h2>{html.escape(file)}</h2>
@@ -312,7 +314,7 @@ fake</span>, grey is no speech.
 <dt>Length</dt><dd>{_clock(seconds)}, {_clock(result["speech_seconds"])} of it speech</dd>
 <dt>SHA-256</dt><dd>{_text(result["sha256"])}</dd>
 <dt>Model</dt><dd>{_text(model["name"])}, trained {_text(model["trained"])}, version {_text(model["version"])}</dd>
-</dl>
+{threshold}</dl>
 </article>
 """
 

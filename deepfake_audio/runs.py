@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ def new_folder(outputs: Path, kind: str) -> Path:
     raise RunError(f"No folder can be made in {outputs}, which is in the way; give another --outputs.")
 
 
+@dataclasses.dataclass
 class Run:
     """A folder ``outputs/run-DATE-TIME`` and the settings that fill it, for one process at a time.
 
@@ -47,7 +49,7 @@ class Run:
         The folder.
     settings : Settings
         What the run was started with.
-    data : list of Path
+    data : sequence of Path
         Dataset folders; empty for the default.
     manifest : str
         Fingerprint of the split that it was started with; empty where nobody took it.
@@ -60,24 +62,18 @@ class Run:
         If another process is at work in the folder.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        settings: Settings,
-        data: Sequence[Path],
-        manifest: str = "",
-        init_from: Path | None = None,
-    ):
-        self.folder = folder
-        self.settings = settings
-        self.data = list(data)
-        self.manifest = manifest
-        self.init_from = init_from
+    folder: Path
+    settings: Settings
+    data: Sequence[Path]
+    manifest: str = ""
+    init_from: Path | None = None
+
+    def __post_init__(self):
         try:
-            self._lock = Lock(folder / LOCK)
+            self._lock = Lock(self.folder / LOCK)
         except InUse as error:
             raise RunError(
-                f"{folder} is being trained by another process: wait for its end, or give another --outputs."
+                f"{self.folder} is being trained by another process: wait for its end, or give another --outputs."
             ) from error
 
     @property

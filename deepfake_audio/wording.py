@@ -27,8 +27,8 @@ CONFIDENCE = ((0.97, "very high"), (0.9, "high"), (0.7, "moderate"), (0.5, "low"
 WHY = {
     LOW_CONFIDENCE: "{} came closest, but answers with so little confidence were wrong more often than right.",
     MIGHT_ACCUSE: "{} came closest, but more than one in twenty real recordings look like that to the model.",
-    NO_FAKE_STRETCH: "{} came closest for the whole, but no stretch of 0.2 s or more looks fake by itself.",
-    NO_REAL_STRETCH: "{} came closest for the whole, but no stretch of 0.2 s or more looks real by itself.",
+    NO_FAKE_STRETCH: "As a whole it would be Hybrid, but no stretch of 0.2 s or more looks fake by itself.",
+    NO_REAL_STRETCH: "As a whole it would be Hybrid, but no stretch of 0.2 s or more looks real by itself.",
 }
 """Why a verdict is Uncertain."""
 

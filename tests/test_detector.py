@@ -178,7 +178,8 @@ def test_a_threshold_moves_real_against_the_rest():
     assert ruled(softmax, slice(0, 0), threshold=0.41).verdict == "Real"
     assert ruled(softmax, slice(0, 0), threshold=0.39).verdict == "Fake"
     assert ruled((0.4, 0.35, 0.25), slice(0, 0), threshold=0.5).verdict == "Fake", "no confidence is too low"
-    assert ruled((0.6, 0.1, 0.3), slice(0, 50), threshold=0.3).verdict == "Hybrid"
+    hybrid = ruled((0.6, 0.1, 0.3), slice(0, 50), threshold=0.3)
+    assert hybrid.verdict == "Hybrid" and hybrid.confidence == pytest.approx(0.3, abs=1e-5), "that of the verdict"
     assert ruled((0.6, 0.1, 0.3), slice(0, 0), threshold=0.3).reason == NO_FAKE_STRETCH
 
 

@@ -82,6 +82,8 @@ def test_a_page_says_all_there_is_to_say(tmp_path):
         assert wanted in words, wanted
     assert "Limits of the method" in words and "proves nothing" in words
     assert words.count("Play") == 4, "one button per stretch"
+    assert "Threshold" not in words
+    assert "probability 0.25 or more" in write(tmp_path / "report.html", judged(threshold=0.25))
 
 
 def test_a_page_loads_nothing_and_runs_nothing_but_its_own(tmp_path):

@@ -3,7 +3,7 @@
     python tests/benchmarks/live.py [--model outputs/RUN/model.keras] [--trials 7]
 
 The microphone is a pretended one that sends blocks at the pace of a clock; all behind it is what listens in earnest:
-resampling, recording, judging, the printed line. Near silence comes first, then a starter clip, whose beginning shifts
+resampling, recording, judging, the printed line. Silence comes first, then a starter clip, whose beginning shifts
 from trial to trial against the second at which the line is refreshed. The words that are needed end when there is
 enough speech for a verdict; measured is from then until the first line is printed that does not say No speech.
 """
@@ -88,8 +88,7 @@ def one_trial(detector, device: ClockedDevice, onset: float, words: np.ndarray) 
     from deepfake_audio.settings import NO_SPEECH
 
     rate = detector.settings.features.sample_rate
-    hush = 1e-4 * np.random.default_rng(0).normal(size=round(onset * rate))
-    samples = np.concatenate([hush, words]).astype(np.float32)
+    samples = np.concatenate([np.zeros(round(onset * rate), dtype=np.float32), words])
     needed = words_needed(samples, rate, onset, detector.settings.decision.least_speech_seconds)
     device.samples = soxr.resample(samples, rate, NATIVE_RATE).astype(np.float32)
     printed, write = [], console.live_line()
