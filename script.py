@@ -96,7 +96,7 @@ def tell(result: dict, arguments: argparse.Namespace) -> None:
 
 def judge_recordings(arguments: argparse.Namespace, checkpoint, detector=None) -> int:
     """Judge all that is named; return the exit code."""
-    from deepfake_audio import outputs, scan
+    from deepfake_audio import decoding, outputs, scan
 
     if arguments.threshold is not None:
         from deepfake_audio.rates import expected_rates
@@ -115,6 +115,7 @@ def judge_recordings(arguments: argparse.Namespace, checkpoint, detector=None) -
         bar, summary, known = console.Bar(len(found)), scan.Summary(), 0
         stopped = threading.Event()
         stack.callback(bar.clear)
+        stack.callback(decoding.stop)  # nobody waits for a decoder that hangs
         stack.callback(stopped.set)
 
         def judge(path: Path) -> scan.Answer:
