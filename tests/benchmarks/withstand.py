@@ -14,14 +14,21 @@ lost.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
+import json
+import os
 import re
+import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +43,7 @@ from deepfake_audio.audio import quantise, read_audio  # noqa: E402
 from deepfake_audio.checkpoint import Checkpoint  # noqa: E402
 from deepfake_audio.detector import Detector  # noqa: E402
 from deepfake_audio.errors import AudioError  # noqa: E402
+from deepfake_audio.evaluation import read_scores  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings  # noqa: E402
 
 MODEL = {"name": "none/model.keras", "trained": "never", "version": "0"}
@@ -379,6 +387,138 @@ def large_folder(arguments: argparse.Namespace) -> bool:
     return growth <= 1.05 and max(count for _, count in after) <= after[0][1] + 2 and answered == arguments.files
 
 
+# Killed at any moment
+
+
+def life(seconds: float | None, work: Callable[[], int]) -> int | None:
+    """Let a child of this process work, and kill it after some seconds; return its exit code, None if it was killed."""
+    child = os.fork()
+    if not child:
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the process ends first
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+            os._exit(work())
+        os._exit(99)
+    started = time.monotonic()
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        if seconds is not None and time.monotonic() - started > seconds:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(0.01)
+
+
+def half_written(folder: Path) -> list[str]:
+    """Return the files below a folder that are there under their own name and cannot be read to their end."""
+    broken = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and ".tmp" not in path.name):
+        try:
+            if path.suffix == ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+            elif path.suffix == ".keras":
+                with zipfile.ZipFile(path) as archive:
+                    if archive.testzip():
+                        raise ValueError("bad checksum")
+            elif path.suffix in (".csv", ".jsonl", ".md", ".html"):
+                if path.name not in ("answers.csv", "log.csv") and not path.read_bytes().endswith(b"\n"):
+                    raise ValueError("no end of line")
+            elif path.suffix == ".flac":
+                soundfile.read(path)
+            elif path.suffix == ".png" and not path.read_bytes().endswith(b"IEND\xaeB`\x82"):
+                raise ValueError("no end")
+        except Exception as error:
+            broken.append(f"{path.relative_to(folder)}: {error}")
+    return broken
+
+
+def until_killed_often(kills: int, rng, work: Callable[[Path], int], folder: Path, same: Callable[[Path, Path], float]):
+    """Work undisturbed once, then be killed so often; return a row of the table, and what was lost."""
+    lost, started = [], time.monotonic()
+    if life(None, lambda: work(folder / "undisturbed")) != 0:
+        return ("", "", "", ""), ["the undisturbed work failed"]
+    longest = time.monotonic() - started
+    killed = finished = lives = 0
+    differences = []
+    while killed < kills or lives:
+        lives += 1
+        # A work that was killed three times may end, so that beginnings and ends are both met.
+        code = life(rng.uniform(0, longest) if killed < kills and lives <= 4 else None, lambda: work(folder / "killed"))
+        lost += half_written(folder / "killed")
+        if code is None:
+            killed += 1
+            print(f"killed {killed} times, {finished} works ended", file=sys.stderr, flush=True)
+        elif code != 0:
+            lost.append(f"ended with {code} after {lives - 1} kills")
+            break
+        else:
+            finished += 1
+            lives = 0
+            differences.append(same(folder / "undisturbed", folder / "killed"))
+            if differences[-1] > 1e-4:
+                lost.append(f"another result, by {differences[-1]:g}")
+            left = [
+                path.name for path in (folder / "killed").rglob("*") if ".tmp" in path.name or path.suffix == ".lock"
+            ]
+            if left:
+                print(f"left over: {left}", file=sys.stderr)
+            shutil.rmtree(folder / "killed")
+    return (killed, finished, f"{max(differences, default=0):.0e}", f"{longest:.0f} s"), lost
+
+
+def kills(arguments: argparse.Namespace) -> bool:
+    """Kill trainings and scans; return whether all of them ended as if nothing had happened."""
+    sys.path.append(str(HERE / "tests"))
+    import tiny
+
+    import CNNRNNLSTM
+    import deepfake_audio.detector
+    import script
+    from deepfake_audio.audio import write_flac
+
+    CNNRNNLSTM.Settings = tiny.settings
+    deepfake_audio.detector.Detector = lambda *_: Listener()
+    rng = np.random.default_rng(arguments.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for label in ("Real", "Fake"):
+            for number in range(20):
+                path = folder / "data" / label.lower() / f"voice{number // 4}" / f"{number}.flac"
+                write_flac(path, tiny.voice(label, 1.0 + 0.1 * (number % 4), rng))
+
+        def train(outputs: Path) -> int:
+            return CNNRNNLSTM.main(["--resume", "--data", str(folder / "data"), "--outputs", str(outputs)])
+
+        def same_scores(one: Path, other: Path) -> float:
+            files = [next(path.glob("run-*/scores.csv")) for path in (one, other)]
+            rows = [{s.path: s.probabilities for s in read_scores(file)} for file in files]
+            if rows[0].keys() != rows[1].keys():
+                return 1.0
+            return max(float(np.abs(np.subtract(rows[0][name], rows[1][name])).max()) for name in rows[0])
+
+        def scan_folder(outputs: Path) -> int:
+            out = ["--csv", str(outputs / "answers.csv"), "--report", str(outputs / "report.html"), "--quiet"]
+            return script.main([str(folder / "data"), *out, "--model", str(HERE / "outputs/pretrained/model.keras")])
+
+        def same_tables(one: Path, other: Path) -> float:
+            texts = [sorted((path / "answers.csv").read_text("utf-8").splitlines()) for path in (one, other)]
+            return float(texts[0] != texts[1] or not (other / "report.html").is_file())
+
+        rows, lost = [("work", "SIGKILLs", "ended", "largest difference", "undisturbed")], []
+        scans = arguments.kills // 2
+        for name, count, work, same in (
+            ("scan of a folder into table and report", scans, scan_folder, same_tables),
+            ("training, from listing to report", arguments.kills - scans, train, same_scores),
+        ):
+            row, gone = until_killed_often(count, rng, work, folder / name.split()[0].rstrip(","), same)
+            rows.append((name, *row))
+            lost += gone
+    table(rows)
+    print(f"lost: {lost or 'nothing'}")
+    return not lost
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -400,6 +540,10 @@ def main() -> int:
     add.add_argument("--jobs", type=int, default=2)
     add.add_argument("--folder", type=Path, help="where the folder is made: a gigabyte")
     add.set_defaults(run=large_folder)
+    add = commands.add_parser("kills", help="SIGKILL at random moments of training and scanning (not on Windows)")
+    add.add_argument("--kills", type=int, default=50)
+    add.add_argument("--seed", type=int, default=0)
+    add.set_defaults(run=kills)
     arguments = parser.parse_args()
     return 0 if arguments.run(arguments) else 1
 
