@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from . import decoding
 from .audio import AUDIO_SUFFIXES
 from .console import Bar, cell
 from .errors import DeepfakeAudioError, OutputError, Stopped
@@ -264,6 +265,7 @@ def judge_all(
             bar.step()
     finally:
         stopped.set()
+        decoding.stop()  # nobody waits for a decoder that hangs
         bar.clear()
 
 

@@ -437,9 +437,10 @@ def fit(
                 )
         except Diverged:
             logger.on_train_end()
+            epoch = len(_read_log(log)) + 1
             say(
-                f"warning: the loss was not a number any more in epoch {len(_read_log(log)) + 1}: training ends "
-                "with the best epoch before; try a smaller --batch-size, or check the data with --check-data."
+                f"warning: the loss was not a number any more in epoch {epoch}: training ends with the best one "
+                "before; try a smaller --batch-size, or check the data with --check-data."
             )
     if not best.is_file():
         raise RunError(

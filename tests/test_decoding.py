@@ -1,6 +1,7 @@
 """A decoder that crashes, hangs or swallows memory ends with its recording; the next recording has another one."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -10,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import soundfile
+import tiny
+from commands import ENVIRONMENT, JUDGE
 
 from deepfake_audio import decoding
 from deepfake_audio.audio import about_audio, read_audio
@@ -20,18 +23,20 @@ SOUND = np.random.default_rng(0).integers(-9000, 9000, SAMPLE_RATE).astype(np.in
 
 # Takes the place of soundfile in the other process: that library has no bug that could be relied upon.
 TREACHEROUS = """
-    import ctypes, os, sys
+    import ctypes, os, pathlib, sys
     sys.path.remove({here!r})
     this = sys.modules.pop("soundfile")
     import soundfile as honest
     sys.modules["soundfile"] = this
-    SoundFileError = honest.SoundFileError
+    sys.path.insert(0, {here!r})
+    globals().update({{name: value for name, value in vars(honest).items() if name[0] != "_"}})
 
     class SoundFile(honest.SoundFile):
         def read(self, *arguments, **options):
             if "crash" in self.name:
                 os.abort()
             if "hang" in self.name:
+                pathlib.Path({here!r}, "hangs").touch()
                 ctypes.PyDLL(None).sleep(100)  # without giving up the interpreter
             if "swallow" in self.name:
                 bytearray({too_much})
@@ -50,7 +55,7 @@ def treacherous(tmp_path_factory, monkeypatch):
     decoding.stop()
     monkeypatch.syspath_prepend(str(here))
     monkeypatch.setattr(decoding, "TIMEOUT_SECONDS", 2.0)
-    yield
+    yield here
     decoding.stop()
 
 
@@ -103,6 +108,22 @@ def test_threads_do_not_pay_for_each_other(recording):
 @pytest.mark.usefixtures("treacherous")
 def test_what_a_library_prints_is_not_taken_for_samples(recording):
     assert np.array_equal(read_audio(recording("chatter.wav")) * 32768, SOUND)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process on Windows")
+def test_ctrl_c_does_not_wait_for_a_decoder_that_hangs(recording, treacherous, tmp_path):
+    model = tiny.save_untrained(tmp_path / "run-1" / "model.keras", tiny.settings()).path
+    command = [sys.executable, str(JUDGE), str(recording("hang.wav")), "--model", str(model)]
+    environment = ENVIRONMENT | {"PYTHONPATH": str(treacherous)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not (treacherous / "hangs").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 130 and b"Interrupted" in told
+    assert time.monotonic() - started < 20, "a minute is what the decoder has"
 
 
 def test_a_decoder_decodes_one_recording_after_the_other(recording):

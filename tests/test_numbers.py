@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import json
 
 import keras
@@ -96,12 +97,11 @@ def spoilt_from(monkeypatch):
     real = training.TrainingWindows.__getitem__
 
     def arrange(epoch):
-        drawn = set()
+        ends = itertools.count()
 
         def draw(self, index):
             windows, *rest = real(self, index)
-            drawn.add(self.epoch)
-            if len(drawn) == epoch + 1 and index == len(self) - 1:
+            if index == len(self) - 1 and next(ends) == epoch:
                 windows = np.full_like(windows, np.nan)
             return windows, *rest
 

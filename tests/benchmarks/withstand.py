@@ -1,6 +1,11 @@
 """What was tried against the project, and what was lost: figures for the README and RESULTS.md.
 
     python tests/benchmarks/withstand.py audio [--files 10000]     damaged recordings of every container
+    python tests/benchmarks/withstand.py bombs [--hours 100]       a megabyte that unpacks to days
+    python tests/benchmarks/withstand.py microphone [--hours 24]   listening for a day, as fast as it goes
+    python tests/benchmarks/withstand.py scan [--files 20000]      memory and handles over a large folder
+    python tests/benchmarks/withstand.py kills [--kills 50]        SIGKILL at random moments of training and scanning
+    python tests/benchmarks/withstand.py disk                      full, read-only and vanished (Linux, as root)
 
 Everything is made here from a seed, in a temporary folder; each command prints a table and ends with 1 if anything was
 lost.
@@ -9,25 +14,36 @@ lost.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
+import json
+import os
 import re
+import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 
 HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from deepfake_audio import decoding, scan  # noqa: E402 - after the path to it
+from deepfake_audio.audio import quantise, read_audio  # noqa: E402
 from deepfake_audio.checkpoint import Checkpoint  # noqa: E402
 from deepfake_audio.detector import Detector  # noqa: E402
+from deepfake_audio.errors import AudioError  # noqa: E402
+from deepfake_audio.evaluation import read_scores  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings  # noqa: E402
 
 MODEL = {"name": "none/model.keras", "trained": "never", "version": "0"}
@@ -70,6 +86,17 @@ def peak_mib() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def now_mib() -> float:
+    """Return the memory of this process now, where Linux tells it, or else its peak."""
+    status = Path("/proc/self/status")
+    return int(re.search(r"VmRSS:\s+(\d+)", status.read_text("ascii"))[1]) / 1024 if status.is_file() else peak_mib()
+
+
+def handles() -> int:
+    """Return the number of open files and pipes, where Linux tells it."""
+    return len(list(Path("/proc/self/fd").glob("*"))) if Path("/proc/self/fd").is_dir() else 0
 
 
 def decoder_mib(pid: int) -> float:
@@ -206,6 +233,292 @@ def audio(arguments: argparse.Namespace) -> bool:
     return answered == arguments.files
 
 
+# Bombs
+
+
+def bombs(arguments: argparse.Namespace) -> bool:
+    """Have files judged that unpack to far more than they are; return whether all were answered."""
+    import imageio_ffmpeg
+
+    rows = [("file", "size", "hours", "answer", "seconds", "peak memory")]
+    silence = ["-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", str(arguments.hours * 3600)]
+    kinds = {
+        "bomb.flac": ["-frame_size", "65535", "-c:a", "flac"],
+        "bomb.opus": ["-ar", "48000", "-c:a", "libopus", "-b:a", "500", "-frame_duration", "60"],
+        "bomb.m4a": ["-c:a", "alac"],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, options in kinds.items():
+            path = Path(folder) / name
+            command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *silence, *options, path]
+            subprocess.run(command, check=True)
+            for way, judge in (("judged", scan_one), ("read for training", read_one)):
+                started = time.monotonic()
+                done = judge(path)
+                took = time.monotonic() - started
+                size = f"{path.stat().st_size / 2**20:.1f} MiB"
+                rows.append((f"{name}, {way}", size, arguments.hours, done, f"{took:.0f}", f"{peak_mib():.0f} MiB"))
+            path.unlink()
+    table(rows)
+    return True
+
+
+def scan_one(path: Path) -> str:
+    """Return what is answered to one recording."""
+    result = scan.answer(path, Listener(), MODEL).result
+    return result["verdict"] or result["error"].replace(str(path), path.name)
+
+
+def read_one(path: Path) -> str:
+    """Return what becomes of a recording in a corpus."""
+    try:
+        return f"{len(read_audio(path))} samples"
+    except AudioError as error:
+        return str(error).replace(str(path), path.name)
+
+
+# A day of listening
+
+
+class Stopwatch:
+    """A microphone at 44.1 kHz that delivers a day as fast as it is taken: phrases, pauses, and noise."""
+
+    name, native_rate, lost_seconds = "simulated", 44_100, 0.0
+
+    def __init__(self, hours: float, step_seconds: float = 1.0):
+        self.count, self.step = round(hours * 3600 / step_seconds), round(step_seconds * self.native_rate)
+        rng = np.random.default_rng(0)
+        speech = rng.normal(0.0, 0.05, 60 * self.native_rate) * np.repeat(rng.random(600) < 0.1, self.native_rate // 10)
+        self.minute = (speech + rng.normal(0.0, 1e-4, len(speech))).astype(np.float32)
+        self.samples = 0
+
+    def waiting_seconds(self) -> float:
+        return 0.0
+
+    def pieces(self):
+        """Resample and quantise as the real one does."""
+        resampler = soxr.ResampleStream(self.native_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        for number in range(self.count):
+            at = number * self.step % len(self.minute)
+            piece = quantise(resampler.resample_chunk(self.minute[at : at + self.step]))
+            self.samples += len(piece)
+            yield piece
+        raise KeyboardInterrupt  # which is how listening ends
+
+
+class Hourly(Listener):
+    """Looks at the last seconds once a minute, and else repeats itself: the rest of a second is not measured here."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.last = 0, None
+
+    def judge(self, recording, *rest):
+        if self.last is None or self.asked % 60 == 0:
+            self.last = super().judge(recording, *rest)
+        self.asked += 1
+        return self.last
+
+
+def microphone(arguments: argparse.Namespace) -> bool:
+    """Listen for a day and judge the recording; return whether memory stayed and nothing is missing."""
+    from deepfake_audio.microphone import listen
+
+    source, rows, after = Stopwatch(arguments.hours), [("hour", "memory", "handles")], []
+
+    def show(moment) -> None:
+        hour = moment.seconds / 3600
+        if hour >= len(after) * arguments.hours / 24 + arguments.hours / 24 - 1e-9:
+            after.append(now_mib())
+            rows.append((f"{hour:.1f}", f"{after[-1]:.0f} MiB", handles()))
+
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        path = Path(folder) / "recording.flac"
+        started = time.monotonic()
+        ended = listen(Hourly(), source, path, show)
+        listened = time.monotonic() - started
+        recorded = soundfile.info(path).frames
+        judgement = Listener().judge(path)
+    table(rows)
+    expected = source.count * source.step * SAMPLE_RATE / source.native_rate
+    growth = max(after) / after[0]
+    complete = recorded == source.samples and len(judgement.frame_probabilities) * 320 >= recorded
+    print(
+        f"{arguments.hours:g} h in {listened:.0f} s; memory grew by {100 * (growth - 1):.1f} %; "
+        f"{recorded} samples recorded of {expected:.0f} sent (the rest is in the resampler); the recording is judged "
+        f"over {judgement.seconds / 3600:.4f} h, timeline of {len(judgement.frame_probabilities)} frames; "
+        f"peak memory then {peak_mib():.0f} MiB; ended: {ended or 'by Ctrl-C'}"
+    )
+    return growth <= 1.05 and complete
+
+
+# A large folder
+
+
+def large_folder(arguments: argparse.Namespace) -> bool:
+    """Scan a large folder into a table; return whether memory and handles stayed."""
+    rows, after = [("files", "memory", "handles", "seconds")], []
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
+        folder = Path(temporary) / "calls"
+        folder.mkdir()
+        sources = originals(Path(temporary))
+        kinds = [data for name, data in dict(sources).items() if name in ("WAV PCM_16", "FLAC PCM_16", "OGG VORBIS")]
+        kinds = kinds * 3 + [dict(sources)["m4a aac"], b"no sound"]
+        for number in range(arguments.files):
+            (folder / f"{number:06}.wav").write_bytes(kinds[number % len(kinds)])
+        listener, summary = Listener(), scan.Summary()
+        made = scan.Table(Path(temporary) / "answers.csv", MODEL)
+        started = time.monotonic()
+        found = scan.find_recordings([str(folder)])
+        answers = scan.answer_all(found, lambda path: scan.answer(path, listener, MODEL), MODEL, arguments.jobs)
+        for number, answer in enumerate(answers, 1):
+            made.add(answer.result)
+            summary.add(answer.result)
+            if number % (arguments.files // 20) == 0:
+                after.append((now_mib(), handles()))
+                took = time.monotonic() - started
+                rows.append((number, f"{after[-1][0]:.0f} MiB", after[-1][1], f"{took:.0f}"))
+                print(*rows[-1], file=sys.stderr, flush=True)
+        made.close()
+        answered = len((Path(temporary) / "answers.csv").read_text(encoding="utf-8").splitlines()) - 1
+    table(rows)
+    growth = max(mib for mib, _ in after) / after[0][0]
+    print(f"{answered} rows; memory grew by {100 * (growth - 1):.1f} % after the first twentieth\n{summary}")
+    return growth <= 1.05 and max(count for _, count in after) <= after[0][1] + 2 and answered == arguments.files
+
+
+# Killed at any moment
+
+
+def life(seconds: float | None, work: Callable[[], int]) -> int | None:
+    """Let a child of this process work, and kill it after some seconds; return its exit code, None if it was killed."""
+    child = os.fork()
+    if not child:
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the process ends first
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+            os._exit(work())
+        os._exit(99)
+    started = time.monotonic()
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        if seconds is not None and time.monotonic() - started > seconds:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(0.01)
+
+
+def half_written(folder: Path) -> list[str]:
+    """Return the files below a folder that are there under their own name and cannot be read to their end."""
+    broken = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and ".tmp" not in path.name):
+        try:
+            if path.suffix == ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+            elif path.suffix == ".keras":
+                with zipfile.ZipFile(path) as archive:
+                    if archive.testzip():
+                        raise ValueError("bad checksum")
+            elif path.suffix in (".csv", ".jsonl", ".md", ".html"):
+                if path.name not in ("answers.csv", "log.csv") and not path.read_bytes().endswith(b"\n"):
+                    raise ValueError("no end of line")
+            elif path.suffix == ".flac":
+                soundfile.read(path)
+            elif path.suffix == ".png" and not path.read_bytes().endswith(b"IEND\xaeB`\x82"):
+                raise ValueError("no end")
+        except Exception as error:
+            broken.append(f"{path.relative_to(folder)}: {error}")
+    return broken
+
+
+def until_killed_often(kills: int, rng, work: Callable[[Path], int], folder: Path, same: Callable[[Path, Path], float]):
+    """Work undisturbed once, then be killed so often; return a row of the table, and what was lost."""
+    lost, started = [], time.monotonic()
+    if life(None, lambda: work(folder / "undisturbed")) != 0:
+        return ("", "", "", ""), ["the undisturbed work failed"]
+    longest = time.monotonic() - started
+    killed = finished = lives = 0
+    differences = []
+    while killed < kills or lives:
+        lives += 1
+        # A work that was killed three times may end, so that beginnings and ends are both met.
+        code = life(rng.uniform(0, longest) if killed < kills and lives <= 4 else None, lambda: work(folder / "killed"))
+        lost += half_written(folder / "killed")
+        if code is None:
+            killed += 1
+            print(f"killed {killed} times, {finished} works ended", file=sys.stderr, flush=True)
+        elif code != 0:
+            lost.append(f"ended with {code} after {lives - 1} kills")
+            break
+        else:
+            finished += 1
+            lives = 0
+            differences.append(same(folder / "undisturbed", folder / "killed"))
+            if differences[-1] > 1e-4:
+                lost.append(f"another result, by {differences[-1]:g}")
+            left = [
+                path.name for path in (folder / "killed").rglob("*") if ".tmp" in path.name or path.suffix == ".lock"
+            ]
+            if left:
+                print(f"left over: {left}", file=sys.stderr)
+            shutil.rmtree(folder / "killed")
+    return (killed, finished, f"{max(differences, default=0):.0e}", f"{longest:.0f} s"), lost
+
+
+def kills(arguments: argparse.Namespace) -> bool:
+    """Kill trainings and scans; return whether all of them ended as if nothing had happened."""
+    sys.path.append(str(HERE / "tests"))
+    import tiny
+
+    import CNNRNNLSTM
+    import deepfake_audio.detector
+    import script
+    from deepfake_audio.audio import write_flac
+
+    CNNRNNLSTM.Settings = tiny.settings
+    deepfake_audio.detector.Detector = lambda *_: Listener()
+    rng = np.random.default_rng(arguments.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for label in ("Real", "Fake"):
+            for number in range(20):
+                path = folder / "data" / label.lower() / f"voice{number // 4}" / f"{number}.flac"
+                write_flac(path, tiny.voice(label, 1.0 + 0.1 * (number % 4), rng))
+
+        def train(outputs: Path) -> int:
+            return CNNRNNLSTM.main(["--resume", "--data", str(folder / "data"), "--outputs", str(outputs)])
+
+        def same_scores(one: Path, other: Path) -> float:
+            files = [next(path.glob("run-*/scores.csv")) for path in (one, other)]
+            rows = [{s.path: s.probabilities for s in read_scores(file)} for file in files]
+            if rows[0].keys() != rows[1].keys():
+                return 1.0
+            return max(float(np.abs(np.subtract(rows[0][name], rows[1][name])).max()) for name in rows[0])
+
+        def scan_folder(outputs: Path) -> int:
+            out = ["--csv", str(outputs / "answers.csv"), "--report", str(outputs / "report.html"), "--quiet"]
+            return script.main([str(folder / "data"), *out, "--model", str(HERE / "outputs/pretrained/model.keras")])
+
+        def same_tables(one: Path, other: Path) -> float:
+            texts = [sorted((path / "answers.csv").read_text("utf-8").splitlines()) for path in (one, other)]
+            return float(texts[0] != texts[1] or not (other / "report.html").is_file())
+
+        rows, lost = [("work", "SIGKILLs", "ended", "largest difference", "undisturbed")], []
+        scans = arguments.kills // 2
+        for name, count, work, same in (
+            ("scan of a folder into table and report", scans, scan_folder, same_tables),
+            ("training, from listing to report", arguments.kills - scans, train, same_scores),
+        ):
+            row, gone = until_killed_often(count, rng, work, folder / name.split()[0].rstrip(","), same)
+            rows.append((name, *row))
+            lost += gone
+    table(rows)
+    print(f"lost: {lost or 'nothing'}")
+    return not lost
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -215,6 +528,22 @@ def main() -> int:
     add.add_argument("--seed", type=int, default=0)
     add.add_argument("--keep", type=Path, default=Path(), help="where files that crash or hang a decoder are kept")
     add.set_defaults(run=audio)
+    add = commands.add_parser("bombs", help="a megabyte that unpacks to days")
+    add.add_argument("--hours", type=int, default=100)
+    add.set_defaults(run=bombs)
+    add = commands.add_parser("microphone", help="listening for a day")
+    add.add_argument("--hours", type=float, default=24.0)
+    add.add_argument("--folder", type=Path, help="where the recording goes: a gigabyte for a day")
+    add.set_defaults(run=microphone)
+    add = commands.add_parser("scan", help="memory and handles over a large folder")
+    add.add_argument("--files", type=int, default=20_000)
+    add.add_argument("--jobs", type=int, default=2)
+    add.add_argument("--folder", type=Path, help="where the folder is made: a gigabyte")
+    add.set_defaults(run=large_folder)
+    add = commands.add_parser("kills", help="SIGKILL at random moments of training and scanning (not on Windows)")
+    add.add_argument("--kills", type=int, default=50)
+    add.add_argument("--seed", type=int, default=0)
+    add.set_defaults(run=kills)
     arguments = parser.parse_args()
     return 0 if arguments.run(arguments) else 1
 

@@ -1,0 +1,17 @@
+"""CNNRNNLSTM.py with the network and the settings of `tiny`: the same story in seconds.
+
+python tests/tiny_training.py --data DIR --outputs DIR
+"""
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+
+import tiny  # noqa: E402 - after the path to what it imports
+
+import CNNRNNLSTM  # noqa: E402
+
+if __name__ == "__main__":
+    CNNRNNLSTM.Settings = tiny.settings
+    sys.exit(CNNRNNLSTM.main())
