@@ -70,6 +70,8 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.json and not arguments.check_data:
         parser.error("--json goes with --check-data")
+    if arguments.dask and arguments.check_data:
+        parser.error("--dask computes features, which --check-data does not need")
     if arguments.init_from and (arguments.resume or arguments.evaluate):
         parser.error("--init-from starts a new training; it does not go with --resume or --evaluate")
     arguments.cache = arguments.cache or arguments.outputs / "features"
@@ -137,8 +139,12 @@ def experiment(arguments: argparse.Namespace) -> None:
     run = run or Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
     write_manifest(run.folder / "manifest.csv", split)
 
-    # Hybrids and their same-class controls, each side from its own clips only; then features, once per content.
     from deepfake_audio.cluster import cluster
+
+    with cluster(arguments.dask):
+        pass  # what is wrong with it is said before anything is made
+
+    # Hybrids and their same-class controls, each side from its own clips only; then features, once per content.
     from deepfake_audio.dataset import extract_features, side_examples
 
     started = time.monotonic()

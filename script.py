@@ -75,6 +75,7 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
         help="what runs the network: onnxruntime, which starts faster, or Keras (default: %(default)s)")  # fmt: skip
     add("--jobs", type=jobs, metavar="N", default=min(4, os.cpu_count() or 1),
         help="recordings that are decoded at the same time (default: %(default)s)")  # fmt: skip
+    add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that judges the recordings")
     add("--threshold", type=probability, metavar="P",
         help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
     add("--seconds", type=duration, metavar="N", help="listen to the microphone for N seconds instead of until Ctrl-C")
@@ -84,6 +85,8 @@ def command_line(argv: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.paths and (arguments.seconds or arguments.device or arguments.list_devices):
         parser.error("--seconds, --device and --list-devices are for the microphone: give no PATH with them")
+    if arguments.dask and not arguments.paths:
+        parser.error("--dask is for recordings: name a PATH")
     if arguments.json and arguments.quiet:
         parser.error("--json and --quiet contradict each other")
     return arguments
@@ -106,6 +109,7 @@ def tell(result: dict, arguments: argparse.Namespace) -> None:
 def judge_recordings(arguments: argparse.Namespace, checkpoint, detector=None) -> int:
     """Judge all that is named; return the exit code."""
     from deepfake_audio import outputs, scan
+    from deepfake_audio.cluster import cluster
 
     if arguments.threshold is not None:
         from deepfake_audio.rates import expected_rates
@@ -117,7 +121,8 @@ def judge_recordings(arguments: argparse.Namespace, checkpoint, detector=None) -
     with contextlib.ExitStack() as stack:
         wanted = (arguments.csv, arguments.report, arguments.plot, arguments.labels)
         files = outputs.Outputs(checkpoint, *wanted, arguments.threshold, stack)
-        if detector is None and any(error is None for _, error in found):
+        stack.enter_context(cluster(arguments.dask))
+        if detector is None and not arguments.dask and any(error is None for _, error in found):
             from deepfake_audio import decoding
             from deepfake_audio.detector import Detector
 
@@ -128,17 +133,25 @@ def judge_recordings(arguments: argparse.Namespace, checkpoint, detector=None) -
         stack.callback(bar.clear)
         stack.callback(stopped.set)
 
+        def finished(path: Path) -> scan.Answer | None:
+            return files.table.finished(path) if files.table else None
+
         def judge(path: Path) -> scan.Answer:
             def heard(seconds: float) -> None:
                 bar.show(f"{path.name}: {seconds / 60:.1f} min heard")
                 if stopped.is_set():
                     raise Stopped
 
-            answered = files.table and files.table.finished(path)
-            return answered or scan.answer(path, detector, files.model, files.glimpse(), heard)
+            return finished(path) or scan.answer(path, detector, files.model, files.glimpse(), heard)
 
+        if arguments.dask:
+            use = checkpoint.path, arguments.threshold, arguments.engine
+            travelling = scan.Judge(*use, files.model, files.glimpse())
+            answers = scan.answer_on_cluster(found, travelling, files.model, finished)
+        else:
+            answers = scan.answer_all(found, judge, files.model, arguments.jobs)
         bar.show()
-        for answer in scan.answer_all(found, judge, files.model, arguments.jobs):
+        for answer in answers:
             summary.add(answer.result)
             bar.clear()
             if answer.known:

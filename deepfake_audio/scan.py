@@ -5,8 +5,10 @@ Nothing that a single file does stops the others: its error is its answer.
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
+import functools
 import glob
 import io
 import os
@@ -179,6 +181,43 @@ def answer(
     return Answer(result, None if result["error"] else glimpse)
 
 
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """:func:`answer` as a worker of a cluster is asked for it: it loads the checkpoint once and keeps it.
+
+    Attributes
+    ----------
+    checkpoint : Path
+        That the worker sees under this path, too.
+    threshold, engine
+        As in :class:`deepfake_audio.detector.Detector`.
+    model : dict
+        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+    glimpse : Glimpse or None
+        Empty; each recording fills a copy of its own.
+    """
+
+    checkpoint: Path
+    threshold: float | None
+    engine: str
+    model: dict[str, str]
+    glimpse: Glimpse | None = None
+
+    def __call__(self, path: Path) -> Answer:
+        """Judge one file."""
+        detector = _kept_detector(self.checkpoint.absolute(), self.threshold, self.engine)
+        told = answer(path.absolute(), detector, self.model, copy.deepcopy(self.glimpse))
+        told.result["path"] = str(path)
+        return told
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_detector(checkpoint: Path, threshold: float | None, engine: str):
+    from .detector import Detector
+
+    return Detector(checkpoint, threshold, engine)
+
+
 def blank(path: Path, error: str | None, model: dict[str, str]) -> dict:
     """Return a result that says nothing, or nothing but an error."""
     return dict.fromkeys(RESULT_KEYS) | {"path": str(path), "model": model, "segments": [], "error": error}
@@ -218,6 +257,32 @@ def answer_all(
 def _first(waiting: deque, model: dict[str, str]) -> Answer:
     path, error, future = waiting.popleft()
     return Answer(blank(path, error, model)) if future is None else future.result()
+
+
+def answer_on_cluster(
+    found: Iterable[tuple[Path, str | None]],
+    judge: Callable[[Path], Answer],
+    model: dict[str, str],
+    finished: Callable[[Path], Answer | None],
+) -> Iterator[Answer]:
+    """Yield one answer per recording, in their order, inside a :func:`deepfake_audio.cluster.cluster` block.
+
+    Parameters
+    ----------
+    found, judge, model
+        As for :func:`answer_all`; `judge` travels to the workers.
+    finished : callable
+        Gives an answer that need not be asked for again, otherwise None.
+    """
+    from joblib import delayed
+
+    from .cluster import parallel
+
+    known = [Answer(blank(path, error, model)) if error else finished(path) for path, error in found]
+    wanted = [path for (path, _), there in zip(found, known, strict=True) if not there]
+    answers = parallel(-1)(delayed(judge)(path) for path in wanted)
+    for there in known:
+        yield there or next(answers)
 
 
 class Summary:
