@@ -124,7 +124,9 @@ def experiment(arguments: argparse.Namespace) -> None:
         from deepfake_audio.examine import evaluate_checkpoint
 
         places = arguments.outputs, arguments.cache
-        return evaluate_checkpoint(arguments.evaluate, clips, *places, arguments.jobs, arguments.show, arguments.dask)
+        return evaluate_checkpoint(
+            arguments.evaluate, clips, *places, arguments.jobs, arguments.show, arguments.dask, aside
+        )
     split = split_corpus(clips, settings.training.seed)
     if base:
         # What the first training heard proves nothing about the second one.
@@ -176,7 +178,7 @@ def experiment(arguments: argparse.Namespace) -> None:
     words += ["--init-from", init_from] if init_from else []
     card = {
         "data": describe_data(clips),
-        "split": split.counts(),
+        "split": split.counts(without=store.failures),
         "training_minutes": (time.monotonic() - started) / 60,
         "shortcuts": areas,
         "warnings": split.warnings + skipped + aside,

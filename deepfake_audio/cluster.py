@@ -74,10 +74,10 @@ def cluster(address: str | None) -> Iterator[None]:
         try:
             with parallel_config(backend="dask", client=client):
                 yield
-        except multiprocessing.TimeoutError as error:
+        except (multiprocessing.TimeoutError, TimeoutError) as error:
             raise RunError(
-                f"No worker of {address} has answered for {ANSWER_SECONDS:.0f} s; look after them and start the same "
-                "command again: what was finished is kept."
+                f"The workers of {address} do not answer any more; look after them and start the same command again: "
+                "what was finished is kept."
             ) from error
         finally:
             _patience.reset(before)

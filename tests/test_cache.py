@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -206,6 +207,27 @@ def test_a_full_disk_is_one_sentence_and_the_cache_still_works(tmp_path, number,
     assert shard.stat().st_size == 3 * spectrogram(0).values.nbytes
     fill(tmp_path, range(3, 9))
     assert held(tmp_path) == set(range(9))
+
+
+def test_a_disk_without_room_for_the_index_keeps_what_fits(tmp_path, monkeypatch):
+    plain = FeatureCache._index
+
+    @contextlib.contextmanager
+    def index(cache):
+        with plain(cache) as connection:
+            yield connection
+            if sum(path.stat().st_size for path in tmp_path.glob("*.f16")) > 6 * spectrogram(0).values.nbytes:
+                raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(FeatureCache, "_index", index)
+    with pytest.raises(RunError, match="is full; make room"):
+        fill(tmp_path, range(12))
+    assert held(tmp_path) == set(range(6))
+    (shard,) = tmp_path.glob("*.f16")
+    assert shard.stat().st_size == 6 * spectrogram(0).values.nbytes
+    monkeypatch.undo()
+    fill(tmp_path, range(6, 12))
+    assert held(tmp_path) == set(range(12))
 
 
 def test_a_disk_that_takes_a_part_at_a_time_gets_everything(tmp_path):

@@ -5,7 +5,8 @@
 Every size is a process of its own with an empty cache: it extracts so many generated clips of half a second, and then
 again from the full cache, which decodes nothing. The clips are different files, written by another process. The list
 of clips is not held in memory but made as it is asked for, so that the peak is that of the extraction. Processor time
-is that of the extracting process, which does not depend on what else the machine does. Prints a Markdown table. Needs an operating system that tells a process's peak memory (macOS or Linux).
+is that of the extracting process alone, which hardly depends on what else the machine does; its decoders are others.
+Prints a Markdown table. Needs an operating system that tells a process's peak memory (macOS or Linux).
 """
 
 from __future__ import annotations
