@@ -104,7 +104,7 @@ class FeatureCache:
             ) from error
         if not self._sound():
             console.say(f"warning: The index of {self.folder} was damaged; features are computed again.")
-            for path in (self.folder / INDEX_NAME, *self.folder.glob(f"*{SHARD_SUFFIX}")):
+            for path in (*self.folder.glob(f"{INDEX_NAME}*"), *self.folder.glob(f"*{SHARD_SUFFIX}")):  # journal, too
                 with contextlib.suppress(OSError):
                     path.unlink()
 

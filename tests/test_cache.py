@@ -178,6 +178,7 @@ def test_a_damaged_index_is_noticed_and_the_cache_starts_again(tmp_path, damage,
     if damage == "middle":
         content[4096 : 2 * 4096] = os.urandom(4096)
     index.write_bytes({"text": b"no database" * 100, "half": content[: len(content) // 2]}.get(damage, content))
+    (tmp_path / f"{INDEX_NAME}-journal").write_bytes(b"of a writer that was killed")
     assert held(tmp_path) == set()
     assert "index of" in capsys.readouterr().err
     assert list(tmp_path.glob("*.f16")) == [], "nobody could find what is in them any more"

@@ -31,7 +31,7 @@ def start(*arguments, cwd=HERE):
     return subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=cwd, env=ENVIRONMENT)
 
 
-def wait_for(what, seconds=90):
+def wait_for(what, seconds=300):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "Dask did not start"
