@@ -79,7 +79,9 @@ def experiment(arguments: Namespace) -> None:
         from deepfake_audio.examine import evaluate_checkpoint
 
         places = arguments.outputs, arguments.cache
-        return evaluate_checkpoint(arguments.evaluate, clips, *places, arguments.jobs, arguments.show, arguments.dask)
+        return evaluate_checkpoint(
+            arguments.evaluate, clips, *places, arguments.jobs, arguments.show, arguments.dask, aside
+        )
     split = split_corpus(clips, settings.training.seed)
     if base:
         # What the first training heard proves nothing about the second one.
@@ -94,8 +96,12 @@ def experiment(arguments: Namespace) -> None:
     run = run or Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
     write_manifest(run.folder / "manifest.csv", split)
 
-    # Hybrids and their same-class controls, each side from its own clips only; then features, once per content.
     from deepfake_audio.cluster import cluster
+
+    with cluster(arguments.dask):
+        pass  # what is wrong with it is said before anything is made
+
+    # Hybrids and their same-class controls, each side from its own clips only; then features, once per content.
     from deepfake_audio.dataset import extract_features, side_examples
 
     started = time.monotonic()
@@ -127,7 +133,7 @@ def experiment(arguments: Namespace) -> None:
     words += ["--init-from", init_from] if init_from else []
     card = {
         "data": describe_data(clips),
-        "split": split.counts(),
+        "split": split.counts(without=store.failures),
         "training_minutes": (time.monotonic() - started) / 60,
         "shortcuts": areas,
         "warnings": split.warnings + skipped + aside,

@@ -44,6 +44,7 @@ def tell(result: dict, arguments: Namespace) -> None:
 def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     """Judge all that is named; return the exit code."""
     from deepfake_audio import outputs, scan
+    from deepfake_audio.cluster import cluster
 
     if arguments.threshold is not None:
         from deepfake_audio.rates import expected_rates
@@ -54,14 +55,19 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
         raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
     summary, known = scan.Summary(), 0
     wanted = arguments.csv, arguments.report, arguments.plot, arguments.labels
-    with outputs.Outputs(checkpoint, *wanted, arguments.threshold) as files:
-        if detector is None and any(error is None for _, error in found):
+    with outputs.Outputs(checkpoint, *wanted, arguments.threshold) as files, cluster(arguments.dask):
+        if detector is None and not arguments.dask and any(error is None for _, error in found):
             from deepfake_audio import decoding
             from deepfake_audio.detector import Detector
 
             decoding.prepare()
             detector = Detector(checkpoint, arguments.threshold, arguments.engine)
-        judged = scan.judge_all(found, detector, files.model, arguments.jobs, files.glimpse, files.known)
+        if arguments.dask:
+            use = checkpoint.path, arguments.threshold, arguments.engine
+            judge = scan.Judge(*use, files.model, files.glimpse())
+            judged = scan.judge_on_cluster(found, judge, files.known)
+        else:
+            judged = scan.judge_all(found, detector, files.model, arguments.jobs, files.glimpse, files.known)
         with contextlib.closing(judged):  # after an error or Ctrl-C, too
             for answer in judged:
                 summary.add(answer.result)

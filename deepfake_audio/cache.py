@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import console
-from .errors import RunError
+from .errors import DiskFullError, RunError
 from .files import file_sha256
 from .settings import FeatureSettings
 
@@ -104,7 +104,7 @@ class FeatureCache:
             ) from error
         if not self._sound():
             console.say(f"warning: The index of {self.folder} was damaged; features are computed again.")
-            for path in (self.folder / INDEX_NAME, *self.folder.glob(f"*{SHARD_SUFFIX}")):
+            for path in (*self.folder.glob(f"{INDEX_NAME}*"), *self.folder.glob(f"*{SHARD_SUFFIX}")):  # journal, too
                 with contextlib.suppress(OSError):
                     path.unlink()
 
@@ -135,9 +135,9 @@ class FeatureCache:
                 f"The index of the feature cache {self.folder} cannot be used ({error}); give another --cache."
             ) from error
 
-    def no_room(self) -> RunError:
+    def no_room(self) -> DiskFullError:
         """Return the error that says that the disk is full."""
-        return RunError(
+        return DiskFullError(
             f"The disk of {self.folder} is full; make room or give --cache on another disk. "
             "The features that were finished are kept."
         )
@@ -291,6 +291,7 @@ class Writer:
     def __init__(self, cache: FeatureCache):
         self.cache = cache
         self.shard = uuid.uuid4().hex
+        self._path = cache.folder / f"{self.shard}{SHARD_SUFFIX}"
         self._file = None
         self._frames = 0
         self._rows: list[tuple] = []
@@ -304,18 +305,14 @@ class Writer:
             If the disk is full; what was added before is kept.
         """
         data = np.ascontiguousarray(spectrogram.values, dtype=np.float16)
-        frame_bytes = self.cache.mel_bands * 2
         try:
             if self._file is None:
-                self._file = (self.cache.folder / f"{self.shard}{SHARD_SUFFIX}").open("xb", buffering=0)
+                self._file = self._path.open("xb", buffering=0)
             _write_all(self._file, data)
         except OSError as error:
-            if self._file is not None:
-                with contextlib.suppress(OSError):  # leave the room to the index
-                    self._file.truncate(self._frames * frame_bytes)
-            if error.errno in NO_ROOM:
-                raise self.cache.no_room() from error
-            raise
+            if error.errno not in NO_ROOM:
+                raise
+            raise self.cache.no_room() from error
         extent = Extent(self.shard, self._frames, len(data), spectrogram.seconds, spectrogram.speech_seconds)
         self._rows.append((key, *extent, zlib.crc32(data)))
         self._frames += len(data)
@@ -324,19 +321,44 @@ class Writer:
         return extent
 
     def commit(self) -> None:
-        """Enter into the index what was added."""
-        rows, self._rows = self._rows, []
-        if rows:
-            with self.cache._index() as index:
-                index.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        """Enter into the index what was added.
+
+        Raises
+        ------
+        RunError
+            If the disk is full; the last spectrograms are given up then, to make room for the index of the others.
+        """
+        full = None
+        while self._rows:
+            try:
+                with self.cache._index() as index:
+                    index.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?, ?, ?, ?)", self._rows)
+                self._rows = []
+            except DiskFullError as error:
+                full = error
+                kept = len(self._rows) * 3 // 4
+                self._frames = self._rows[kept][2]
+                self._rows = self._rows[:kept]
+                self._cut()
+        if full:
+            raise full
 
     def close(self) -> None:
         """Keep what was added."""
         try:
-            self.commit()
+            if self._file is not None:
+                self._cut()
+                self.commit()
         finally:
             if self._file is not None:
                 self._file.close()
+                if not self._frames:
+                    self._path.unlink()
+
+    def _cut(self) -> None:
+        """Give room back that holds no whole spectrogram."""
+        self._file.seek(self._frames * self.cache.mel_bands * 2)
+        self._file.truncate()
 
 
 def _write_all(file, data: np.ndarray) -> None:

@@ -6,6 +6,7 @@ installed, and see recordings and checkpoints under the same paths.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing
 from collections.abc import Iterator
@@ -51,6 +52,7 @@ def cluster(address: str | None) -> Iterator[None]:
     from joblib import parallel_config
 
     try:
+        asyncio.run(_reach(address))  # a client that fails to connect would go on complaining until the end
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
@@ -64,18 +66,28 @@ def cluster(address: str | None) -> Iterator[None]:
                 "requirements installed."
             ) from error
         if not ready:
-            raise RunError(f"The Dask scheduler at {address} has no workers; start some: dask worker {address}")
+            raise RunError(
+                f"The Dask scheduler at {address} has no workers; start some in the folder of the project: "
+                f"python -m dask worker {address}"
+            )
         before = _patience.set(ANSWER_SECONDS)
         try:
             with parallel_config(backend="dask", client=client):
                 yield
-        except multiprocessing.TimeoutError as error:
+        except (multiprocessing.TimeoutError, TimeoutError) as error:
             raise RunError(
-                f"No worker of {address} has answered for {ANSWER_SECONDS:.0f} s; look after them and start the same "
-                "command again: what was finished is kept."
+                f"The workers of {address} do not answer any more; look after them and start the same command again: "
+                "what was finished is kept."
             ) from error
         finally:
             _patience.reset(before)
+
+
+async def _reach(address: str) -> None:
+    from distributed.comm import connect
+
+    comm = await connect(address, timeout=CONNECT_SECONDS)
+    await comm.close()
 
 
 def _ready() -> bool:

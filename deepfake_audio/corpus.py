@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +75,10 @@ class Split:
     left_out: list[tuple[Clip, str]]
     warnings: list[str]
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Clips per side and class."""
-        return {side: {label: sum(c.label == label for c in clips) for label in CLASS_NAMES}
-                for side, clips in self.sides.items()}  # fmt: skip
+    def counts(self, without: Collection[str] = ()) -> dict[str, dict[str, int]]:
+        """Clips per side and class, those of certain names left out."""
+        used = {side: [clip.label for clip in clips if clip.name not in without] for side, clips in self.sides.items()}
+        return {side: {label: labels.count(label) for label in CLASS_NAMES} for side, labels in used.items()}
 
 
 def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path | None, list[str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from . import console
-from .audio import read_audio
+from .audio import about_audio, read_audio
 from .augment import through_channel
 from .cache import Extent, FeatureCache, Spectrogram
 from .cluster import parallel
@@ -38,6 +38,8 @@ CLIPS_MEASURED = 16
 """Of those, how many tell by their headers how much room they all will take."""
 COMPRESSED_BYTES_PER_SECOND = 8000
 """For that, of formats whose header only ffmpeg reads."""
+LEAST_BYTES_PER_SECOND = 500
+"""No speech codec needs less: whoever claims to be longer is damaged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -343,18 +345,20 @@ def _announce(examples: Sequence[Example], cache: FeatureCache, settings: Featur
 
 def _header_seconds(path: Path) -> float:
     """Return how long a recording says that it is, or by its size seems to be."""
-    import soundfile
-
-    try:
-        return soundfile.info(str(path)).duration
-    except (soundfile.SoundFileError, TypeError, UnicodeError):
-        return path.stat().st_size / COMPRESSED_BYTES_PER_SECOND if path.is_file() else 0.0
+    size = path.stat().st_size if path.is_file() else 0
+    about = about_audio(path)
+    if about and about["samplerate"]:
+        # A damaged header must not be what stops a run.
+        return min(about["frames"] / about["samplerate"], size / LEAST_BYTES_PER_SECOND)
+    return size / COMPRESSED_BYTES_PER_SECOND
 
 
 def _computed(examples: Sequence[Example], settings: FeatureSettings, jobs: int) -> Iterable[Spectrogram | str]:
     """Yield the spectrogram of each clip, or why there is none, in their order."""
     from joblib import delayed
 
+    if not examples:
+        return []
     # Workers of a cluster have another working directory.
     return parallel(jobs)(delayed(spectrogram)(e.path.absolute(), e.channel_seed, settings) for e in examples)
 

@@ -25,6 +25,10 @@ class RunError(DeepfakeAudioError):
     """A training run cannot be started, continued or reported."""
 
 
+class DiskFullError(RunError):
+    """There is no room left for what a run keeps."""
+
+
 class OutputError(DeepfakeAudioError):
     """A file of answers cannot be written or continued."""
 

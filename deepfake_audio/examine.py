@@ -171,7 +171,14 @@ def _draw(
 
 
 def evaluate_checkpoint(
-    path: Path, clips: Sequence[Clip], outputs: Path, cache: Path, jobs: int, show: bool, dask: str | None = None
+    path: Path,
+    clips: Sequence[Clip],
+    outputs: Path,
+    cache: Path,
+    jobs: int,
+    show: bool,
+    dask: str | None = None,
+    remarks: Sequence[str] = (),
 ) -> None:
     """Report a checkpoint on a corpus, without anything that its training heard.
 
@@ -194,6 +201,8 @@ def evaluate_checkpoint(
         Also open the plots in windows.
     dask : str, optional
         Scheduler of a cluster that computes the features.
+    remarks : sequence of str
+        What the model card should warn of besides: what was left aside when the corpus was listed.
     """
     checkpoint = read_checkpoint(path)
     warnings = []
@@ -233,9 +242,9 @@ def evaluate_checkpoint(
         warnings.append(line)
     card = {
         "data": describe_data(clips),
-        "split": side.counts(),
+        "split": side.counts(without=store.failures),
         "training_minutes": 0.0,
-        "warnings": warnings,
+        "warnings": [*warnings, *remarks],
         "command": shlex.join(["python", "CNNRNNLSTM.py", "--evaluate", str(path)]),
     }
     examine(folder, checkpoint, examples, store, card, show=show)

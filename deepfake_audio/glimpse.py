@@ -84,6 +84,10 @@ class Glimpse:
         if self._encoder is not None:
             self._encoder.close()
 
+    def __getstate__(self) -> dict:
+        self.mp3()  # ended, because an encoder does not travel between processes
+        return self.__dict__
+
     def hear(self, samples: np.ndarray) -> None:
         """Take the next samples, shape (samples,)."""
         self._lows.add(samples)

@@ -39,6 +39,7 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
         help="what runs the network: onnxruntime, which starts faster, or Keras (default: %(default)s)")  # fmt: skip
     add("--jobs", type=_jobs, metavar="N", default=min(4, os.cpu_count() or 1),
         help="recordings that are decoded at the same time (default: %(default)s)")  # fmt: skip
+    add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that judges the recordings")
     add("--threshold", type=_probability, metavar="P",
         help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
     add("--seconds", type=_duration, metavar="N", help="listen to the microphone for N seconds instead of until Ctrl-C")
@@ -48,6 +49,8 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.paths and (arguments.seconds or arguments.device or arguments.list_devices):
         parser.error("--seconds, --device and --list-devices are for the microphone: give no PATH with them")
+    if arguments.dask and not arguments.paths:
+        parser.error("--dask is for recordings: name a PATH")
     if arguments.json and arguments.quiet:
         parser.error("--json and --quiet contradict each other")
     return arguments
@@ -87,6 +90,8 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.json and not arguments.check_data:
         parser.error("--json goes with --check-data")
+    if arguments.dask and arguments.check_data:
+        parser.error("--dask computes features, which --check-data does not need")
     if arguments.init_from and (arguments.resume or arguments.evaluate):
         parser.error("--init-from starts a new training; it does not go with --resume or --evaluate")
     arguments.cache = arguments.cache or arguments.outputs / "features"

@@ -5,8 +5,10 @@ Nothing that a single file does stops the others: its error is its answer.
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
+import functools
 import glob
 import io
 import os
@@ -181,6 +183,43 @@ def answer(
     return Answer(result, None if result["error"] else glimpse)
 
 
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """:func:`answer` as a worker of a cluster is asked for it: it loads the checkpoint once and keeps it.
+
+    Attributes
+    ----------
+    checkpoint : Path
+        That the worker sees under this path, too.
+    threshold, engine
+        As in :class:`deepfake_audio.detector.Detector`.
+    model : dict
+        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+    glimpse : Glimpse or None
+        Empty; each recording fills a copy of its own.
+    """
+
+    checkpoint: Path
+    threshold: float | None
+    engine: str
+    model: dict[str, str]
+    glimpse: Glimpse | None = None
+
+    def __call__(self, path: Path) -> Answer:
+        """Judge one file."""
+        detector = _kept_detector(self.checkpoint.absolute(), self.threshold, self.engine)
+        told = answer(path.absolute(), detector, self.model, copy.deepcopy(self.glimpse))
+        told.result["path"] = str(path)
+        return told
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_detector(checkpoint: Path, threshold: float | None, engine: str):
+    from .detector import Detector
+
+    return Detector(checkpoint, threshold, engine)
+
+
 def blank(path: Path, error: str | None, model: dict[str, str]) -> dict:
     """Return a result that says nothing, or nothing but an error."""
     return dict.fromkeys(RESULT_KEYS) | {"path": str(path), "model": model, "segments": [], "error": error}
@@ -258,14 +297,43 @@ def judge_all(
         return known(path) or answer(path, detector, model, glimpse(), heard)
 
     try:
+        yield from _shown(answer_all(found, judge, model, jobs), bar)
+    finally:
+        stopped.set()
+        decoding.stop()  # nobody waits for a decoder that hangs
+
+
+def judge_on_cluster(
+    found: Sequence[tuple[Path, str | None]], judge: Judge, known: Callable[[Path], Answer | None]
+) -> Iterator[Answer]:
+    """Do what :func:`judge_all` does inside a :func:`deepfake_audio.cluster.cluster` block: its workers judge.
+
+    Parameters
+    ----------
+    found, known
+        As for :func:`judge_all`.
+    judge : Judge
+        Travels to the workers.
+    """
+    from joblib import delayed
+
+    from .cluster import parallel
+
+    there = [Answer(blank(path, error, judge.model)) if error else known(path) for path, error in found]
+    wanted = [path for (path, _), answered in zip(found, there, strict=True) if not answered]
+    answers = parallel(-1)(delayed(judge)(path) for path in wanted)
+    yield from _shown((answered or next(answers) for answered in there), Bar(len(found)))
+
+
+def _shown(answers: Iterable[Answer], bar: Bar) -> Iterator[Answer]:
+    """Pass answers on, and out of their way show how many there are."""
+    try:
         bar.show()
-        for one in answer_all(found, judge, model, jobs):
+        for one in answers:
             bar.clear()
             yield one
             bar.step()
     finally:
-        stopped.set()
-        decoding.stop()  # nobody waits for a decoder that hangs
         bar.clear()
 
 

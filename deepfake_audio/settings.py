@@ -152,6 +152,9 @@ class TrainingSettings:
     batch_size: int = 32
     windows_per_epoch: int = 1024
     """More for a large corpus: an epoch has at least one window for every second training clip."""
+    most_minutes_per_speaker: float = 60.0
+    """A voice with more in a class is drawn as often as if it had so much: it cannot dominate, and nothing of it is
+    thrown away."""
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     focal_gamma: float = 2.0

@@ -20,6 +20,7 @@ from .augment import augment_window
 from .backend import keras
 from .checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from .console import say
+from .corpus import LONG_SECONDS
 from .dataset import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
 from .errors import RunError
 from .export import try_export
@@ -71,13 +72,31 @@ class TrainingWindows(keras.utils.PyDataset):
         self.examples = [example for example in examples if example.name in store.extents]
         self.labels = {example.name: labels_of(example, store, settings) for example in self.examples}
         self.joins = {example.name: joins_of(example, store, settings) for example in self.examples}
+        self.shares = self._shares()
         self.pools = self._pools()
-        clips = sum(not example.channel_seed for example in self.examples)
-        windows = max(settings.training.windows_per_epoch, clips // 2)
+        clips = sum(self.shares[example.name] for example in self.examples if not example.channel_seed)
+        windows = max(settings.training.windows_per_epoch, int(clips) // 2)
         self.batches = max(1, round(windows / settings.training.batch_size))
 
+    def _shares(self) -> dict[str, float]:
+        """Say as how many clips each example counts: a long recording as several, one of an abundant voice as less."""
+
+        def voice(example: Example) -> tuple[str, str, str]:
+            return example.label, example.kind, example.speaker
+
+        lengths = {example.name: self.store.extents[example.name].seconds for example in self.examples}
+        totals = defaultdict(float)
+        for example in self.examples:
+            if example.speaker and not example.channel_seed:
+                totals[voice(example)] += lengths[example.name]
+        most = 60 * self.settings.training.most_minutes_per_speaker
+        return {
+            example.name: max(1.0, lengths[example.name] / LONG_SECONDS) * most / max(most, totals[voice(example)])
+            for example in self.examples
+        }
+
     def _pools(self):
-        """For each class: kinds with their share, and in each kind groups with their share."""
+        """For each class: kinds with their share, and in each kind groups with theirs, and how to draw from them."""
         by_class = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
         for example in self.examples:
             by_class[example.label][example.kind][example.group].append(example)
@@ -89,11 +108,12 @@ class TrainingWindows(keras.utils.PyDataset):
             shares = {kind: CONTROL_SHARE if "+" in kind else 1.0 - CONTROL_SHARE for kind in kinds}
             rows = []
             for kind, groups in kinds.items():
-                sizes = np.sqrt([len(members) for members in groups.values()])
-                rows += [(shares[kind] * size / sizes.sum(), members)
-                         for size, members in zip(sizes, groups.values(), strict=True)]  # fmt: skip
-            weights = np.array([weight for weight, _ in rows])
-            pools.append((weights / weights.sum(), [members for _, members in rows]))
+                counts = [np.array([self.shares[member.name] for member in members]) for members in groups.values()]
+                sizes = np.sqrt([count.sum() for count in counts])
+                rows += [(shares[kind] * size / sizes.sum(), members, None if (count == 1).all() else np.cumsum(count))
+                         for size, members, count in zip(sizes, groups.values(), counts, strict=True)]  # fmt: skip
+            weights = np.array([weight for weight, *_ in rows])
+            pools.append((weights / weights.sum(), [row[1:] for row in rows]))
         return pools
 
     def __len__(self) -> int:
@@ -107,8 +127,11 @@ class TrainingWindows(keras.utils.PyDataset):
         """Draw one window: its example, first spectrogram frame and frame labels."""
         window = self.settings.window
         weights, groups = self.pools[rng.integers(len(self.pools))]
-        members = groups[rng.choice(len(groups), p=weights)]
-        example = members[rng.integers(len(members))]
+        members, edges = groups[rng.choice(len(groups), p=weights)]
+        if edges is None:
+            example = members[rng.integers(len(members))]
+        else:
+            example = members[np.searchsorted(edges[:-1], rng.random() * edges[-1], side="right")]
         labels = self.labels[example.name]
         latest = max(0, len(labels) - window.label_frames)
         start = int(rng.integers(latest + 1))

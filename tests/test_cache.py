@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -177,6 +178,7 @@ def test_a_damaged_index_is_noticed_and_the_cache_starts_again(tmp_path, damage,
     if damage == "middle":
         content[4096 : 2 * 4096] = os.urandom(4096)
     index.write_bytes({"text": b"no database" * 100, "half": content[: len(content) // 2]}.get(damage, content))
+    (tmp_path / f"{INDEX_NAME}-journal").write_bytes(b"of a writer that was killed")
     assert held(tmp_path) == set()
     assert "index of" in capsys.readouterr().err
     assert list(tmp_path.glob("*.f16")) == [], "nobody could find what is in them any more"
@@ -206,6 +208,27 @@ def test_a_full_disk_is_one_sentence_and_the_cache_still_works(tmp_path, number,
     assert shard.stat().st_size == 3 * spectrogram(0).values.nbytes
     fill(tmp_path, range(3, 9))
     assert held(tmp_path) == set(range(9))
+
+
+def test_a_disk_without_room_for_the_index_keeps_what_fits(tmp_path, monkeypatch):
+    plain = FeatureCache._index
+
+    @contextlib.contextmanager
+    def index(cache):
+        with plain(cache) as connection:
+            yield connection
+            if sum(path.stat().st_size for path in tmp_path.glob("*.f16")) > 6 * spectrogram(0).values.nbytes:
+                raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(FeatureCache, "_index", index)
+    with pytest.raises(RunError, match="is full; make room"):
+        fill(tmp_path, range(12))
+    assert held(tmp_path) == set(range(6))
+    (shard,) = tmp_path.glob("*.f16")
+    assert shard.stat().st_size == 6 * spectrogram(0).values.nbytes
+    monkeypatch.undo()
+    fill(tmp_path, range(6, 12))
+    assert held(tmp_path) == set(range(12))
 
 
 def test_a_disk_that_takes_a_part_at_a_time_gets_everything(tmp_path):

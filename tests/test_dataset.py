@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from collections import Counter, namedtuple
 from pathlib import Path
@@ -393,6 +394,17 @@ def test_room_is_announced_before_it_is_taken(clips, tmp_path, capsys):
     assert f"Features of {len(clips)} new clips: about {size / 1e6:,.0f} MB in {tmp_path / 'f'}, where " in said
     extract_features(clips, tmp_path / "f", FEATURES)
     assert capsys.readouterr().err == ""
+
+
+def test_a_header_that_promises_years_does_not_stop_the_others(clips, tmp_path, capsys):
+    content = bytearray(clips[0].path.read_bytes())
+    content[21:26] = bytes([content[21] | 0x0F]) + b"\xff" * 4  # the number of samples in a FLAC header
+    clips[0].path.write_bytes(content)
+    size = clips[0].path.stat().st_size
+    store = extract_features(clips, tmp_path / "f", FEATURES)
+    assert {clip.name for clip in clips[1:]} <= set(store.extents)
+    megabytes = float(re.search(r"about ([\d,.]+) MB", capsys.readouterr().err)[1].replace(",", ""))
+    assert megabytes < len(clips) * size / dataset.LEAST_BYTES_PER_SECOND * 0.016 + 1
 
 
 def test_what_will_not_fit_is_refused_before_anything_is_decoded(clips, tmp_path, decoded, monkeypatch):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 from commands import TRAIN, only, python
 
 from deepfake_audio.audio import read_audio
+from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.dataset import examples_of_clips, extract_features
 from deepfake_audio.errors import AudioError, RunError
 from deepfake_audio.layouts import Clip, find_datasets
@@ -68,3 +71,31 @@ def test_a_run_on_a_damaged_copy_stops_before_it_trains(tone_corpus, tmp_path):
     assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
     assert "error: 3 of 40 clips cannot be decoded, more than 5%, such as: " in done.stderr
     assert len(rows(only(tmp_path / "outputs", "run-*"))) == 3 and "Epoch" not in done.stderr
+
+
+def test_the_model_card_tells_what_was_skipped_and_what_was_left_aside(tone_corpus, tmp_path):
+    broken = tone_corpus / "real" / "voice0" / "0.flac"
+    broken.write_bytes(b"not a sound")
+    (tone_corpus / "unlabelled").mkdir()
+    shutil.copyfile(tone_corpus / "real" / "voice1" / "4.flac", tone_corpus / "unlabelled" / "who knows.flac")
+    outputs = tmp_path / "outputs"
+    done = python(TRAIN, "--data", tone_corpus, "--outputs", outputs, "--epochs", 1)
+    assert done.returncode == 0, done.stderr
+    run = only(outputs, "run-*")
+    done = python(TRAIN, "--evaluate", run / "model.keras", "--data", tone_corpus, "--outputs", outputs)
+    assert done.returncode == 0, done.stderr
+    again = done.stderr
+    with (run / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        placed = list(csv.DictReader(file))
+    (side,) = [row["side"] for row in placed if row["path"] == str(broken)]
+    assert ("Features of " in again) == (side == "test"), "the broken one alone is tried again"
+    card = (run / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for name in ("train", "validation", "test"):
+        members = [row["label"] for row in placed if row["side"] == name and row["path"] != str(broken)]
+        numbers = [str(members.count(label)) for label in ("Real", "Fake", "Hybrid")]
+        assert re.search(rf"\| {name} +\| +" + r" +\| +".join([*numbers, str(len(members))]), card), card
+    assert "1 of 40 clips cannot be decoded and are left out; skipped.csv names them." in card
+    heard = read_checkpoint(run / "model.keras").heard()
+    assert len(heard) == sum(row["side"] in ("train", "validation") for row in placed) - (side != "test")
+    for told in (card, only(outputs, "evaluation-*/MODEL_CARD.md").read_text(encoding="utf-8")):
+        assert re.search(r"left aside .*who knows\.flac", told), told

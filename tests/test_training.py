@@ -10,7 +10,7 @@ import tiny
 
 from deepfake_audio import training
 from deepfake_audio.checkpoint import read_checkpoint
-from deepfake_audio.dataset import UNKNOWN, Example, labels_of, window_label
+from deepfake_audio.dataset import UNKNOWN, Example, FeatureStore, labels_of, window_label
 from deepfake_audio.errors import RunError
 from deepfake_audio.features import window_starts
 from deepfake_audio.files import file_sha256
@@ -109,6 +109,59 @@ def test_same_class_splices_get_their_share_and_small_groups_more_than_theirs(co
     assert np.mean([e.kind == "real+real" for e in drawn]) == pytest.approx(training.CONTROL_SHARE, abs=0.04)
     plain = [e.group for e in drawn if e.kind == "real"]
     assert plain.count("small") / len(plain) == pytest.approx(1 / 3, abs=0.04)  # 1 to 2, not 1 to 4
+
+
+def with_lengths(store, lengths):
+    """Return a store in which clips claim other lengths than they have."""
+    extents = {name: extent._replace(seconds=lengths.get(name, 1.0)) for name, extent in store.extents.items()}
+    changed = FeatureStore(store.cache)
+    changed.extents = extents
+    return changed
+
+
+def test_long_recordings_count_as_several_clips_but_a_voice_only_up_to_its_limit(corpus):
+    train, _, store = corpus
+    reals = [dataclasses.replace(e, group="one", speaker=e.name) for e in train if e.label == "Real"]
+    reals[1] = dataclasses.replace(reals[1], speaker=reals[0].name)
+    nameless = dataclasses.replace(reals[2], speaker="")
+    reals[2] = nameless
+    lengths = {reals[0].name: 3000.0, reals[1].name: 6000.0, nameless.name: 300.0, reals[3].name: 60.0}
+    limited = dataclasses.replace(
+        SETTINGS, training=dataclasses.replace(SETTINGS.training, most_minutes_per_speaker=15.0)
+    )
+    windows = TrainingWindows(reals, with_lengths(store, lengths), limited)
+    # In clips of 30 s: 150 minutes of one voice count as 15, those of nobody in particular as they are.
+    wanted = {reals[0].name: 10.0, reals[1].name: 20.0, nameless.name: 10.0, reals[3].name: 2.0}
+    wanted |= {example.name: 1.0 for example in reals[4:]}
+    assert windows.shares == pytest.approx(wanted)
+    rng = np.random.default_rng(0)
+    drawn = [windows.draw(rng)[0].name for _ in range(4000)]
+    for name, share in wanted.items():
+        assert drawn.count(name) / len(drawn) == pytest.approx(share / sum(wanted.values()), abs=0.03)
+
+
+def test_a_voice_behind_thousands_of_clips_does_not_dominate(corpus):
+    train, _, store = corpus
+    reals = [e for e in train if e.label == "Real"]
+    loud = [dataclasses.replace(e, group="one", speaker="everywhere") for e in reals[:6]]
+    rest = [dataclasses.replace(e, group="one", speaker=e.name) for e in reals[6:]]
+    limited = dataclasses.replace(
+        SETTINGS, training=dataclasses.replace(SETTINGS.training, most_minutes_per_speaker=1 / 60)
+    )
+    windows = TrainingWindows(loud + rest, store, limited)  # of a second each
+    rng = np.random.default_rng(0)
+    drawn = [windows.draw(rng)[0].speaker for _ in range(3000)]
+    assert drawn.count("everywhere") / len(drawn) == pytest.approx(1 / (1 + len(rest)), abs=0.04)
+
+
+def test_channel_copies_do_not_make_a_voice_longer(corpus):
+    train, _, store = corpus
+    own = dataclasses.replace(train[0], speaker="anna")
+    copy = dataclasses.replace(own, name=train[1].name, channel_seed=(1,))
+    limited = dataclasses.replace(
+        SETTINGS, training=dataclasses.replace(SETTINGS.training, most_minutes_per_speaker=1 / 60)
+    )
+    assert set(TrainingWindows([own, copy], store, limited).shares.values()) == {1.0}
 
 
 def test_frames_of_hybrids_with_unknown_spans_teach_the_verdict_only(corpus):
