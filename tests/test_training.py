@@ -11,6 +11,7 @@ import tiny
 from deepfake_audio import training
 from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.dataset import UNKNOWN, Example, FeatureStore, labels_of, window_label
+from deepfake_audio.engine import load_engine
 from deepfake_audio.errors import RunError
 from deepfake_audio.features import window_starts
 from deepfake_audio.files import file_sha256
@@ -269,6 +270,7 @@ def test_a_handful_of_clips_is_learned_by_heart(corpus, tmp_path):
     gone = Example("2/gone.flac", tmp_path / "gone.flac", "Real", "real", "g")
     sides = {"train": train, "validation": validation, "test": [gone]}
     checkpoint = training.finish(fitted, sides, store, some, tmp_path / "model.keras", "fingerprint")
+    assert load_engine(checkpoint).name == "onnx"  # the twin was written, and fits
     assert checkpoint == read_checkpoint(tmp_path / "model.keras")
     assert checkpoint.manifest == "fingerprint" and checkpoint.seed == some.training.seed
     assert checkpoint.heard() == {file_sha256(e.path)[:12] for e in train + validation}

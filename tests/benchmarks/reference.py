@@ -15,6 +15,7 @@ import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from deepfake_audio.audio import quantise
 from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.detector import decide, scan_features
 from deepfake_audio.features import SMALLEST_POWER, speech_seconds
@@ -22,11 +23,12 @@ from deepfake_audio.features import SMALLEST_POWER, speech_seconds
 
 def log_mel(path, features):
     samples, rate = librosa.load(path, sr=features.sample_rate)
+    samples = quantise(samples)
     power = librosa.feature.melspectrogram(
         y=samples, sr=rate, n_fft=features.fft_samples, hop_length=features.hop_samples, n_mels=features.mel_bands,
         fmin=features.lowest_hz, fmax=features.highest_hz, pad_mode="constant",
     )  # fmt: skip
-    return samples, librosa.power_to_db(power, amin=SMALLEST_POWER, top_db=None).T
+    return samples, librosa.power_to_db(power, amin=SMALLEST_POWER, top_db=None).T.astype(np.float16)
 
 
 def judge(network, path, settings):

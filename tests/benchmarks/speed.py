@@ -405,7 +405,7 @@ def growth(folder: Path, quick: bool) -> None:
     counts = (10, 100) if quick else (100, 1_000, 10_000)
     files = write_archive(folder / "many", counts[-1], 1.0, [("flac", SAMPLE_RATE, 1)])
     through(files[:20])
-    head("growth", "work", "wall s", "slope on log axes")
+    head("growth", "work", "wall s", "CPU s, without decoding")
     _grow("files of 1 s", counts, [(lambda count=count: through(files[:count])) for count in counts], quick)
     lengths = (10, 60) if quick else (10, 60, 600, 3_600, 36_000)
     recordings = []
@@ -416,17 +416,20 @@ def growth(folder: Path, quick: bool) -> None:
 
 
 def _grow(name: str, work: Sequence[int], tasks, quick: bool) -> None:
-    times = []
+    walls, cpus = [], []
     for task in tasks:
         measured = []
         for _ in range(2 if quick else RUNS):
-            begun = time.perf_counter()
+            begun = time.perf_counter(), time.process_time()
             task()
-            measured.append(time.perf_counter() - begun)
-        times.append(measured)
-    slope = np.polyfit(np.log(work), np.log([median(measured) for measured in times]), 1)[0]
-    for amount, measured in zip(work, times, strict=True):
-        row(name, f"{amount:,}", spread(measured, 3), f"{slope:.3f}" if amount == work[-1] else "")
+            measured.append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
+        wall, cpu = zip(*measured, strict=True)
+        walls.append(wall)
+        cpus.append(cpu)
+    slopes = [np.polyfit(np.log(work), np.log([median(m) for m in measured]), 1)[0] for measured in (walls, cpus)]
+    for amount, wall, cpu in zip(work, walls, cpus, strict=True):
+        row(name, f"{amount:,}", spread(wall, 3), spread(cpu, 3))
+    row(name, "slope on log axes", f"{slopes[0]:.3f}", f"{slopes[1]:.3f}")
 
 
 PARTS = {part.__name__: part for part in (cold, archive, hour, live, training, sizes, growth)}
