@@ -18,6 +18,7 @@ from deepfake_audio import cache, cluster, scan
 from deepfake_audio.audio import write_flac
 from deepfake_audio.dataset import Example, extract_features
 from deepfake_audio.errors import RunError
+from deepfake_audio.export import export_checkpoint
 
 needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="Dask is not installed: pip install distributed"
@@ -189,6 +190,7 @@ def test_recordings_are_judged_once_each_also_when_a_worker_is_killed(clips, sch
     from deepfake_audio.glimpse import Glimpse
 
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
+    export_checkpoint(checkpoint)  # workers start fast
     (tmp_path / "clips" / "text.wav").write_text("no sound")
     found = scan.find_recordings([str(tmp_path / "clips"), str(tmp_path / "missing*")])
     model, known = checkpoint.about(), found[4][0]
@@ -197,14 +199,14 @@ def test_recordings_are_judged_once_each_also_when_a_worker_is_killed(clips, sch
         return scan.Answer(scan.blank(path, None, model) | {"verdict": "Real"}, known=True) if path == known else None
 
     features = SETTINGS.features
-    judge = scan.Judge(checkpoint.path, None, "keras", model, Glimpse(features.sample_rate, features.hop_seconds, 1.0))
+    judge = scan.Judge(checkpoint.path, None, "onnx", model, Glimpse(features.sample_rate, features.hop_seconds, 1.0))
     answers = []
     with cluster.cluster(scheduler):
         for answer in scan.judge_on_cluster(found, judge, finished):
             answers.append(answer)
             if len(answers) == 20:
                 workers[0].kill()
-    detector = Detector(checkpoint, engine="keras")
+    detector = Detector(checkpoint)
     assert [answer.result["path"] for answer in answers] == [str(path) for path, _ in found]
     for answer, (path, error) in zip(answers, found, strict=True):
         if answer.known:
@@ -221,7 +223,9 @@ def test_recordings_are_judged_once_each_also_when_a_worker_is_killed(clips, sch
 
 @needs_dask
 def test_both_scripts_on_a_cluster(tone_corpus, scheduler, workers, tmp_path):
-    model = tiny.save_untrained(tmp_path / "model.keras", SETTINGS).path
+    checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
+    export_checkpoint(checkpoint)
+    model = checkpoint.path
     command = (JUDGE, tone_corpus / "real", "--model", model, "--json")
     here = [json.loads(line) for line in python(*command).stdout.splitlines()]
     files = ("--csv", tmp_path / "table.csv", "--report", tmp_path / "page.html")
