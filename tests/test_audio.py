@@ -483,12 +483,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     write_flac(path, tone())
     old = path.read_bytes()
 
-    def half_written(name, *_, **__):
-        Path(name).write_bytes(b"half")
+    def half_written(path, data):
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(soundfile, "write", half_written)
+        patched.setattr(Path, "write_bytes", half_written)
         with pytest.raises(AudioError, match=r"x\.flac.*No space left"):
             write_flac(path, tone(880))
     with monkeypatch.context() as patched:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -390,13 +392,16 @@ def large_folder(arguments: argparse.Namespace) -> bool:
 # Killed at any moment
 
 
-def life(seconds: float | None, work: Callable[[], int]) -> int | None:
+def life(seconds: float | None, work: Callable[[], int], told: str = os.devnull) -> int | None:
     """Let a child of this process work, and kill it after some seconds; return its exit code, None if it was killed."""
     child = os.fork()
     if not child:
-        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the process ends first
-        with contextlib.suppress(Exception), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-            os._exit(work())
+        sink = Path(told).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 - the process ends first
+        with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+            try:
+                os._exit(work())
+            except BaseException:
+                traceback.print_exc()
         os._exit(99)
     started = time.monotonic()
     while True:
@@ -467,8 +472,8 @@ def until_killed_often(kills: int, rng, work: Callable[[Path], int], folder: Pat
     return (killed, finished, f"{max(differences, default=0):.0e}", f"{longest:.0f} s"), lost
 
 
-def kills(arguments: argparse.Namespace) -> bool:
-    """Kill trainings and scans; return whether all of them ended as if nothing had happened."""
+def prepare(data: Path):
+    """Make a small corpus; return both scripts, with a small network and with a coin for one."""
     sys.path.append(str(HERE / "tests"))
     import tiny
 
@@ -479,16 +484,24 @@ def kills(arguments: argparse.Namespace) -> bool:
 
     CNNRNNLSTM.Settings = tiny.settings
     deepfake_audio.detector.Detector = lambda *_: Listener()
+    rng = np.random.default_rng(0)
+    for label in ("Real", "Fake"):
+        for number in range(20):
+            path = data / label.lower() / f"voice{number // 4}" / f"{number}.flac"
+            write_flac(path, tiny.voice(label, 1.0 + 0.1 * (number % 4), rng))
+    decoding.stop()
+    return CNNRNNLSTM, script
+
+
+def kills(arguments: argparse.Namespace) -> bool:
+    """Kill trainings and scans; return whether all of them ended as if nothing had happened."""
     rng = np.random.default_rng(arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for label in ("Real", "Fake"):
-            for number in range(20):
-                path = folder / "data" / label.lower() / f"voice{number // 4}" / f"{number}.flac"
-                write_flac(path, tiny.voice(label, 1.0 + 0.1 * (number % 4), rng))
+        training, script = prepare(folder / "data")
 
         def train(outputs: Path) -> int:
-            return CNNRNNLSTM.main(["--resume", "--data", str(folder / "data"), "--outputs", str(outputs)])
+            return training.main(["--resume", "--data", str(folder / "data"), "--outputs", str(outputs)])
 
         def same_scores(one: Path, other: Path) -> float:
             files = [next(path.glob("run-*/scores.csv")) for path in (one, other)]
@@ -519,6 +532,82 @@ def kills(arguments: argparse.Namespace) -> bool:
     return not lost
 
 
+# Disks
+
+
+def disk(arguments: argparse.Namespace) -> bool:
+    """Write onto disks that do not take it; return whether every refusal was one sentence and nothing was lost."""
+    rows, bad = [("disk", "work", "exit", "sentence", "again, with room")], []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        training, script = prepare(folder / "data")
+        clip = str(next((folder / "data").rglob("*.flac")))
+        model = str(HERE / "outputs/pretrained/model.keras")
+        disk = folder / "disk"
+        disk.mkdir()
+
+        def judge(option: str, target: Path) -> int:
+            return script.main([clip, "--model", model, option, str(target)])
+
+        def train(_: str, target: Path) -> int:
+            return training.main(["--resume", "--data", str(folder / "data"), "--outputs", str(target)])
+
+        works = [(option, judge, option) for option in ("--csv", "--report", "--plot", "--labels")]
+        states = {
+            "full": ["size=64k"],
+            "no inodes": ["size=64m,nr_inodes=1"],
+            "read-only": ["size=64m,ro"],
+        }
+        cases = [(state, options[0], *work) for state, options in states.items() for work in works]
+        cases += [(f"full after {size}", f"size={size}", "training", train, "") for size in ("16k", "256k", "1m", "2m")]
+        cases += [("read-only", "size=64m,ro", "training", train, "")]
+        for state, options, name, work, option in cases:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], check=True)
+            try:
+                if state == "full":
+                    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+                        while True:
+                            file.write(bytes(512))
+                told = folder / "told"
+                code = life(None, functools.partial(work, option, disk / "x" / "out"), str(told))
+                errors = [line for line in told.read_text("utf-8").splitlines() if line.startswith("error: ")]
+                if code != 1 or len(errors) != 1 or "Traceback" in told.read_text("utf-8"):
+                    bad.append(f"{state}, {name}: {told.read_text('utf-8')[-1500:]}")
+                if state == "full":
+                    (disk / "filler").unlink(missing_ok=True)
+                subprocess.run(["mount", "-o", "remount,rw,size=64m,nr_inodes=10000", disk], check=True)
+                broken = half_written(disk)
+                bad += broken
+                again = life(None, functools.partial(work, option, disk / "x" / "out"), str(told))
+                if again != 0:
+                    bad.append(f"{state}, {name}, again: {told.read_text('utf-8')[-1500:]}")
+                sentence = errors[0].replace(str(disk), "DISK") if errors else ""
+                rows.append((state, name, code, sentence, "done" if again == 0 else again))
+                print(*rows[-1], file=sys.stderr, flush=True)
+            finally:
+                subprocess.run(["umount", disk], check=True)
+        # A folder that vanishes in the middle of a scan.
+        real = scan.Table.add
+
+        def vanish(table: scan.Table, result: dict) -> None:
+            shutil.rmtree(disk / "gone", ignore_errors=True)
+            real(table, result)
+
+        scan.Table.add = vanish
+        told = folder / "told"
+        outputs = ["--csv", str(disk / "gone" / "a.csv"), "--report", str(disk / "gone" / "a.html")]
+        code = life(None, lambda: script.main([str(folder / "data"), "--model", model, "--quiet", *outputs]), str(told))
+        text = told.read_text("utf-8")
+        rows.append(
+            ("folder vanishes", "scan", code, *[line for line in text.splitlines() if "rror: " in line][:1], "")
+        )
+        if "Traceback" in text:
+            bad.append(text[-1500:])
+    table(rows)
+    print(f"lost: {bad or 'nothing'}")
+    return not bad
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -544,6 +633,8 @@ def main() -> int:
     add.add_argument("--kills", type=int, default=50)
     add.add_argument("--seed", type=int, default=0)
     add.set_defaults(run=kills)
+    add = commands.add_parser("disk", help="full, read-only and vanished disks (Linux, as root)")
+    add.set_defaults(run=disk)
     arguments = parser.parse_args()
     return 0 if arguments.run(arguments) else 1
 
