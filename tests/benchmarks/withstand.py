@@ -46,6 +46,7 @@ from deepfake_audio.checkpoint import Checkpoint  # noqa: E402
 from deepfake_audio.detector import Detector  # noqa: E402
 from deepfake_audio.errors import AudioError  # noqa: E402
 from deepfake_audio.evaluation import read_scores  # noqa: E402
+from deepfake_audio.features import mel_filters  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings  # noqa: E402
 
 MODEL = {"name": "none/model.keras", "trained": "never", "version": "0"}
@@ -71,16 +72,25 @@ INTRICATE = ("FLAC", "MP3", "OGG", "ALAC", "ADPCM", "GSM", "G72", "DWVW")
 BOUNDARIES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 
 
+class Coin:
+    """An engine that knows nothing."""
+
+    def __init__(self, settings: Settings):
+        self.window, self.mel_filters = settings.window, mel_filters(settings.features)
+
+    def predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        """Answer like a network, shape for shape."""
+        frames = np.full((len(windows), self.window.label_frames, 1), 0.5)
+        return {"verdict": np.full((len(windows), len(CLASS_NAMES)), 1 / 3), "timeline": frames, "joins": 0 * frames}
+
+
 class Listener(Detector):
     """A detector that reads, transforms and decides like any other, with a coin for a network."""
 
     def __init__(self):
-        self.settings, self.threshold = Settings(), None
+        self.settings, self.threshold, self._pool = Settings(), None, None
         self.checkpoint = Checkpoint(Path("none"), self.settings, "never", "0", 0, "", {})
-
-    def _predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
-        frames = np.full((len(windows), self.settings.window.label_frames, 1), 0.5)
-        return {"verdict": np.full((len(windows), len(CLASS_NAMES)), 1 / 3), "timeline": frames, "joins": 0 * frames}
+        self.engine = Coin(self.settings)
 
 
 def peak_mib() -> float:
@@ -117,11 +127,11 @@ def table(rows: list[tuple]) -> None:
 # Damaged recordings
 
 
-def originals(folder: Path) -> list[tuple[str, bytes]]:
-    """Return a second of sound in every container and coding that libsndfile and ffmpeg can write here."""
+def originals(folder: Path, seconds: float = 1.0) -> list[tuple[str, bytes]]:
+    """Return sound in every container and coding that libsndfile and ffmpeg can write here."""
     import imageio_ffmpeg
 
-    sound = np.random.default_rng(0).normal(0.0, 0.1, (SAMPLE_RATE, 2)).cumsum(axis=0)
+    sound = np.random.default_rng(0).normal(0.0, 0.1, (round(seconds * SAMPLE_RATE), 2)).cumsum(axis=0)
     sound = 0.5 * sound / np.abs(sound).max()
     made = []
     for container in sorted(set(soundfile.available_formats()) - {"RAW"}):  # RAW has nothing to know it by
@@ -308,20 +318,6 @@ class Stopwatch:
         raise KeyboardInterrupt  # which is how listening ends
 
 
-class Hourly(Listener):
-    """Looks at the last seconds once a minute, and else repeats itself: the rest of a second is not measured here."""
-
-    def __init__(self):
-        super().__init__()
-        self.asked, self.last = 0, None
-
-    def judge(self, recording, *rest):
-        if self.last is None or self.asked % 60 == 0:
-            self.last = super().judge(recording, *rest)
-        self.asked += 1
-        return self.last
-
-
 def microphone(arguments: argparse.Namespace) -> bool:
     """Listen for a day and judge the recording; return whether memory stayed and nothing is missing."""
     from deepfake_audio.microphone import listen
@@ -337,7 +333,7 @@ def microphone(arguments: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         path = Path(folder) / "recording.flac"
         started = time.monotonic()
-        ended = listen(Hourly(), source, path, show)
+        ended = listen(Listener(), source, path, show)
         listened = time.monotonic() - started
         recorded = soundfile.info(path).frames
         judgement = Listener().judge(path)
@@ -363,7 +359,7 @@ def large_folder(arguments: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
         folder = Path(temporary) / "calls"
         folder.mkdir()
-        sources = originals(Path(temporary))
+        sources = originals(Path(temporary), 0.1)
         kinds = [data for name, data in dict(sources).items() if name in ("WAV PCM_16", "FLAC PCM_16", "OGG VORBIS")]
         kinds = kinds * 3 + [dict(sources)["m4a aac"], b"no sound"]
         for number in range(arguments.files):
