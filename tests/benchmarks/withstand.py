@@ -264,12 +264,14 @@ def bombs(arguments: argparse.Namespace) -> bool:
             path = Path(folder) / name
             command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *silence, *options, path]
             subprocess.run(command, check=True)
+            # Judged first: the peak of the process only grows.
             for way, judge in (("judged", scan_one), ("read for training", read_one)):
                 started = time.monotonic()
                 done = judge(path)
                 took = time.monotonic() - started
                 size = f"{path.stat().st_size / 2**20:.1f} MiB"
                 rows.append((f"{name}, {way}", size, arguments.hours, done, f"{took:.0f}", f"{peak_mib():.0f} MiB"))
+                print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
             path.unlink()
     table(rows)
     return True
