@@ -577,12 +577,12 @@ def test_a_path_and_its_samples_get_the_same_answer(detector, tmp_path):
 
 
 def test_a_file_that_comes_in_pieces_has_the_answer_of_the_whole(detector, tmp_path, monkeypatch):
-    from deepfake_audio import audio
+    from deepfake_audio import audio, decoding
 
     path = tmp_path / "clip.wav"
     soundfile.write(path, tiny.voice("Hybrid", 30.0, np.random.default_rng(4)), 44_100)
     whole, heard = detector.judge(audio.read_audio(path)), []
-    monkeypatch.setattr(audio, "BLOCK_FRAMES", 10_000)
+    monkeypatch.setattr(decoding, "BLOCK_VALUES", 10_000)
     glimpse = Glimpse(SAMPLE_RATE, 0.01)
     pieces = detector.judge(path, glimpse, heard.append)
     assert pieces.to_dict() == whole.to_dict()

@@ -6,6 +6,7 @@
     python tests/benchmarks/withstand.py scan [--files 20000]      memory and handles over a large folder
     python tests/benchmarks/withstand.py kills [--kills 50]        SIGKILL at random moments of training and scanning
     python tests/benchmarks/withstand.py disk                      full, read-only and vanished (Linux, as root)
+    python tests/benchmarks/withstand.py all
 
 Everything is made here from a seed, in a temporary folder; each command prints a table and ends with 1 if anything was
 lost.
@@ -633,8 +634,11 @@ def main() -> int:
     add.set_defaults(run=kills)
     add = commands.add_parser("disk", help="full, read-only and vanished disks (Linux, as root)")
     add.set_defaults(run=disk)
+    commands.add_parser("all", help="all of them, one after the other")
     arguments = parser.parse_args()
-    return 0 if arguments.run(arguments) else 1
+    every = list(commands.choices)[:-1] if arguments.command == "all" else []
+    works = [parser.parse_args([name]) for name in every] or [arguments]
+    return 0 if all([work.run(work) for work in works]) else 1  # all are run, whatever comes of the first
 
 
 if __name__ == "__main__":
