@@ -10,6 +10,7 @@ answered with a sentence.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import struct
 import subprocess
@@ -177,7 +178,10 @@ def write_flac(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = 
     beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(str(beside), values, sample_rate, format="FLAC", subtype="PCM_16")
+        # libsndfile itself does not say why a disk refuses.
+        encoded = io.BytesIO()
+        soundfile.write(encoded, values, sample_rate, format="FLAC", subtype="PCM_16")
+        beside.write_bytes(encoded.getvalue())
         os.replace(beside, path)  # noqa: PTH105 - Path.replace is the same call; this one says what is meant
     except (OSError, soundfile.SoundFileError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error

@@ -61,7 +61,7 @@ class Recording:
     def __init__(self, path: Path, decode: bool = True):
         self._decoder, self._ended = _borrow(), False
         try:
-            kind, data = self._ask([os.fspath(path), TIMEOUT_SECONDS, decode])
+            kind, data = self._ask([os.fspath(path), TIMEOUT_SECONDS, BLOCK_VALUES if decode else 0])
             self.header = json.loads(data) if kind == HEADER else None
             self._ended = kind != HEADER or not decode
         except BaseException:
@@ -223,7 +223,7 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
-def _serve(path: str, timeout: float, decode: bool, answers, nowhere) -> None:
+def _serve(path: str, timeout: float, block_values: int, answers, nowhere) -> None:
     @contextlib.contextmanager
     def in_time():
         # Ends the process from a thread of its own, even while a library keeps the interpreter waiting.
@@ -246,12 +246,12 @@ def _serve(path: str, timeout: float, decode: bool, answers, nowhere) -> None:
         names = ("samplerate", "channels", "frames", "format", "subtype")
         header = json.dumps({name: getattr(sound, name) for name in names})
         _answer(answers, HEADER, header.encode("ascii"))
-        while decode:
+        while block_values:
             # Where the header promises more than there is, libsndfile takes what is there of WAV, MP3 and OGG, and
             # fails for FLAC, whose decoder would otherwise hand out a broken last frame.
             try:
                 with in_time():
-                    block = sound.read(max(1, BLOCK_VALUES // sound.channels), dtype="float32", always_2d=True)
+                    block = sound.read(max(1, block_values // sound.channels), dtype="float32", always_2d=True)
             except (soundfile.SoundFileError, OSError):
                 return _answer(answers, DAMAGED)
             if not len(block):

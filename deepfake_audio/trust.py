@@ -11,6 +11,8 @@ import re
 import zipfile
 from collections.abc import Iterator
 
+from .settings import Settings
+
 MOST_BYTES = 2**28
 """Unpacked, all members together, and all weights together; a network of this project has a hundredth of it."""
 
@@ -71,6 +73,27 @@ def suspicious_network(archive: zipfile.ZipFile) -> str:
             for value in values if isinstance(values, list) else [values]:
                 if not isinstance(value, int) or value > most:
                     return f"a layer has {key} of {value}, and {most} is the most used here"
+    return ""
+
+
+def described_shapes(archive: zipfile.ZipFile) -> dict[str, object]:
+    """Return what an archive says of the shapes of input and outputs, by the names of their layers; same errors."""
+    layers = json.loads(archive.read(NETWORK_MEMBER))["config"]["layers"]
+    sizes = ("batch_shape", "target_shape", "units")
+    return {
+        layer["config"]["name"]: next(layer["config"][size] for size in sizes if size in layer["config"])
+        for layer in layers
+        if layer["config"].get("name") in ("log_mel", "verdict", "timeline", "joins")
+    }
+
+
+def suspicious_settings(settings: Settings) -> str:
+    """Say what is wrong with the sizes from which a network is to be built; empty if they are in order."""
+    network = settings.network
+    sizes = [*network.convolution_filters, network.texture_filters, network.rnn_units, network.lstm_units]
+    largest = max(*sizes, settings.features.mel_bands, settings.window.labels_per_step)
+    if largest > LARGEST["units"]:
+        return f"its settings ask for a network of {largest} units, and {LARGEST['units']} is the most used here"
     return ""
 
 

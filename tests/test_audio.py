@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import socket
 import struct
 import subprocess
 import sys
@@ -380,6 +381,28 @@ def test_playlists_cannot_open_other_files(tmp_path):
     assert loudest_hz(read_audio(tmp_path / "followed.wav")) == pytest.approx(440, abs=1.5)
 
 
+def test_nothing_in_audio_clothing_reaches_for_the_network(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/secret.aac"
+        texts = {
+            "playlist": f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{address}\n#EXT-X-ENDLIST\n",
+            "script": f"ffconcat version 1.0\nfile {address}\n",
+            "session": f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=audio {address[17:22]} RTP/AVP 0\n",
+            "picture": '<svg xmlns="http://www.w3.org/2000/svg" xmlns:x="http://www.w3.org/1999/xlink">'
+            f'<image x:href="{address}" width="9" height="9"/><image x:href="file:///etc/passwd"/></svg>',
+            "presentation": f'<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period><AdaptationSet '
+            f'mimeType="audio/mp4"><Representation id="1"><BaseURL>{address}</BaseURL></Representation>'
+            "</AdaptationSet></Period></MPD>",
+        }
+        for name, text in texts.items():
+            for suffix in (".wav", ".m4a", ".mp3", ".ogg"):
+                (tmp_path / f"{name}{suffix}").write_text(text, encoding="utf-8")
+                assert "not audio" in refusal(tmp_path / f"{name}{suffix}")
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
 @pytest.mark.parametrize("kept", [0.05, 0.3, 0.5, 0.9, 0.999])
 def test_flac_cut_short(tmp_path, kept):
     noisy = tone(seconds=3) + np.random.default_rng(5).normal(0, 0.01, 3 * SAMPLE_RATE)
@@ -483,12 +506,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     write_flac(path, tone())
     old = path.read_bytes()
 
-    def half_written(name, *_, **__):
-        Path(name).write_bytes(b"half")
+    def half_written(path, data):
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(soundfile, "write", half_written)
+        patched.setattr(Path, "write_bytes", half_written)
         with pytest.raises(AudioError, match=r"x\.flac.*No space left"):
             write_flac(path, tone(880))
     with monkeypatch.context() as patched:

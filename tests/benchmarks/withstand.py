@@ -6,6 +6,7 @@
     python tests/benchmarks/withstand.py scan [--files 20000]      memory and handles over a large folder
     python tests/benchmarks/withstand.py kills [--kills 50]        SIGKILL at random moments of training and scanning
     python tests/benchmarks/withstand.py disk                      full, read-only and vanished (Linux, as root)
+    python tests/benchmarks/withstand.py all
 
 Everything is made here from a seed, in a temporary folder; each command prints a table and ends with 1 if anything was
 lost.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -26,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -44,6 +47,7 @@ from deepfake_audio.checkpoint import Checkpoint  # noqa: E402
 from deepfake_audio.detector import Detector  # noqa: E402
 from deepfake_audio.errors import AudioError  # noqa: E402
 from deepfake_audio.evaluation import read_scores  # noqa: E402
+from deepfake_audio.features import mel_filters  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings  # noqa: E402
 
 MODEL = {"name": "none/model.keras", "trained": "never", "version": "0"}
@@ -69,16 +73,25 @@ INTRICATE = ("FLAC", "MP3", "OGG", "ALAC", "ADPCM", "GSM", "G72", "DWVW")
 BOUNDARIES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 
 
+class Coin:
+    """An engine that knows nothing."""
+
+    def __init__(self, settings: Settings):
+        self.window, self.mel_filters = settings.window, mel_filters(settings.features)
+
+    def predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        """Answer like a network, shape for shape."""
+        frames = np.full((len(windows), self.window.label_frames, 1), 0.5)
+        return {"verdict": np.full((len(windows), len(CLASS_NAMES)), 1 / 3), "timeline": frames, "joins": 0 * frames}
+
+
 class Listener(Detector):
     """A detector that reads, transforms and decides like any other, with a coin for a network."""
 
     def __init__(self):
-        self.settings, self.threshold = Settings(), None
+        self.settings, self.threshold, self._pool = Settings(), None, None
         self.checkpoint = Checkpoint(Path("none"), self.settings, "never", "0", 0, "", {})
-
-    def _predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
-        frames = np.full((len(windows), self.settings.window.label_frames, 1), 0.5)
-        return {"verdict": np.full((len(windows), len(CLASS_NAMES)), 1 / 3), "timeline": frames, "joins": 0 * frames}
+        self.engine = Coin(self.settings)
 
 
 def peak_mib() -> float:
@@ -115,11 +128,11 @@ def table(rows: list[tuple]) -> None:
 # Damaged recordings
 
 
-def originals(folder: Path) -> list[tuple[str, bytes]]:
-    """Return a second of sound in every container and coding that libsndfile and ffmpeg can write here."""
+def originals(folder: Path, seconds: float = 1.0) -> list[tuple[str, bytes]]:
+    """Return sound in every container and coding that libsndfile and ffmpeg can write here."""
     import imageio_ffmpeg
 
-    sound = np.random.default_rng(0).normal(0.0, 0.1, (SAMPLE_RATE, 2)).cumsum(axis=0)
+    sound = np.random.default_rng(0).normal(0.0, 0.1, (round(seconds * SAMPLE_RATE), 2)).cumsum(axis=0)
     sound = 0.5 * sound / np.abs(sound).max()
     made = []
     for container in sorted(set(soundfile.available_formats()) - {"RAW"}):  # RAW has nothing to know it by
@@ -252,12 +265,14 @@ def bombs(arguments: argparse.Namespace) -> bool:
             path = Path(folder) / name
             command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *silence, *options, path]
             subprocess.run(command, check=True)
+            # Judged first: the peak of the process only grows.
             for way, judge in (("judged", scan_one), ("read for training", read_one)):
                 started = time.monotonic()
                 done = judge(path)
                 took = time.monotonic() - started
                 size = f"{path.stat().st_size / 2**20:.1f} MiB"
                 rows.append((f"{name}, {way}", size, arguments.hours, done, f"{took:.0f}", f"{peak_mib():.0f} MiB"))
+                print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
             path.unlink()
     table(rows)
     return True
@@ -306,20 +321,6 @@ class Stopwatch:
         raise KeyboardInterrupt  # which is how listening ends
 
 
-class Hourly(Listener):
-    """Looks at the last seconds once a minute, and else repeats itself: the rest of a second is not measured here."""
-
-    def __init__(self):
-        super().__init__()
-        self.asked, self.last = 0, None
-
-    def judge(self, recording, *rest):
-        if self.last is None or self.asked % 60 == 0:
-            self.last = super().judge(recording, *rest)
-        self.asked += 1
-        return self.last
-
-
 def microphone(arguments: argparse.Namespace) -> bool:
     """Listen for a day and judge the recording; return whether memory stayed and nothing is missing."""
     from deepfake_audio.microphone import listen
@@ -335,7 +336,7 @@ def microphone(arguments: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         path = Path(folder) / "recording.flac"
         started = time.monotonic()
-        ended = listen(Hourly(), source, path, show)
+        ended = listen(Listener(), source, path, show)
         listened = time.monotonic() - started
         recorded = soundfile.info(path).frames
         judgement = Listener().judge(path)
@@ -361,7 +362,7 @@ def large_folder(arguments: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
         folder = Path(temporary) / "calls"
         folder.mkdir()
-        sources = originals(Path(temporary))
+        sources = originals(Path(temporary), 0.1)
         kinds = [data for name, data in dict(sources).items() if name in ("WAV PCM_16", "FLAC PCM_16", "OGG VORBIS")]
         kinds = kinds * 3 + [dict(sources)["m4a aac"], b"no sound"]
         for number in range(arguments.files):
@@ -390,13 +391,16 @@ def large_folder(arguments: argparse.Namespace) -> bool:
 # Killed at any moment
 
 
-def life(seconds: float | None, work: Callable[[], int]) -> int | None:
+def life(seconds: float | None, work: Callable[[], int], told: str = os.devnull) -> int | None:
     """Let a child of this process work, and kill it after some seconds; return its exit code, None if it was killed."""
     child = os.fork()
     if not child:
-        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the process ends first
-        with contextlib.suppress(Exception), contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-            os._exit(work())
+        sink = Path(told).open("w", encoding="utf-8", buffering=1)  # noqa: SIM115 - the process ends first
+        with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+            try:
+                os._exit(work())
+            except BaseException:
+                traceback.print_exc()
         os._exit(99)
     started = time.monotonic()
     while True:
@@ -467,8 +471,8 @@ def until_killed_often(kills: int, rng, work: Callable[[Path], int], folder: Pat
     return (killed, finished, f"{max(differences, default=0):.0e}", f"{longest:.0f} s"), lost
 
 
-def kills(arguments: argparse.Namespace) -> bool:
-    """Kill trainings and scans; return whether all of them ended as if nothing had happened."""
+def prepare(data: Path):
+    """Make a small corpus; return both scripts, with a small network and with a coin for one."""
     sys.path.append(str(HERE / "tests"))
     import tiny
 
@@ -479,16 +483,24 @@ def kills(arguments: argparse.Namespace) -> bool:
 
     CNNRNNLSTM.Settings = tiny.settings
     deepfake_audio.detector.Detector = lambda *_: Listener()
+    rng = np.random.default_rng(0)
+    for label in ("Real", "Fake"):
+        for number in range(20):
+            path = data / label.lower() / f"voice{number // 4}" / f"{number}.flac"
+            write_flac(path, tiny.voice(label, 1.0 + 0.1 * (number % 4), rng))
+    decoding.stop()
+    return CNNRNNLSTM, script
+
+
+def kills(arguments: argparse.Namespace) -> bool:
+    """Kill trainings and scans; return whether all of them ended as if nothing had happened."""
     rng = np.random.default_rng(arguments.seed)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for label in ("Real", "Fake"):
-            for number in range(20):
-                path = folder / "data" / label.lower() / f"voice{number // 4}" / f"{number}.flac"
-                write_flac(path, tiny.voice(label, 1.0 + 0.1 * (number % 4), rng))
+        training, script = prepare(folder / "data")
 
         def train(outputs: Path) -> int:
-            return CNNRNNLSTM.main(["--resume", "--data", str(folder / "data"), "--outputs", str(outputs)])
+            return training.main(["--resume", "--data", str(folder / "data"), "--outputs", str(outputs)])
 
         def same_scores(one: Path, other: Path) -> float:
             files = [next(path.glob("run-*/scores.csv")) for path in (one, other)]
@@ -519,6 +531,82 @@ def kills(arguments: argparse.Namespace) -> bool:
     return not lost
 
 
+# Disks
+
+
+def disk(arguments: argparse.Namespace) -> bool:
+    """Write onto disks that do not take it; return whether every refusal was one sentence and nothing was lost."""
+    rows, bad = [("disk", "work", "exit", "sentence", "again, with room")], []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        training, script = prepare(folder / "data")
+        clip = str(next((folder / "data").rglob("*.flac")))
+        model = str(HERE / "outputs/pretrained/model.keras")
+        disk = folder / "disk"
+        disk.mkdir()
+
+        def judge(option: str, target: Path) -> int:
+            return script.main([clip, "--model", model, option, str(target)])
+
+        def train(_: str, target: Path) -> int:
+            return training.main(["--resume", "--data", str(folder / "data"), "--outputs", str(target)])
+
+        works = [(option, judge, option) for option in ("--csv", "--report", "--plot", "--labels")]
+        states = {
+            "full": ["size=64k"],
+            "no inodes": ["size=64m,nr_inodes=1"],
+            "read-only": ["size=64m,ro"],
+        }
+        cases = [(state, options[0], *work) for state, options in states.items() for work in works]
+        cases += [(f"full after {size}", f"size={size}", "training", train, "") for size in ("16k", "256k", "1m", "2m")]
+        cases += [("read-only", "size=64m,ro", "training", train, "")]
+        for state, options, name, work, option in cases:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], check=True)
+            try:
+                if state == "full":
+                    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+                        while True:
+                            file.write(bytes(512))
+                told = folder / "told"
+                code = life(None, functools.partial(work, option, disk / "x" / "out"), str(told))
+                errors = [line for line in told.read_text("utf-8").splitlines() if line.startswith("error: ")]
+                if code != 1 or len(errors) != 1 or "Traceback" in told.read_text("utf-8"):
+                    bad.append(f"{state}, {name}: {told.read_text('utf-8')[-1500:]}")
+                if state == "full":
+                    (disk / "filler").unlink(missing_ok=True)
+                subprocess.run(["mount", "-o", "remount,rw,size=64m,nr_inodes=10000", disk], check=True)
+                broken = half_written(disk)
+                bad += broken
+                again = life(None, functools.partial(work, option, disk / "x" / "out"), str(told))
+                if again != 0:
+                    bad.append(f"{state}, {name}, again: {told.read_text('utf-8')[-1500:]}")
+                sentence = errors[0].replace(str(disk), "DISK") if errors else ""
+                rows.append((state, name, code, sentence, "done" if again == 0 else again))
+                print(*rows[-1], file=sys.stderr, flush=True)
+            finally:
+                subprocess.run(["umount", disk], check=True)
+        # A folder that vanishes in the middle of a scan.
+        real = scan.Table.add
+
+        def vanish(table: scan.Table, result: dict) -> None:
+            shutil.rmtree(disk / "gone", ignore_errors=True)
+            real(table, result)
+
+        scan.Table.add = vanish
+        told = folder / "told"
+        outputs = ["--csv", str(disk / "gone" / "a.csv"), "--report", str(disk / "gone" / "a.html")]
+        code = life(None, lambda: script.main([str(folder / "data"), "--model", model, "--quiet", *outputs]), str(told))
+        text = told.read_text("utf-8")
+        rows.append(
+            ("folder vanishes", "scan", code, *[line for line in text.splitlines() if "rror: " in line][:1], "")
+        )
+        if "Traceback" in text:
+            bad.append(text[-1500:])
+    table(rows)
+    print(f"lost: {bad or 'nothing'}")
+    return not bad
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -544,8 +632,13 @@ def main() -> int:
     add.add_argument("--kills", type=int, default=50)
     add.add_argument("--seed", type=int, default=0)
     add.set_defaults(run=kills)
+    add = commands.add_parser("disk", help="full, read-only and vanished disks (Linux, as root)")
+    add.set_defaults(run=disk)
+    commands.add_parser("all", help="all of them, one after the other")
     arguments = parser.parse_args()
-    return 0 if arguments.run(arguments) else 1
+    every = list(commands.choices)[:-1] if arguments.command == "all" else []
+    works = [parser.parse_args([name]) for name in every] or [arguments]
+    return 0 if all([work.run(work) for work in works]) else 1  # all are run, whatever comes of the first
 
 
 if __name__ == "__main__":
