@@ -13,7 +13,7 @@ import heapq
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from .checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
 from .engine import ENGINES, load_engine
 from .errors import AudioError
 from .features import (
+    LEVELS_DB,
+    Compact,
     LogMelStream,
     SpeechMeter,
     cut_window,
@@ -62,7 +64,7 @@ OUTPUTS = Path(__file__).resolve().parents[1] / "outputs"
 """Where runs are looked for when no checkpoint is named."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of the timeline, in seconds: Real, Fake, or No speech, which has no probability of being fake."""
 
@@ -212,10 +214,10 @@ class Scanner:
         self._starts: list[int] = []
         self._asked: deque[tuple[list[int], Callable[[], dict[str, np.ndarray]]]] = deque()
         self._verdicts: list[np.ndarray] = []
-        self._levels: list[np.ndarray] = []
+        self._levels = Compact(*LEVELS_DB)
         self._rest = np.zeros(0, dtype=np.float32)  # levels that do not fill a timeline frame yet
         # The timeline is a sum of windows; what no later window reaches is moved from `_total` to `_timeline`.
-        self._timeline: list[np.ndarray] = []
+        self._timeline, self._joins = Compact(0.0, 1.0), Compact(0.0, 1.0)
         self._settled = 0
         self._total, self._weight = np.zeros((0, 2)), np.zeros((0, 1))
         # The middle of a window has heard what comes before and after, its ends have not.
@@ -259,16 +261,14 @@ class Scanner:
             self._levels.append(self._rest.max(keepdims=True))
         starts = np.array(self._starts) // window.frames_per_label
         ends = np.minimum(starts + window.label_frames, frames)
-        timeline, joins = np.concatenate(self._timeline, dtype=np.float32).T.copy()
-        self._timeline.clear()
         return Scan(
             np.concatenate(self._verdicts),
-            timeline,
-            joins,
+            self._timeline.pop_all(),
+            self._joins.pop_all(),
             np.stack([starts, ends], axis=1),
             seconds,
             speech,
-            np.concatenate(self._levels),
+            self._levels.pop_all(),
         )
 
     def _look(self, start: int) -> None:
@@ -308,12 +308,16 @@ class Scanner:
     def _settle(self, frame: int) -> None:
         """Finish the timeline up to a frame before which no window will start."""
         count = frame - self._settled
-        self._timeline.append((self._total[:count] / self._weight[:count]).astype(np.float32))
+        means = self._total[:count] / self._weight[:count]
+        self._timeline.append(means[:, 0])
+        self._joins.append(means[:, 1])
         self._total, self._weight = self._total[count:], self._weight[count:]
         self._settled = frame
 
 
-def decide(scan: Scan, settings: Settings, threshold: float | None = None) -> Judgement:
+def decide(
+    scan: Scan, settings: Settings, threshold: float | None = None, overwrite_timeline: bool = False
+) -> Judgement:
     """Turn the answers of all windows into one.
 
     The most probable class is the verdict, if it is confident enough; Hybrid also needs a timeline that shows a
@@ -328,9 +332,11 @@ def decide(scan: Scan, settings: Settings, threshold: float | None = None) -> Ju
     threshold : float, optional
         The verdict is Real where the probability of being anything else is under this, and otherwise the more probable
         one of Fake and Hybrid, however low the confidence.
+    overwrite_timeline : bool
+        See :func:`piecewise`.
     """
     decision = settings.decision
-    frames, voiced = piecewise(scan, decision), voiced_frames(scan, settings)
+    frames, voiced = piecewise(scan, decision, overwrite_timeline), voiced_frames(scan, settings)
     probabilities = class_probabilities(scan, voiced, settings, decision.temperature)
     segments = _segments(frames, voiced, settings.label_seconds, scan.seconds, decision)
     if scan.speech_seconds < decision.least_speech_seconds:
@@ -394,10 +400,8 @@ def class_probabilities(scan: Scan, voiced: np.ndarray, settings: Settings, temp
     -------
     ndarray, shape (3,)
     """
-    so_far = np.zeros(len(voiced) + 1, dtype=np.int32)
-    np.cumsum(voiced, out=so_far[1:])
-    speech = np.diff(so_far[scan.windows_of_frames], axis=1)[:, 0] * settings.label_seconds
-    spoken = speech >= SPOKEN_SECONDS
+    counts = np.array([np.count_nonzero(voiced[first:last]) for first, last in scan.windows_of_frames])
+    spoken = counts * settings.label_seconds >= SPOKEN_SECONDS
     verdicts = scan.verdicts[spoken] if spoken.any() else scan.verdicts
     log_probabilities = np.log(np.clip(verdicts.astype(np.float64), 1e-7, 1.0)) / temperature
     verdicts = np.exp(log_probabilities - log_probabilities.max(axis=1, keepdims=True))
@@ -406,7 +410,7 @@ def class_probabilities(scan: Scan, voiced: np.ndarray, settings: Settings, temp
     return np.array([real, fake, max(0.0, 1.0 - real - fake)])
 
 
-def piecewise(scan: Scan, decision: DecisionSettings) -> np.ndarray:
+def piecewise(scan: Scan, decision: DecisionSettings, overwrite_timeline: bool = False) -> np.ndarray:
     """Draw the timeline towards its mean between two joins: what was spliced in is of one kind from end to end.
 
     Parameters
@@ -415,6 +419,8 @@ def piecewise(scan: Scan, decision: DecisionSettings) -> np.ndarray:
         From :func:`scan_features`.
     decision : DecisionSettings
         ``join_threshold`` and ``piece_weight``.
+    overwrite_timeline : bool
+        The result takes the place of ``scan.timeline``, which saves the memory of another one.
 
     Returns
     -------
@@ -424,11 +430,12 @@ def piecewise(scan: Scan, decision: DecisionSettings) -> np.ndarray:
     if not decision.piece_weight:
         return scan.timeline
     peaks = _peaks(scan.joins, decision.join_threshold, LEAST_PIECE_FRAMES)
-    edges = np.concatenate([[0], peaks, [len(scan.timeline)]])
-    sizes = np.diff(edges)
-    means = np.add.reduceat(scan.timeline, edges[:-1], dtype=np.float64) / sizes
-    drawn = np.repeat((decision.piece_weight * means).astype(scan.timeline.dtype), sizes)
-    drawn += (1.0 - decision.piece_weight) * scan.timeline
+    drawn = scan.timeline if overwrite_timeline else scan.timeline.copy()
+    for start, end in itertools.pairwise([0, *peaks, len(drawn)]):
+        piece = drawn[start:end]
+        mean = piece.mean(dtype=np.float64)
+        piece *= 1.0 - decision.piece_weight
+        piece += decision.piece_weight * mean
     return drawn
 
 
@@ -482,14 +489,16 @@ def _segments(
     """Cut the timeline at pauses and at the threshold."""
     shortest = round(decision.shortest_stretch_seconds / frame_seconds)
     fake = frames >= decision.fake_threshold
-    stretches = []
-    for first, last in itertools.pairwise(_edges(voiced)):
-        if not voiced[first]:
-            stretches.append((first, last, NO_SPEECH))
-            continue
-        _merge_short_runs(fake[first:last], shortest)
-        for start, end in itertools.pairwise(first + _edges(fake[first:last])):
-            stretches.append((start, end, "Fake" if fake[start] else "Real"))
+
+    def stretches() -> Iterator[tuple[int, int, str]]:
+        for first, last in itertools.pairwise(_edges(voiced)):
+            if not voiced[first]:
+                yield first, last, NO_SPEECH
+                continue
+            _merge_short_runs(fake[first:last], shortest)
+            for start, end in itertools.pairwise(first + _edges(fake[first:last])):
+                yield start, end, "Fake" if fake[start] else "Real"
+
     return tuple(
         Segment(
             start=float(start * frame_seconds),
@@ -497,15 +506,24 @@ def _segments(
             label=label,
             fake_probability=None if label == NO_SPEECH else float(frames[start:end].mean()),
         )
-        for start, end, label in stretches
+        for start, end, label in stretches()
     )
 
 
 def _merge_short_runs(mask: np.ndarray, shortest: int) -> None:
     """Flip the shortest run, of equals the first one, until every run has `shortest` frames or there is only one."""
+    edges = _edges(mask)
+    enough = np.flatnonzero(np.diff(edges) >= shortest)
+    # A run that is long enough stays, so that what lies between two of them has nothing to do with the rest: hours have
+    # a hundred thousand runs, a second has few.
+    for first, last in zip([0, *edges[enough]], [*edges[enough + 1], len(mask)], strict=True):
+        _merge_between(mask[first:last], shortest)
+
+
+def _merge_between(mask: np.ndarray, shortest: int) -> None:
     ends = dict(itertools.pairwise(_edges(mask).tolist()))
     starts = {end: start for start, end in ends.items()}
-    # Hours have a hundred thousand runs: a heap finds the shortest; its entries of runs that grew are passed over.
+    # Noise may be nothing but short runs: a heap finds the shortest; its entries of runs that grew are passed over.
     waiting = [(end - start, start) for start, end in ends.items()]
     heapq.heapify(waiting)
     while len(ends) > 1:
@@ -582,6 +600,18 @@ class Detector:
         AudioError
             If the file cannot be read, or holds nothing.
         """
+        # Whatever listened is gone before the decision: of hours, both need memory.
+        judgement = decide(self._scan(recording, glimpse, heard), self.settings, self.threshold, True)
+        if glimpse is not None:
+            glimpse.timeline = judgement.frame_probabilities
+        return judgement
+
+    def _scan(
+        self,
+        recording: str | os.PathLike | np.ndarray,
+        glimpse: Glimpse | None,
+        heard: Callable[[float], None] | None,
+    ) -> Scan:
         features = self.settings.features
         if isinstance(recording, np.ndarray):
             if not len(recording):
@@ -606,11 +636,7 @@ class Detector:
             if heard is not None:
                 heard(count / features.sample_rate)
         see(spectrogram.finish())
-        scan = scanner.finish(count / features.sample_rate, meter.seconds())
-        judgement = decide(scan, self.settings, threshold=self.threshold)
-        if glimpse is not None:
-            glimpse.timeline = judgement.frame_probabilities
-        return judgement
+        return scanner.finish(count / features.sample_rate, meter.seconds())
 
     def rolling(self, seconds: float) -> Rolling:
         """Return what judges the last seconds of a sound that goes on."""

@@ -41,6 +41,12 @@ short ones."""
 BLOCK_BANDS = 10
 """Mel bands that are computed at once."""
 
+MEDIAN_BLOCK = 2**12
+"""Medians that are computed at once."""
+
+LEVELS_DB = -150.0, 150.0
+"""Range of the levels that are kept; more than float samples and spectrograms of them can have."""
+
 
 @functools.lru_cache(maxsize=8)
 def mel_filters(settings: FeatureSettings) -> np.ndarray:
@@ -252,10 +258,46 @@ def pause_level(levels: np.ndarray, frame_seconds: float, audible: float = -np.i
 
 def _highest_median(values: np.ndarray, size: int) -> float:
     """Return the maximum of ``scipy.ndimage.median_filter``; importing scipy takes longer than judging a clip."""
-    padded = np.pad(values, (size // 2, size - size // 2 - 1), mode="symmetric")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, size)
-    blocks = (windows[start : start + 2**14] for start in range(0, len(windows), 2**14))
-    return max(float(np.partition(block, size // 2, axis=1)[:, size // 2].max()) for block in blocks)
+    before, after = size // 2, size - size // 2 - 1
+    ends = np.pad(values[:size], (before, 0), mode="symmetric"), np.pad(values[-size:], (0, after), mode="symmetric")
+    # Block by block, and only the ends are padded: hours need no more room than minutes.
+    inner = (values[start : start + MEDIAN_BLOCK + size - 1] for start in range(0, len(values), MEDIAN_BLOCK))
+    highest = -np.inf
+    for part in (*ends, *inner):
+        if len(part) >= size:
+            windows = np.lib.stride_tricks.sliding_window_view(part, size)
+            highest = max(highest, float(np.partition(windows, before, axis=1)[:, before].max()))
+    return highest
+
+
+class Compact:
+    """Numbers that come in pieces, kept in two bytes each: hours have millions.
+
+    Parameters
+    ----------
+    lowest, highest : float
+        The range, in 65535 equal steps; a number beyond it becomes the nearest in it.
+    """
+
+    STEPS = 2**16 - 1
+
+    def __init__(self, lowest: float, highest: float):
+        self._lowest, self._range = lowest, highest - lowest
+        self._steps = bytearray()  # grows in place, where joining arrays would need the room of all of them again
+
+    def append(self, values: np.ndarray) -> None:
+        """Take the next numbers, shape (numbers,)."""
+        shares = np.clip((values - self._lowest) / self._range, 0.0, 1.0)
+        self._steps += np.rint(shares * self.STEPS).astype(np.uint16).tobytes()
+
+    def pop_all(self) -> np.ndarray:
+        """Return all numbers, float32, shape (numbers,), and keep none."""
+        values = np.frombuffer(self._steps, dtype=np.uint16).astype(np.float32)
+        self._steps = bytearray()
+        values /= self.STEPS
+        values *= self._range
+        values += self._lowest
+        return values
 
 
 class SpeechMeter:
@@ -270,7 +312,7 @@ class SpeechMeter:
     def __init__(self, sample_rate: int):
         self.sample_rate = sample_rate
         self._samples, self._done, self._peak = 0, 0, 0.0
-        self._levels: list[np.ndarray] = []
+        self._levels = Compact(*LEVELS_DB)
         self._waiting = np.zeros(LEVEL_SAMPLES // 2, dtype=np.float32)
 
     def push(self, samples: np.ndarray) -> None:
@@ -284,7 +326,7 @@ class SpeechMeter:
             self._waiting = self._waiting[frames * LEVEL_HOP :].copy()
 
     def seconds(self) -> float:
-        """Return how much of all that came is louder than its pauses."""
+        """Return how much of all that came is louder than its pauses; ends the measuring."""
         if not self._samples or self._peak < SILENCE_PEAK:
             return 0.0
         frames = 1 + self._samples // LEVEL_HOP - self._done
@@ -292,9 +334,7 @@ class SpeechMeter:
             missing = (frames - 1) * LEVEL_HOP + LEVEL_SAMPLES - len(self._waiting)
             self._waiting = np.pad(self._waiting, (0, max(0, missing)))
             self._measure(frames)
-        levels = np.concatenate(self._levels)
-        np.log10(np.maximum(levels, SMALLEST_AMPLITUDE, out=levels), out=levels)
-        levels *= 20
+        levels = self._levels.pop_all()
         audible = 20 * np.log10(SILENCE_PEAK / SPEECH_CREST)
         loud = levels > pause_level(levels, LEVEL_HOP / self.sample_rate, audible)
         # The last frame ends with the recording.
@@ -306,5 +346,6 @@ class SpeechMeter:
         hops = LEVEL_SAMPLES // LEVEL_HOP
         squares = self._waiting[: (frames - 1 + hops) * LEVEL_HOP].reshape(-1, LEVEL_HOP) ** 2
         sums = np.convolve(squares.sum(axis=1), np.ones(hops), mode="valid")
-        self._levels.append(np.sqrt(sums / LEVEL_SAMPLES))
+        amplitudes = np.sqrt(sums / LEVEL_SAMPLES)
+        self._levels.append(20 * np.log10(np.maximum(amplitudes, SMALLEST_AMPLITUDE)))
         self._done += frames
