@@ -183,7 +183,7 @@ def answer(
     return Answer(result, None if result["error"] else glimpse)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # joblib hashes what it sends
 class Judge:
     """:func:`answer` as a worker of a cluster is asked for it: it loads the checkpoint once and keeps it.
 
