@@ -295,7 +295,7 @@ class Scanner:
 
     def _lay(self, starts: list[int], answer: dict[str, np.ndarray]) -> None:
         window = self.settings.window
-        self._verdicts.append(answer["verdict"])
+        self._verdicts.append(answer["verdict"].copy())  # a view would keep the memory of the whole batch
         frames = np.concatenate([answer["timeline"], answer["joins"]], axis=-1)
         for start, values in zip(starts, frames, strict=True):
             first = start // window.frames_per_label - self._settled

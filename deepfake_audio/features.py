@@ -280,20 +280,34 @@ class Compact:
     """
 
     STEPS = 2**16 - 1
+    BLOCK = 2**16
 
     def __init__(self, lowest: float, highest: float):
         self._lowest, self._range = lowest, highest - lowest
-        self._steps = bytearray()  # grows in place, where joining arrays would need the room of all of them again
+        # What grows in one piece is moved as it grows, and leaves holes where it was.
+        self._blocks: list[np.ndarray] = []
+        self._free = 0
 
     def append(self, values: np.ndarray) -> None:
         """Take the next numbers, shape (numbers,)."""
         shares = np.clip((values - self._lowest) / self._range, 0.0, 1.0)
-        self._steps += np.rint(shares * self.STEPS).astype(np.uint16).tobytes()
+        steps = np.rint(shares * self.STEPS).astype(np.uint16)
+        while len(steps):
+            if not self._free:
+                self._blocks.append(np.empty(self.BLOCK, dtype=np.uint16))
+                self._free = self.BLOCK
+            part, steps = steps[: self._free], steps[self._free :]
+            first = self.BLOCK - self._free
+            self._blocks[-1][first : first + len(part)] = part
+            self._free -= len(part)
 
     def pop_all(self) -> np.ndarray:
         """Return all numbers, float32, shape (numbers,), and keep none."""
-        values = np.frombuffer(self._steps, dtype=np.uint16).astype(np.float32)
-        self._steps = bytearray()
+        values = np.empty(len(self._blocks) * self.BLOCK - self._free, dtype=np.float32)
+        for number, block in enumerate(self._blocks):
+            part = values[number * self.BLOCK : (number + 1) * self.BLOCK]
+            part[:] = block[: len(part)]
+        self._blocks, self._free = [], 0
         values /= self.STEPS
         values *= self._range
         values += self._lowest
