@@ -118,7 +118,7 @@ def stream_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Ite
     """
     path = Path(path)
     _check_file(path)
-    resampler, rate, taken, given = None, None, 0, 0
+    resampler, rate, any_samples = None, None, False
     with contextlib.closing(_decode(path)) as decoded:
         for rate, channels in decoded:
             if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
@@ -130,21 +130,19 @@ def stream_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Ite
                 raise AudioError(
                     f"'{path}' holds samples that are NaN or infinite, or nearly: export it again as 16-bit audio."
                 )
-            taken += len(samples)
             if rate != sample_rate:
                 resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
                 samples = resampler.resample_chunk(samples)
             if len(samples):
-                given += len(samples)
+                any_samples = True
                 yield quantise(samples)
-    if not taken:
-        raise AudioError(f"'{path}' holds no samples: record or export it again.")
     if resampler is not None:
         samples = resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
-        if not given and not len(samples):
-            samples = np.zeros(1, dtype=np.float32)  # a sample or two at a higher rate are less than one here
         if len(samples):
+            any_samples = True
             yield quantise(samples)
+    if not any_samples:
+        raise AudioError(f"'{path}' holds no samples: record or export it again.")
 
 
 def write_flac(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:

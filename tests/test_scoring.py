@@ -176,7 +176,7 @@ def test_clips_without_features_are_passed_over(tmp_path):
     members = [example(0, "Real"), example(1, "Real"), example(0, "Fake")]
     scans = list(scan_examples(members, store, SETTINGS, predict))
     assert [e.name for e, _ in scans] == ["Real-0", "Fake-0"]
-    assert scans[0][1].seconds == SECONDS and scans[0][1].timeline == pytest.approx(np.full(LABELS, 0.5))
+    assert scans[0][1].seconds == SECONDS and scans[0][1].timeline == pytest.approx(np.full(LABELS, 0.5), abs=1e-5)
 
 
 def test_score_rows_say_what_is_true_and_what_was_told(tmp_path):

@@ -260,6 +260,7 @@ def test_a_run_is_not_resumed_with_other_clips(small_corpus, tmp_path):
     from deepfake_audio.runs import Run
 
     run = Run.start(tmp_path, Settings(), [small_corpus], "fingerprint of other clips")
+    run.release()
     done = python(TRAIN, "--outputs", tmp_path, "--resume")
     assert done.returncode == 1 and done.stdout == ""
     assert f"error: The clips are not those that {run.folder} was started with" in done.stderr
