@@ -16,7 +16,7 @@ import numpy as np
 from . import console
 from .audio import about_audio, read_audio
 from .augment import through_channel
-from .cache import Extent, FeatureCache, Spectrogram
+from .cache import Extents, FeatureCache, Spectrogram
 from .cluster import parallel
 from .corpus import SIDES, Clip, Split
 from .errors import AudioError, RunError
@@ -225,7 +225,7 @@ class FeatureStore:
 
     Attributes
     ----------
-    extents : dict of str to Extent
+    extents : mapping of str to Extent
         Where each clip's spectrogram lies, by the clip's name.
     failures : dict of str to str
         Why a clip could not be decoded.
@@ -234,7 +234,7 @@ class FeatureStore:
     def __init__(self, cache: FeatureCache):
         self.cache = cache
         self.mel_bands = cache.mel_bands
-        self.extents: dict[str, Extent] = {}
+        self.extents = Extents()
         self.failures: dict[str, str] = {}
 
     def frames(self, name: str) -> int:
@@ -284,7 +284,9 @@ def extract_features(
     RunError
         If the disk is full, or no clip can be read.
     """
-    if len({example.name for example in examples}) < len(examples):
+    # Hashes of 64 bits instead of the names: a set of those of a large corpus takes as much memory as all the rest.
+    names = np.fromiter((hash(example.name) for example in examples), np.int64, len(examples))
+    if len(np.unique(names)) < len(names):
         raise ValueError("two examples have the same name, so one would be stored in place of the other")
     cache = FeatureCache(folder, settings)
     store = FeatureStore(cache)
@@ -307,7 +309,8 @@ def extract_features(
                 done += 1
                 if progress:
                     progress(done, len(examples))
-            store.extents |= {e.name: found[key] for key, e in zip(keys, part, strict=True) if key in found}
+            stored = {e.name: found[key] for key, e in zip(keys, part, strict=True) if key in found}
+            store.extents.add(stored, stored.values())
     if not store.extents:
         raise RunError(
             f"None of the {len(examples)} clips could be read; the first says: {next(iter(store.failures.values()))}"

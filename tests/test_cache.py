@@ -9,6 +9,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ import pytest
 from commands import HERE
 
 from deepfake_audio import cache as cache_module
-from deepfake_audio.cache import INDEX_NAME, FeatureCache, Spectrogram
+from deepfake_audio.cache import INDEX_NAME, Extent, Extents, FeatureCache, Spectrogram
 from deepfake_audio.errors import RunError
 from deepfake_audio.settings import FeatureSettings
 
@@ -75,6 +77,8 @@ def test_an_error_in_the_middle_keeps_what_was_added(tmp_path):
 
 WRITE = """
 import sys
+import tracemalloc
+import zlib
 from pathlib import Path
 sys.path[:0] = ["tests", "."]
 from deepfake_audio import cache
@@ -322,3 +326,29 @@ def test_a_name_that_is_not_utf8(tmp_path):
     path.write_text("sound")
     age(path, 100)
     assert len(FeatureCache(tmp_path / "cache", SETTINGS).contents([path])[0]) == 64
+
+
+def test_a_table_of_extents_is_a_dictionary_of_them():
+    shared = ("plumless", "buckeroo")  # have one CRC-32
+    assert len({zlib.crc32(name.encode()) for name in shared}) == 1
+    names = [*shared, "na\u00efve \u58f0.wav#channel-1", os.fsdecode(b"not \xff utf-8"), "", *map(str, range(1000))]
+    wanted = {name: Extent(f"shard {row % 3}", row * 2**33, row, row / 3, row / 7) for row, name in enumerate(names)}
+    table = Extents()
+    assert "plumless" not in table and len(table) == 0 and list(table) == []
+    for part in (names[:1], names[1:500], names[500:]):
+        table.add(part, [wanted[name] for name in part])
+        assert all(table[name] == wanted[name] for name in part)
+    assert list(table) == names and table == wanted
+    assert "10000" not in table
+    with pytest.raises(KeyError, match="10000"):
+        table["10000"]
+
+
+def test_a_table_of_extents_takes_little_more_than_its_names():
+    tracemalloc.start()
+    table = Extents()
+    table.add(map(str, range(20_000)), (Extent("shard", 50 * n, 50, 0.5, 0.5) for n in range(20_000)))
+    assert table["19999"].start == 50 * 19_999
+    size = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert size < 70 * 20_000

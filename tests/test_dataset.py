@@ -310,7 +310,7 @@ def test_reading_a_part_does_not_hold_the_whole(clips, tmp_path):
         file.truncate(0)
         file.seek(big * FEATURES.mel_bands * 2)
         file.write(content)
-    store.extents[clips[-1].name] = last._replace(start=last.start + big)
+    store.extents = {clips[-1].name: last._replace(start=last.start + big)}
     tracemalloc.start()
     piece = store.read(clips[-1].name, 10, 50)
     peak = tracemalloc.get_traced_memory()[1]
