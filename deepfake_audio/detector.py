@@ -7,6 +7,7 @@ are a few numbers per timeline frame, so hours need hardly more memory than seco
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import functools
 import heapq
@@ -39,7 +40,7 @@ from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
 
 BATCH_WINDOWS = 16
-MOST_BATCHES = 4
+MOST_BATCHES = 2
 """Of one recording that wait for the network, or for their turn in the timeline."""
 
 LEAST_PIECE_FRAMES = 5
@@ -211,9 +212,9 @@ class Scanner:
         self._first = 0  # frame of the recording that the kept spectrogram begins with
         self._next = 0  # where the next window starts
         self._batch: list[np.ndarray] = []
-        self._starts: list[int] = []
+        self._starts = array.array("q")
         self._asked: deque[tuple[list[int], Callable[[], dict[str, np.ndarray]]]] = deque()
-        self._verdicts: list[np.ndarray] = []
+        self._verdicts = array.array("f")  # small arrays that stay would leave holes where larger ones come and go
         self._levels = Compact(*LEVELS_DB)
         self._rest = np.zeros(0, dtype=np.float32)  # levels that do not fill a timeline frame yet
         # The timeline is a sum of windows; what no later window reaches is moved from `_total` to `_timeline`.
@@ -262,7 +263,7 @@ class Scanner:
         starts = np.array(self._starts) // window.frames_per_label
         ends = np.minimum(starts + window.label_frames, frames)
         return Scan(
-            np.concatenate(self._verdicts),
+            np.frombuffer(self._verdicts, dtype=np.float32).reshape(-1, len(CLASS_NAMES)),
             self._timeline.pop_all(),
             self._joins.pop_all(),
             np.stack([starts, ends], axis=1),
@@ -281,7 +282,7 @@ class Scanner:
     def _ask(self) -> None:
         if not self._batch:
             return
-        windows, starts = np.stack(self._batch), self._starts[-len(self._batch) :]
+        windows, starts = np.stack(self._batch), self._starts[-len(self._batch) :].tolist()
         later = self._pool.submit(self._predict, windows).result if self._pool else None
         self._asked.append((starts, later or functools.partial(self._predict, windows)))
         self._batch = []
@@ -295,7 +296,7 @@ class Scanner:
 
     def _lay(self, starts: list[int], answer: dict[str, np.ndarray]) -> None:
         window = self.settings.window
-        self._verdicts.append(answer["verdict"].copy())  # a view would keep the memory of the whole batch
+        self._verdicts.frombytes(answer["verdict"].astype(np.float32, copy=False).tobytes())
         frames = np.concatenate([answer["timeline"], answer["joins"]], axis=-1)
         for start, values in zip(starts, frames, strict=True):
             first = start // window.frames_per_label - self._settled

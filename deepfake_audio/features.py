@@ -10,6 +10,7 @@ loudness happens per window, in :func:`normalise_window`, wherever the window co
 from __future__ import annotations
 
 import functools
+import mmap
 
 import numpy as np
 
@@ -252,49 +253,110 @@ def pause_level(levels: np.ndarray, frame_seconds: float, audible: float = -np.i
     audible : float
         Where nothing that lasts has this level, there are only clicks, and those count.
     """
-    loudest, held = levels.max(), _highest_median(levels, min(len(levels), round(HELD_SECONDS / frame_seconds)))
+    return _pause_under(levels.max(), _highest_median(levels, round(HELD_SECONDS / frame_seconds)), audible)
+
+
+def _pause_under(loudest: float, held: float, audible: float) -> float:
     return (loudest if held < audible else min(loudest, held + HELD_RANGE_DB)) - SPEECH_RANGE_DB
 
 
 def _highest_median(values: np.ndarray, size: int) -> float:
     """Return the maximum of ``scipy.ndimage.median_filter``; importing scipy takes longer than judging a clip."""
-    before, after = size // 2, size - size // 2 - 1
-    ends = np.pad(values[:size], (before, 0), mode="symmetric"), np.pad(values[-size:], (0, after), mode="symmetric")
-    # Block by block, and only the ends are padded: hours need no more room than minutes.
-    inner = (values[start : start + MEDIAN_BLOCK + size - 1] for start in range(0, len(values), MEDIAN_BLOCK))
-    highest = -np.inf
-    for part in (*ends, *inner):
-        if len(part) >= size:
-            windows = np.lib.stride_tricks.sliding_window_view(part, size)
-            highest = max(highest, float(np.partition(windows, before, axis=1)[:, before].max()))
-    return highest
+    highest = HighestMedian(size)
+    for start in range(0, len(values), MEDIAN_BLOCK):
+        highest.push(values[start : start + MEDIAN_BLOCK])
+    return highest.finish()
 
 
-class Compact:
-    """Numbers that come in pieces, kept in two bytes each: hours have millions.
+class HighestMedian:
+    """The highest median of so many neighbours among numbers that come in pieces; both ends are mirrored.
+
+    Parameters
+    ----------
+    size : int
+        Neighbours; of fewer numbers all.
+    """
+
+    def __init__(self, size: int):
+        self._size, self._begun = size, False
+        self._last, self._highest = np.zeros(0), -np.inf
+
+    def push(self, values: np.ndarray) -> None:
+        """Take the next numbers, shape (numbers,)."""
+        self._last = np.concatenate([self._last, values]) if len(self._last) else values
+        if len(self._last) < self._size:
+            return
+        if not self._begun:
+            self._look(np.pad(self._last[: self._size], (self._size // 2, 0), mode="symmetric"))
+            self._begun = True
+        self._look(self._last)
+        self._last = self._last[-self._size :].copy()
+
+    def finish(self) -> float:
+        """Return the highest median; there must have been a number."""
+        self._size = min(self._size, len(self._last))
+        if not self._begun:
+            self._look(np.pad(self._last, (self._size // 2, 0), mode="symmetric"))
+        self._look(np.pad(self._last, (0, (self._size - 1) // 2), mode="symmetric"))
+        return self._highest
+
+    def _look(self, values: np.ndarray) -> None:
+        middle = self._size // 2
+        windows = np.lib.stride_tricks.sliding_window_view(values, self._size)
+        self._highest = max(self._highest, float(np.partition(windows, middle, axis=1)[:, middle].max()))
+
+
+class Steps:
+    """Numbers of a range in two bytes each: 65535 equal steps; a number beyond the range becomes the nearest in it.
 
     Parameters
     ----------
     lowest, highest : float
-        The range, in 65535 equal steps; a number beyond it becomes the nearest in it.
+        The range.
     """
 
-    STEPS = 2**16 - 1
-    BLOCK = 2**16
+    LAST = 2**16 - 1
 
     def __init__(self, lowest: float, highest: float):
         self._lowest, self._range = lowest, highest - lowest
-        # What grows in one piece is moved as it grows, and leaves holes where it was.
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Return the steps, uint16, that are nearest to the numbers, of the same shape."""
+        shares = np.clip((values - self._lowest) / self._range, 0.0, 1.0)
+        return np.rint(shares * self.LAST).astype(np.uint16)
+
+    def decode(self, steps: np.ndarray) -> np.ndarray:
+        """Return the numbers, float32, of steps, of the same shape."""
+        values = steps.astype(np.float32)
+        values /= self.LAST
+        values *= self._range
+        values += self._lowest
+        return values
+
+
+class Compact:
+    """Numbers that come in pieces, kept as :class:`Steps`: hours have millions.
+
+    Parameters
+    ----------
+    lowest, highest : float
+        Their range.
+    """
+
+    BLOCK = 2**18
+
+    def __init__(self, lowest: float, highest: float):
+        self._steps = Steps(lowest, highest)
         self._blocks: list[np.ndarray] = []
         self._free = 0
 
     def append(self, values: np.ndarray) -> None:
         """Take the next numbers, shape (numbers,)."""
-        shares = np.clip((values - self._lowest) / self._range, 0.0, 1.0)
-        steps = np.rint(shares * self.STEPS).astype(np.uint16)
+        steps = self._steps.encode(values)
         while len(steps):
             if not self._free:
-                self._blocks.append(np.empty(self.BLOCK, dtype=np.uint16))
+                # Pages of its own: what stays between what comes and goes would leave holes in the heap.
+                self._blocks.append(np.frombuffer(mmap.mmap(-1, 2 * self.BLOCK), dtype=np.uint16))
                 self._free = self.BLOCK
             part, steps = steps[: self._free], steps[self._free :]
             first = self.BLOCK - self._free
@@ -306,11 +368,8 @@ class Compact:
         values = np.empty(len(self._blocks) * self.BLOCK - self._free, dtype=np.float32)
         for number, block in enumerate(self._blocks):
             part = values[number * self.BLOCK : (number + 1) * self.BLOCK]
-            part[:] = block[: len(part)]
+            part[:] = self._steps.decode(block[: len(part)])
         self._blocks, self._free = [], 0
-        values /= self.STEPS
-        values *= self._range
-        values += self._lowest
         return values
 
 
@@ -326,7 +385,11 @@ class SpeechMeter:
     def __init__(self, sample_rate: int):
         self.sample_rate = sample_rate
         self._samples, self._done, self._peak = 0, 0, 0.0
-        self._levels = Compact(*LEVELS_DB)
+        # What is asked for in the end does not depend on the order of the levels: hours need no more room than minutes.
+        self._steps = Steps(*LEVELS_DB)
+        self._frames_at = np.zeros(Steps.LAST + 1, dtype=np.int64)
+        self._last_step = 0
+        self._held = HighestMedian(round(HELD_SECONDS * sample_rate / LEVEL_HOP))
         self._waiting = np.zeros(LEVEL_SAMPLES // 2, dtype=np.float32)
 
     def push(self, samples: np.ndarray) -> None:
@@ -348,12 +411,13 @@ class SpeechMeter:
             missing = (frames - 1) * LEVEL_HOP + LEVEL_SAMPLES - len(self._waiting)
             self._waiting = np.pad(self._waiting, (0, max(0, missing)))
             self._measure(frames)
-        levels = self._levels.pop_all()
         audible = 20 * np.log10(SILENCE_PEAK / SPEECH_CREST)
-        loud = levels > pause_level(levels, LEVEL_HOP / self.sample_rate, audible)
+        levels = self._steps.decode(np.arange(len(self._frames_at)))
+        loudest = levels[np.flatnonzero(self._frames_at)[-1]]
+        loud = levels > _pause_under(loudest, self._held.finish(), audible)
         # The last frame ends with the recording.
-        last = self._samples - (len(loud) - 1) * LEVEL_HOP
-        return float((np.count_nonzero(loud[:-1]) * LEVEL_HOP + loud[-1] * last) / self.sample_rate)
+        missing = LEVEL_HOP - (self._samples - (self._done - 1) * LEVEL_HOP)
+        return float((self._frames_at[loud].sum() * LEVEL_HOP - loud[self._last_step] * missing) / self.sample_rate)
 
     def _measure(self, frames: int) -> None:
         # A frame is a few hops long, so every sample is squared once.
@@ -361,5 +425,8 @@ class SpeechMeter:
         squares = self._waiting[: (frames - 1 + hops) * LEVEL_HOP].reshape(-1, LEVEL_HOP) ** 2
         sums = np.convolve(squares.sum(axis=1), np.ones(hops), mode="valid")
         amplitudes = np.sqrt(sums / LEVEL_SAMPLES)
-        self._levels.append(20 * np.log10(np.maximum(amplitudes, SMALLEST_AMPLITUDE)))
+        steps = self._steps.encode(20 * np.log10(np.maximum(amplitudes, SMALLEST_AMPLITUDE)))
+        np.add.at(self._frames_at, steps, 1)
+        self._held.push(self._steps.decode(steps))
+        self._last_step = steps[-1]
         self._done += frames
