@@ -38,7 +38,7 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--engine", choices=("onnx", "keras"), default="onnx",
         help="what runs the network: onnxruntime, which starts faster, or Keras (default: %(default)s)")  # fmt: skip
     add("--jobs", type=_jobs, metavar="N", default=min(4, os.cpu_count() or 1),
-        help="recordings that are decoded at the same time (default: %(default)s)")  # fmt: skip
+        help="processor cores to keep busy (default: %(default)s)")  # fmt: skip
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that judges the recordings")
     add("--threshold", type=_probability, metavar="P",
         help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip

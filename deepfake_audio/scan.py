@@ -239,7 +239,7 @@ def answer_all(
     model : dict
         For the answers that are errors.
     jobs : int
-        Recordings that are decoded at the same time.
+        Recordings that are worked on at the same time.
     """
     pool = ThreadPoolExecutor(jobs)
     waiting = deque()
@@ -280,7 +280,7 @@ def judge_all(
     model : dict
         From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
     jobs : int
-        Recordings that are decoded at the same time.
+        Cores to keep busy.
     glimpse : callable
         Returns what gathers a recording for pictures, if any are wanted.
     known : callable
@@ -297,7 +297,8 @@ def judge_all(
         return known(path) or answer(path, detector, model, glimpse(), heard)
 
     try:
-        yield from _shown(answer_all(found, judge, model, jobs), bar)
+        # Half of them wait for their decoders, which are processes of their own, while the others are judged.
+        yield from _shown(answer_all(found, judge, model, 2 * jobs), bar)
     finally:
         stopped.set()
         decoding.stop()  # nobody waits for a decoder that hangs
