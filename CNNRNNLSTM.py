@@ -49,25 +49,65 @@ def begin(arguments: Namespace) -> tuple:
     return base.to_go_on_from(settings), None, base, arguments.init_from
 
 
-def experiment(arguments: Namespace) -> None:
-    """Run the whole story, or the part of it that was asked for."""
-    from deepfake_audio.audit import shortcuts, suspicions
-    from deepfake_audio.check import check_data, remarks
-    from deepfake_audio.corpus import choose_folders, describe, describe_data, fingerprint, split_corpus, write_manifest
-    from deepfake_audio.examine import only_unheard
+def corpus(arguments: Namespace, run) -> tuple[list, list]:
+    """Return the folders and the datasets that were recognised in them."""
+    from deepfake_audio.corpus import choose_folders
     from deepfake_audio.layouts import find_datasets
-    from deepfake_audio.runs import Run
-    from deepfake_audio.skipped import report_skipped
 
-    settings, run, base, init_from = begin(arguments)
-
-    # Corpus: which clips there are, and which side each is on, before anything is spliced.
     if arguments.kaggle and not run:
         arguments.data = [*(arguments.data or []), *map(dataset_folder, arguments.kaggle)]
     folders, skip, notes = choose_folders(run.data if run else arguments.data or [], HERE / "data")
     for note in notes:
         console.say(note)
-    datasets = find_datasets(folders, skip)
+    return folders, find_datasets(folders, skip)
+
+
+def sides(clips: list, seed: int, base, jobs: int) -> tuple:
+    """Say which side each clip is on, before anything is spliced, and what tells the classes apart without speech."""
+    from deepfake_audio.audit import shortcuts, suspicions
+    from deepfake_audio.corpus import describe, split_corpus
+    from deepfake_audio.examine import only_unheard
+
+    split = split_corpus(clips, seed)
+    if base:
+        # What the first training heard proves nothing about the second one.
+        split = only_unheard(split, base)
+    # A short cut would be learnt instead of speech.
+    areas = shortcuts(split, jobs=jobs, progress=console.progress("Audit of short cuts"))
+    split.warnings.extend(suspicions(areas))
+    console.say(describe(split))
+    return split, areas
+
+
+def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) -> tuple:
+    """Splice hybrids and their same-class controls, each side from its own clips; then features, once per content."""
+    from deepfake_audio.cluster import cluster
+    from deepfake_audio.dataset import extract_features, side_examples
+
+    with cluster(arguments.dask):
+        pass  # what is wrong with it is said before anything is made
+    jobs = arguments.jobs
+    examples = {
+        side: side_examples(side, split, settings, folder / "hybrids", jobs, console.progress(side))
+        for side in split.sides
+    }
+    everything = [example for members in examples.values() for example in members]
+    bar = console.progress("Mel-spectrograms")
+    with cluster(arguments.dask):
+        return examples, extract_features(everything, arguments.cache, settings.features, jobs, bar)
+
+
+def experiment(arguments: Namespace) -> None:
+    """Run the whole story, or the part of it that was asked for."""
+    from deepfake_audio.check import check_data, remarks
+    from deepfake_audio.corpus import describe_data, fingerprint, write_manifest
+    from deepfake_audio.examine import evaluate_checkpoint, examine
+    from deepfake_audio.runs import Run
+    from deepfake_audio.skipped import report_skipped
+
+    # Corpus: which clips there are.
+    settings, run, base, init_from = begin(arguments)
+    folders, datasets = corpus(arguments, run)
     clips = [clip for dataset in datasets for clip in dataset.clips]
     if arguments.check_data:
         bar = console.progress("Decoding")
@@ -76,45 +116,21 @@ def experiment(arguments: Namespace) -> None:
     for line in aside:
         console.say(f"warning: {line}")
     if arguments.evaluate:
-        from deepfake_audio.examine import evaluate_checkpoint
-
         places = arguments.outputs, arguments.cache
         return evaluate_checkpoint(
             arguments.evaluate, clips, *places, arguments.jobs, arguments.show, arguments.dask, aside
         )
-    split = split_corpus(clips, settings.training.seed)
-    if base:
-        # What the first training heard proves nothing about the second one.
-        split = only_unheard(split, base)
-    # Short cuts: what tells the classes apart without any speech would be learnt instead of it.
-    areas = shortcuts(split, jobs=arguments.jobs, progress=console.progress("Audit of short cuts"))
-    split.warnings.extend(suspicions(areas))
-    console.say(describe(split))
+    split, areas = sides(clips, settings.training.seed, base, arguments.jobs)
     manifest = fingerprint(split)
     if run and run.manifest != manifest:
         raise RunError(f"The clips are not those that {run.folder} was started with; start without --resume.")
     run = run or Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
     write_manifest(run.folder / "manifest.csv", split)
 
-    from deepfake_audio.cluster import cluster
-
-    with cluster(arguments.dask):
-        pass  # what is wrong with it is said before anything is made
-
-    # Hybrids and their same-class controls, each side from its own clips only; then features, once per content.
-    from deepfake_audio.dataset import extract_features, side_examples
-
+    # Hybrids and features.
     started = time.monotonic()
-    examples = {
-        side: side_examples(side, split, settings, run.folder / "hybrids", arguments.jobs, console.progress(side))
-        for side in split.sides
-    }
-    everything = [example for members in examples.values() for example in members]
-    bar = console.progress("Mel-spectrograms")
-    with cluster(arguments.dask):
-        store = extract_features(everything, arguments.cache, settings.features, arguments.jobs, bar)
-    used = [clip for members in split.sides.values() for clip in members]
-    skipped = report_skipped(used, store.failures, run.folder)
+    examples, store = spectrograms(split, settings, run.folder, arguments)
+    skipped = report_skipped([clip for members in split.sides.values() for clip in members], store.failures, run.folder)
     for line in skipped:
         console.say(f"warning: {line}")
 
@@ -126,8 +142,6 @@ def experiment(arguments: Namespace) -> None:
     checkpoint = finish(result, examples, store, settings, run.model, manifest, init_from)
 
     # Report: the test side is judged once, by the file that script.py will use.
-    from deepfake_audio.examine import examine
-
     words = ["python", "CNNRNNLSTM.py", "--data", *folders, "--epochs", settings.training.epochs]
     words += ["--batch-size", settings.training.batch_size, "--seed", settings.training.seed]
     words += ["--init-from", init_from] if init_from else []

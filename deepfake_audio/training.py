@@ -398,68 +398,33 @@ def fit(
         was never a number.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    best, last, log = folder / BEST_NAME, folder / LAST_NAME, folder / LOG_NAME
-    training = settings.training
-    keras.utils.set_random_seed(training.seed)
+    best, log = folder / BEST_NAME, folder / LOG_NAME
+    keras.utils.set_random_seed(settings.training.seed)
 
     windows = TrainingWindows(train, store, settings)
     held_out = FixedWindows(validation, store, settings)
     if not windows.examples or not held_out.windows:
         raise RunError("No training clip, or no validation clip, could be read; see the warnings above.")
-    if last.is_file():
-        network = keras.models.load_model(last)
-        done = int(network.optimizer.iterations.numpy()) // len(windows)
-        past = _truncate_log(log, done)
-    else:
-        network = build_network(settings.network, settings.window, settings.features, unroll=True)
-        if init_from is not None:
-            try:
-                network.set_weights(read_checkpoint(init_from).network().get_weights())
-            except ValueError as error:
-                raise RunError(f"{init_from} holds weights of another network; train without --init-from.") from error
-        compile_network(network, settings, class_weights(windows), len(windows) * training.epochs)
-        done, past = 0, []
-        log.unlink(missing_ok=True)
-    windows.epoch = done
-
-    stopping = ResumableEarlyStopping(past, monitor=MONITOR, mode="max", patience=training.patience_epochs)
-    averages = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if training.weight_averaging else []
-    logger = keras.callbacks.CSVLogger(log, append=True)
-    callbacks = [
-        StopOnDivergence(),  # first: nothing of such an epoch is kept
-        SeededEpochs(training.seed),
-        SmoothedMetric(past),
-        *averages,
-        # The best on validation is what ships; the test side is never looked at here.
-        keras.callbacks.ModelCheckpoint(
-            best,
-            monitor=MONITOR,
-            mode="max",
-            save_best_only=True,
-            initial_value_threshold=max((row[MONITOR] for row in past), default=None),
-        ),
-        logger,
-        stopping,
-        # Last: once this file stands, the epoch is over in all others.
-        KeepState(last, averages),
-    ]
-    if verbose is None:
-        verbose = 1 if sys.stderr.isatty() else 2
-    if done < training.epochs and not stopping.is_over():
+    network, past = _first_or_last(windows, settings, folder, init_from)
+    windows.epoch = len(past)
+    stopping = ResumableEarlyStopping(past, monitor=MONITOR, mode="max", patience=settings.training.patience_epochs)
+    if len(past) < settings.training.epochs and not stopping.is_over():
+        callbacks = _callbacks(settings, folder, past, stopping)
         try:
             # Keras prints to stdout, which is kept for results.
             with contextlib.redirect_stdout(sys.stderr):
                 network.fit(
                     windows,
                     validation_data=held_out,
-                    epochs=training.epochs,
-                    initial_epoch=done,
+                    epochs=settings.training.epochs,
+                    initial_epoch=len(past),
                     callbacks=callbacks,
-                    verbose=verbose,
+                    verbose=(1 if sys.stderr.isatty() else 2) if verbose is None else verbose,
                     shuffle=False,
                 )
         except Diverged:
-            logger.on_train_end()
+            for callback in callbacks:
+                callback.on_train_end()  # the log is closed
             epoch = len(_read_log(log)) + 1
             say(
                 f"warning: the loss was not a number any more in epoch {epoch}: training ends with the best one "
@@ -471,6 +436,46 @@ def fit(
             "try a smaller --batch-size, or check the data with --check-data."
         )
     return Fit(best, log, len(_read_log(log)), network.count_params())
+
+
+def _first_or_last(windows: TrainingWindows, settings: Settings, folder: Path, init_from: Path | None):
+    """Return the network to go on with, and the log of the epochs that it has behind it."""
+    last, log = folder / LAST_NAME, folder / LOG_NAME
+    if last.is_file():
+        network = keras.models.load_model(last)
+        return network, _truncate_log(log, int(network.optimizer.iterations.numpy()) // len(windows))
+    network = build_network(settings.network, settings.window, settings.features, unroll=True)
+    if init_from is not None:
+        try:
+            network.set_weights(read_checkpoint(init_from).network().get_weights())
+        except ValueError as error:
+            raise RunError(f"{init_from} holds weights of another network; train without --init-from.") from error
+    compile_network(network, settings, class_weights(windows), len(windows) * settings.training.epochs)
+    log.unlink(missing_ok=True)
+    return network, []
+
+
+def _callbacks(settings: Settings, folder: Path, past: list[dict[str, float]], stopping: ResumableEarlyStopping):
+    """Return what accompanies an epoch; each relies on those before it."""
+    averages = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.training.weight_averaging else []
+    return [
+        StopOnDivergence(),  # first: nothing of such an epoch is kept
+        SeededEpochs(settings.training.seed),
+        SmoothedMetric(past),
+        *averages,
+        # The best on validation is what ships; the test side is never looked at here.
+        keras.callbacks.ModelCheckpoint(
+            folder / BEST_NAME,
+            monitor=MONITOR,
+            mode="max",
+            save_best_only=True,
+            initial_value_threshold=max((row[MONITOR] for row in past), default=None),
+        ),
+        keras.callbacks.CSVLogger(folder / LOG_NAME, append=True),
+        stopping,
+        # Last: once this file stands, the epoch is over in all others.
+        KeepState(folder / LAST_NAME, averages),
+    ]
 
 
 def _read_log(log: Path) -> list[dict[str, float]]:
