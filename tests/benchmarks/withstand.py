@@ -5,6 +5,7 @@
     python tests/benchmarks/withstand.py microphone [--hours 24]   listening for a day, as fast as it goes
     python tests/benchmarks/withstand.py scan [--files 20000]      memory and handles over a large folder
     python tests/benchmarks/withstand.py kills [--kills 50]        SIGKILL at random moments of training and scanning
+    python tests/benchmarks/withstand.py interrupts [--times 20]   Ctrl-C at moments spread over every work's life
     python tests/benchmarks/withstand.py disk                      full, read-only and vanished (Linux, as root)
     python tests/benchmarks/withstand.py all
 
@@ -531,6 +532,19 @@ def kills(arguments: argparse.Namespace) -> bool:
     return not lost
 
 
+# Ctrl-C at any moment
+
+
+def interrupts(arguments: argparse.Namespace) -> bool:
+    """Press Ctrl-C; return whether every end was soon, quiet, and said what is kept."""
+    import withstand_interrupts
+
+    rows, faults = withstand_interrupts.interrupts(arguments.times, arguments.seed)
+    table(rows)
+    print("\n".join(["faults:", *faults]) if faults else "faults: none")
+    return not faults
+
+
 # Disks
 
 
@@ -632,6 +646,10 @@ def main() -> int:
     add.add_argument("--kills", type=int, default=50)
     add.add_argument("--seed", type=int, default=0)
     add.set_defaults(run=kills)
+    add = commands.add_parser("interrupts", help="Ctrl-C at moments spread over every work's life (not on Windows)")
+    add.add_argument("--times", type=int, default=20)
+    add.add_argument("--seed", type=int, default=0)
+    add.set_defaults(run=interrupts)
     add = commands.add_parser("disk", help="full, read-only and vanished disks (Linux, as root)")
     add.set_defaults(run=disk)
     commands.add_parser("all", help="all of them, one after the other")
