@@ -1,8 +1,9 @@
-"""Recordings of days in a megabyte or a few, written packet by packet: no encoder has to hear the silence first."""
+"""Recordings of days in a megabyte or a few, mostly written packet by packet: no encoder hears the silence first."""
 
 from __future__ import annotations
 
 import struct
+import subprocess
 from pathlib import Path
 
 FLAC_RATE, FLAC_BLOCK = 16_000, 65_535
@@ -72,3 +73,11 @@ def opus_of_silence(path: Path, hours: float) -> None:
         for number in range(1, pages + 1):
             packets = [OPUS_PACKET] * OPUS_PACKETS_PER_PAGE
             file.write(page(number + 1, packets, number * OPUS_PACKETS_PER_PAGE * OPUS_PACKET_SAMPLES))
+
+
+def alac_of_silence(path: Path, hours: float) -> None:
+    """Have ffmpeg write a mono ALAC in MP4: 0.3 MiB for an hour."""
+    import imageio_ffmpeg
+
+    silence = ["-f", "lavfi", "-i", f"anullsrc=r={FLAC_RATE}:cl=mono", "-t", str(hours * 3600), "-c:a", "alac"]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *silence, path], check=True)
