@@ -11,6 +11,11 @@ Everything a run makes goes into outputs/run-DATE-TIME/.
 
 from __future__ import annotations
 
+from deepfake_audio import early
+
+if __name__ == "__main__":
+    early.end_quietly()
+
 import dataclasses
 import shlex
 import sys
@@ -18,13 +23,20 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from deepfake_audio import console, options
+from deepfake_audio import console, interrupts, options
 from deepfake_audio.errors import DeepfakeAudioError, RunError
 from deepfake_audio.kaggle import dataset_folder
 from deepfake_audio.settings import Settings
 
 HERE = Path(__file__).resolve().parent
-GO_ON = "go on with: python CNNRNNLSTM.py --resume --outputs"
+
+
+def go_on(arguments: Namespace) -> str:
+    """Name the command that goes on where a run stopped."""
+    words = ["python", "CNNRNNLSTM.py", "--resume", "--outputs", arguments.outputs]
+    if arguments.cache != arguments.outputs / "features":
+        words += ["--cache", arguments.cache]
+    return f"go on with: {shlex.join(map(str, words))}"
 
 
 def begin(arguments: Namespace) -> tuple:
@@ -97,7 +109,7 @@ def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) 
         return examples, extract_features(everything, arguments.cache, settings.features, jobs, bar)
 
 
-def experiment(arguments: Namespace) -> None:
+def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     """Run the whole story, or the part of it that was asked for."""
     from deepfake_audio.check import check_data, remarks
     from deepfake_audio.corpus import describe_data, fingerprint, write_manifest
@@ -125,6 +137,7 @@ def experiment(arguments: Namespace) -> None:
     if run and run.manifest != manifest:
         raise RunError(f"The clips are not those that {run.folder} was started with; start without --resume.")
     run = run or Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
+    watch.sentence = f"Interrupted. Finished features and epochs are kept; {console.clean(go_on(arguments))}"
     write_manifest(run.folder / "manifest.csv", split)
 
     # Hybrids and features.
@@ -163,19 +176,20 @@ def main(argv: list[str] | None = None) -> int:
     """Return the exit code: 0 fine, 1 something failed, 2 usage, 130 interrupted."""
     console.prepare()
     arguments = options.training(argv, HERE / "outputs")
+    kept = "Nothing was written" if arguments.check_data else "Finished features are kept"
     try:
-        experiment(arguments)
+        with interrupts.Watch(f"Interrupted. {kept}; start the same command again.") as watch:
+            experiment(arguments, watch)
+            return 0
+        return interrupts.EXIT_CODE
     except DeepfakeAudioError as error:
         console.say(f"error: {console.clean(error)}")
         return 1
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        console.say(f"error:{where} cannot be read or written ({error.strerror or error}); {GO_ON} {arguments.outputs}")
+        what = f"error:{where} cannot be read or written ({error.strerror or error})"
+        console.say(f"{what}; {go_on(arguments)}")
         return 1
-    except KeyboardInterrupt:
-        console.say(f"\nInterrupted. Finished epochs are kept; {GO_ON} {arguments.outputs}")
-        return 130
-    return 0
 
 
 if __name__ == "__main__":

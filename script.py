@@ -14,6 +14,11 @@ Results go to stdout, everything else to stderr. Exit code 0: all files judged, 
 
 from __future__ import annotations
 
+from deepfake_audio import early
+
+if __name__ == "__main__":
+    early.end_quietly()
+
 import contextlib
 import json
 import os
@@ -21,7 +26,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from deepfake_audio import console, options
+from deepfake_audio import console, interrupts, options
 from deepfake_audio.errors import DeepfakeAudioError, OutputError
 
 OUTPUTS = Path(__file__).resolve().parent / "outputs"
@@ -83,7 +88,7 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     return 1 if summary.files["Error"] else 0
 
 
-def listen(arguments: Namespace, checkpoint) -> int:
+def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     """Judge a live voice, then the whole recording; return the exit code."""
     from deepfake_audio import microphone
     from deepfake_audio.runs import new_folder
@@ -95,20 +100,50 @@ def listen(arguments: Namespace, checkpoint) -> int:
 
     detector = Detector(checkpoint, arguments.threshold, arguments.engine)
     microphone.warm_up(detector)
-    with microphone.Microphone(device, rate) as source:
+    with microphone.Microphone(device, rate) as source, interrupts.expected():
         recording = new_folder(arguments.outputs, "recording") / "recording.flac"
         console.say(f"Listening to {source.name} at {source.native_rate} Hz; Ctrl-C ends.")
         console.say("Level, verdict on the last seconds, and their timeline: r real, F fake, . no speech")
         ended = microphone.listen(detector, source, recording, console.live_line(), arguments.seconds)
+        watch.sentence = f"Interrupted; the recording is kept: python script.py {console.clean(recording)}"
     console.say()
     if source.lost_seconds:
         console.say(f"warning: {source.lost_seconds:.1f} s of sound were lost; close other programs while listening.")
-    arguments.paths, arguments.report = [str(recording)], arguments.report or recording.with_name("report.html")
-    code = judge_recordings(arguments, checkpoint, detector)
-    console.say(f"Recording and report: {console.clean(recording.parent)}")
+    code = 0
+    if recording.is_file():
+        arguments.paths, arguments.report = [str(recording)], arguments.report or recording.with_name("report.html")
+        code = judge_recordings(arguments, checkpoint, detector)
+        console.say(f"Recording and report: {console.clean(recording.parent)}")
+    else:
+        recording.parent.rmdir()
+        console.say("Nothing was heard, so there is nothing to judge and nothing was kept.")
     if ended:
         console.say(f"error: {ended}")
     return 1 if ended else code
+
+
+def farewell(arguments: Namespace) -> str:
+    """Say what Ctrl-C leaves behind."""
+    if not arguments.paths:
+        return "Interrupted before anything was recorded."
+    if arguments.csv:
+        return f"Interrupted; {console.clean(arguments.csv)} keeps what was answered: the same command goes on there."
+    return "Interrupted; the answers above stand (with --csv FILE, the same command goes on where it stopped)."
+
+
+def run(arguments: Namespace, watch: interrupts.Watch) -> int:
+    """Do what was asked for; return the exit code."""
+    if arguments.list_devices:
+        from deepfake_audio.microphone import list_devices
+
+        print("\n".join(list_devices()))
+        return 0
+    from deepfake_audio.checkpoint import PRETRAINED, newest_checkpoint, read_checkpoint
+
+    checkpoint = read_checkpoint(arguments.model or newest_checkpoint(OUTPUTS))
+    shipped = " (comes with the project)" if checkpoint.path.parent.name == PRETRAINED else ""
+    console.say(f"Model: {console.clean(checkpoint.path)}{shipped}, trained {checkpoint.trained}")
+    return judge_recordings(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -116,17 +151,9 @@ def main(argv: list[str] | None = None) -> int:
     console.prepare()
     arguments = options.judging(argv, OUTPUTS)
     try:
-        if arguments.list_devices:
-            from deepfake_audio.microphone import list_devices
-
-            print("\n".join(list_devices()))
-            return 0
-        from deepfake_audio.checkpoint import PRETRAINED, newest_checkpoint, read_checkpoint
-
-        checkpoint = read_checkpoint(arguments.model or newest_checkpoint(OUTPUTS))
-        shipped = " (comes with the project)" if checkpoint.path.parent.name == PRETRAINED else ""
-        console.say(f"Model: {console.clean(checkpoint.path)}{shipped}, trained {checkpoint.trained}")
-        return (judge_recordings if arguments.paths else listen)(arguments, checkpoint)
+        with interrupts.Watch(farewell(arguments)) as watch:
+            return run(arguments, watch)
+        return interrupts.EXIT_CODE
     except DeepfakeAudioError as error:
         console.say(f"error: {console.clean(error)}")
         return 1
@@ -134,9 +161,6 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read the results has stopped; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        console.say("\nInterrupted; files already answered stand.")
-        return 130
 
 
 if __name__ == "__main__":

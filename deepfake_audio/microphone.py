@@ -234,7 +234,8 @@ def listen(
     microphone : Microphone
         What is heard.
     path : Path
-        FLAC file that is written while listening, so that whatever happens, what was heard is kept.
+        FLAC file that is written while listening, so that whatever happens, what was heard is kept; there is none
+        if nothing was.
     show : callable
         Told once per second of sound.
     seconds : float, optional
@@ -249,8 +250,8 @@ def listen(
     path.parent.mkdir(parents=True, exist_ok=True)
     rolling, count, told, peak, clipped, quiet_since = detector.rolling(ROLLING_SECONDS), 0, 0, 0.0, 0, 0
     lost = 0.0
-    with soundfile.SoundFile(path, "w", rate, 1, subtype="PCM_16", format="FLAC") as file:
-        try:
+    try:
+        with soundfile.SoundFile(path, "w", rate, 1, subtype="PCM_16", format="FLAC") as file:
             for piece in microphone.pieces():
                 if seconds is not None:
                     piece = piece[: round(seconds * rate) - count]
@@ -271,10 +272,13 @@ def listen(
                     told, peak, clipped, lost = count, 0.0, 0, microphone.lost_seconds
                 if over:
                     return None
-        except KeyboardInterrupt:
-            return None
-        except MicrophoneError as error:
-            return str(error)
+    except KeyboardInterrupt:
+        return None
+    except MicrophoneError as error:
+        return str(error)
+    finally:
+        if not count:
+            path.unlink(missing_ok=True)
     return None
 
 

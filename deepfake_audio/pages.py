@@ -160,13 +160,15 @@ class Report:
             self._sections.append(_section(result, glimpse, mp3, number, self.settings, self.model))
 
     def write(self) -> None:
-        """Write the page.
+        """Write the page; where nothing was answered, what is there stays.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         """
+        if not self._rows:
+            return
         try:
             with atomic_path(self.path) as temporary:
                 temporary.write_text(self._page(), encoding="utf-8", newline="\n")

@@ -205,7 +205,7 @@ def test_an_interrupted_scan_keeps_the_answers_that_were_given(model, tmp_path, 
     monkeypatch.setattr(Detector, "judge", stop_at_the_second)
     arguments = [tmp_path / "in", "--model", model, "--jobs", "1", "--csv", tmp_path / "a.csv", "--quiet"]
     code, out, err = judged(*arguments, "--report", tmp_path / "a.html")
-    assert code == 130 and len(out.split()) == 1 and "stand" in err
+    assert code == 130 and len(out.split()) == 1 and "a.csv keeps what was answered" in err
     assert "0.flac" in (tmp_path / "a.html").read_text(encoding="utf-8")
     monkeypatch.setattr(Detector, "judge", judge)
     code, out, err = judged(*arguments)

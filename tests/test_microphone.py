@@ -15,6 +15,7 @@ import soundfile
 import tiny
 from commands import ENVIRONMENT, JUDGE, only
 
+import script
 from deepfake_audio import microphone
 from deepfake_audio.audio import write_flac
 from deepfake_audio.detector import Detector, Judgement, Segment
@@ -154,6 +155,24 @@ def test_ctrl_c_ends_listening_and_keeps_the_recording(monkeypatch, detector, tm
     with Microphone(None, SAMPLE_RATE) as source:
         assert listen(detector, source, tmp_path / "recording.flac", stop) is None
     assert soundfile.info(tmp_path / "recording.flac").duration == pytest.approx(1.0, abs=0.1)
+
+
+def nobody_waits(self):
+    """Take the place of `Microphone.pieces`: Ctrl-C comes before the first sound does."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("vanished", [False, True])
+def test_where_nothing_was_heard_nothing_is_judged_or_kept(monkeypatch, detector, tmp_path, capsys, vanished):
+    pretend(monkeypatch)
+    if not vanished:
+        monkeypatch.setattr(Microphone, "pieces", nobody_waits)
+    code = script.main(["--model", str(detector.checkpoint.path), "--outputs", str(tmp_path / "out")])
+    out, told = capsys.readouterr()
+    assert code == (1 if vanished else 0) and out == ""
+    assert "Nothing was heard" in told and "no samples" not in told and "Interrupted" not in told
+    assert ("stopped sending sound" in told) == vanished
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(

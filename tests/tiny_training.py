@@ -8,7 +8,12 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-import tiny  # noqa: E402 - after the path to what it imports
+from deepfake_audio import early  # noqa: E402 - after the path to what it imports
+
+if __name__ == "__main__":
+    early.end_quietly()
+
+import tiny  # noqa: E402
 
 import CNNRNNLSTM  # noqa: E402
 

@@ -5,6 +5,7 @@
     python tests/benchmarks/withstand.py microphone [--hours 24]   listening for a day, as fast as it goes
     python tests/benchmarks/withstand.py scan [--files 20000]      memory and handles over a large folder
     python tests/benchmarks/withstand.py kills [--kills 50]        SIGKILL at random moments of training and scanning
+    python tests/benchmarks/withstand.py interrupts [--times 20]   Ctrl-C at moments spread over every work's life
     python tests/benchmarks/withstand.py disk                      full, read-only and vanished (Linux, as root)
     python tests/benchmarks/withstand.py all
 
@@ -248,34 +249,37 @@ def audio(arguments: argparse.Namespace) -> bool:
 
 # Bombs
 
+BOMB_MIB = 2048
+"""What answering a bomb may take, of the asking process and of a decoder."""
+
 
 def bombs(arguments: argparse.Namespace) -> bool:
-    """Have files judged that unpack to far more than they are; return whether all were answered."""
-    import imageio_ffmpeg
+    """Have files answered that unpack to far more than they are; return whether none took more memory than allowed."""
+    import withstand_bombs
 
-    rows = [("file", "size", "hours", "answer", "seconds", "peak memory")]
-    silence = ["-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", str(arguments.hours * 3600)]
+    rows, peaks = [("file", "size", "hours", "answer", "seconds", "peak memory", "of a decoder")], []
     kinds = {
-        "bomb.flac": ["-frame_size", "65535", "-c:a", "flac"],
-        "bomb.opus": ["-ar", "48000", "-c:a", "libopus", "-b:a", "500", "-frame_duration", "60"],
-        "bomb.m4a": ["-c:a", "alac"],
+        "bomb.flac": withstand_bombs.flac_of_silence,
+        "bomb.opus": withstand_bombs.opus_of_silence,
+        "bomb.m4a": withstand_bombs.alac_of_silence,
     }
     with tempfile.TemporaryDirectory() as folder:
-        for name, options in kinds.items():
+        for name in arguments.kinds or kinds:
             path = Path(folder) / name
-            command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *silence, *options, path]
-            subprocess.run(command, check=True)
+            kinds[name](path, arguments.hours)
             # Judged first: the peak of the process only grows.
             for way, judge in (("judged", scan_one), ("read for training", read_one)):
                 started = time.monotonic()
                 done = judge(path)
                 took = time.monotonic() - started
                 size = f"{path.stat().st_size / 2**20:.1f} MiB"
-                rows.append((f"{name}, {way}", size, arguments.hours, done, f"{took:.0f}", f"{peak_mib():.0f} MiB"))
+                peaks += [peak_mib(), max((decoder_mib(decoder.pid) for decoder in decoding._idle), default=0.0)]
+                memory = (f"{mib:.0f} MiB" for mib in peaks[-2:])
+                rows.append((f"{name}, {way}", size, arguments.hours, done, f"{took:.0f}", *memory))
                 print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
             path.unlink()
     table(rows)
-    return True
+    return max(peaks) <= BOMB_MIB
 
 
 def scan_one(path: Path) -> str:
@@ -531,6 +535,19 @@ def kills(arguments: argparse.Namespace) -> bool:
     return not lost
 
 
+# Ctrl-C at any moment
+
+
+def interrupts(arguments: argparse.Namespace) -> bool:
+    """Press Ctrl-C; return whether every end was soon, quiet, and said what is kept."""
+    import withstand_interrupts
+
+    rows, faults = withstand_interrupts.interrupts(arguments.times, arguments.seed)
+    table(rows)
+    print("\n".join(["faults:", *faults]) if faults else "faults: none")
+    return not faults
+
+
 # Disks
 
 
@@ -617,7 +634,8 @@ def main() -> int:
     add.add_argument("--keep", type=Path, default=Path(), help="where files that crash or hang a decoder are kept")
     add.set_defaults(run=audio)
     add = commands.add_parser("bombs", help="a megabyte that unpacks to days")
-    add.add_argument("--hours", type=int, default=100)
+    add.add_argument("--hours", type=float, default=100.0)
+    add.add_argument("--kinds", nargs="+", choices=("bomb.flac", "bomb.opus", "bomb.m4a"))
     add.set_defaults(run=bombs)
     add = commands.add_parser("microphone", help="listening for a day")
     add.add_argument("--hours", type=float, default=24.0)
@@ -632,6 +650,10 @@ def main() -> int:
     add.add_argument("--kills", type=int, default=50)
     add.add_argument("--seed", type=int, default=0)
     add.set_defaults(run=kills)
+    add = commands.add_parser("interrupts", help="Ctrl-C at moments spread over every work's life (not on Windows)")
+    add.add_argument("--times", type=int, default=20)
+    add.add_argument("--seed", type=int, default=0)
+    add.set_defaults(run=interrupts)
     add = commands.add_parser("disk", help="full, read-only and vanished disks (Linux, as root)")
     add.set_defaults(run=disk)
     commands.add_parser("all", help="all of them, one after the other")

@@ -1,0 +1,109 @@
+"""Ctrl-C: the end within two seconds, and one line that says what is kept and how to go on.
+
+Python raises KeyboardInterrupt between two of its own instructions only: not while a library loads or calculates, and
+some libraries swallow it. Whoever waits for that too long is ended from outside of it. Every file is written so that
+this loses nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from .console import say
+from .early import EXIT_CODE, end
+
+PATIENCE_SECONDS = 1.0
+"""For what is begun to come to an end by itself; everything together has two."""
+
+
+class Watch:
+    """All the work of a script; a context manager that swallows KeyboardInterrupt, and after Ctrl-C everything else.
+
+    After Ctrl-C the block has ``PATIENCE_SECONDS``; then the process ends with ``EXIT_CODE`` whatever it is doing. More
+    of Ctrl-C changes nothing. Outside of the main thread, which alone hears of it, no time is kept.
+
+    Parameters
+    ----------
+    sentence : str
+        What is kept and how to go on, fit for a terminal; said once, on stderr.
+
+    Attributes
+    ----------
+    sentence : str
+        As above; may be changed while the work goes on.
+    """
+
+    def __init__(self, sentence: str):
+        self.sentence = sentence
+        self._said, self._pressed = threading.Lock(), threading.Event()
+        self._tell = None
+
+    def __enter__(self) -> Watch:
+        if threading.current_thread() is threading.main_thread():
+            hear, self._tell = os.pipe()
+            if os.name != "nt":
+                os.set_blocking(self._tell, False)
+            # What writes into it is no Python, so that nothing that Python waits for can delay it.
+            self._fd = signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
+            self._handler = signal.signal(signal.SIGINT, _raise_once)
+            # Of stderr a copy, since libraries put something else in its place.
+            threading.Thread(target=self._end_in_time, args=(hear, os.dup(2)), daemon=True).start()
+        return self
+
+    def __exit__(self, kind, *_) -> bool:
+        # The thread hears of Ctrl-C a moment later than we do, and not at all where somebody merely raised it.
+        pressed = self._tell is not None and self._pressed.wait(0.2 if kind else 0.0)
+        # Libraries that are interrupted while they load say that they are not there.
+        interrupted = kind is not None and (pressed or issubclass(kind, KeyboardInterrupt))
+        if self._said.acquire(blocking=False) and interrupted:
+            say(f"\n{self.sentence}")
+            if pressed and self._handler is end:
+                # A script. Python would wait for threads that are in the middle of something.
+                with contextlib.suppress(OSError):  # nobody reads it any more
+                    sys.stdout.flush()
+                os._exit(EXIT_CODE)
+        if self._tell is not None and not pressed:
+            signal.set_wakeup_fd(self._fd)
+            # A script that is done need not be interrupted.
+            signal.signal(signal.SIGINT, signal.SIG_IGN if self._handler is end else self._handler)
+            os.close(self._tell)
+        return interrupted
+
+    def _end_in_time(self, hear: int, stderr: int) -> None:
+        while (signals := os.read(hear, 1)) and signals[0] != signal.SIGINT:
+            pass
+        if signals:
+            self._pressed.set()
+            time.sleep(PATIENCE_SECONDS)
+            if self._said.acquire(blocking=False):
+                os.write(stderr, f"\n{self.sentence}\n".encode(errors="backslashreplace"))
+            os._exit(EXIT_CODE)
+        os.close(hear)
+        os.close(stderr)
+
+
+def _raise_once(*_) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # One line is wanted, not what libraries have to say about being interrupted.
+    sys.unraisablehook = threading.excepthook = lambda _: None
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def expected() -> Iterator[None]:
+    """Leave Ctrl-C to the block, for which it is the ordinary end: what comes after it may take its time."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    fd, handler = signal.set_wakeup_fd(-1), signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(fd)
+        signal.signal(signal.SIGINT, handler)

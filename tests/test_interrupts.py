@@ -1,0 +1,160 @@
+"""Ctrl-C: one line and the end, also where Python does not come to raise anything, or somebody swallows it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from commands import HERE
+
+from deepfake_audio import early, interrupts
+
+SCRIPT = """
+import sys, time
+sys.path.insert(0, {here!r})
+from deepfake_audio import early
+early.end_quietly()
+from deepfake_audio import interrupts
+with interrupts.Watch("Interrupted; all is well.") as watch:
+{work}
+print("came to its end", flush=True)
+sys.exit(5)
+"""
+
+NATIVE = """
+import hashlib
+print("ready", flush=True)
+hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000_000)  # an hour in C
+"""
+SWALLOWED = """
+print("ready", flush=True)
+while True:
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        pass
+"""
+TAKEN_FOR_SOMETHING_ELSE = """
+print("ready", flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    raise ImportError("numpy is not there")
+"""
+THREADS = """
+import threading
+threading.Thread(target=time.sleep, args=(3600,)).start()
+print("ready", flush=True)
+time.sleep(60)
+"""
+IGNORED = """
+class Noisy:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(60)
+noisy = Noisy()
+del noisy
+time.sleep(60)
+"""
+
+
+def child(work):
+    lines = "\n".join(f"    {line}" for line in work.splitlines())
+    command = [sys.executable, "-c", SCRIPT.format(here=str(HERE), work=lines)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+needs_sigint = pytest.mark.skipif(os.name == "nt", reason="no SIGINT to another process on Windows")
+
+
+@needs_sigint
+@pytest.mark.parametrize(
+    "work",
+    [NATIVE, SWALLOWED, TAKEN_FOR_SOMETHING_ELSE, THREADS, IGNORED],
+    ids=["C", "swallowed", "another error", "threads", "ignored"],
+)
+@pytest.mark.parametrize("presses", [1, 3])
+def test_ctrl_c_ends_everything_with_one_line(work, presses):
+    with child(work) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            for _ in range(presses):
+                process.send_signal(signal.SIGINT)
+            out, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, out, told.strip()) == (130, "", "Interrupted; all is well.")
+
+
+@needs_sigint
+def test_while_a_script_is_imported_there_is_no_traceback():
+    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); from deepfake_audio import early; early.end_quietly(); "
+    code += "print(flush=True); import time; time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[1] == b"Interrupted before anything began.\n"
+    assert process.returncode == early.EXIT_CODE == 130
+
+
+@needs_sigint
+def test_who_expects_ctrl_c_goes_on_and_the_next_one_ends_it():
+    work = """
+try:
+    with interrupts.expected():
+        print("ready", flush=True)
+        time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(1.5 * interrupts.PATIENCE_SECONDS)
+    print("went on", flush=True)
+time.sleep(60)
+"""
+    with child(work) as process:
+        try:
+            for line in ("ready\n", "went on\n"):
+                assert process.stdout.readline() == line
+                process.send_signal(signal.SIGINT)
+            out, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, out, told.strip()) == (130, "", "Interrupted; all is well.")
+
+
+def test_without_ctrl_c_all_is_as_before(capsys):
+    handler, threads = signal.getsignal(signal.SIGINT), threading.active_count()
+    with interrupts.Watch("never said"):
+        assert signal.getsignal(signal.SIGINT) is not handler
+        with interrupts.expected():
+            pass
+    with pytest.raises(ValueError, match="mine"), interrupts.Watch("never said"):
+        raise ValueError("mine")
+    assert signal.getsignal(signal.SIGINT) is handler and signal.set_wakeup_fd(-1) == -1
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and thread.daemon and "_end_in_time" in thread.name:
+            thread.join(10)
+    assert threading.active_count() <= threads
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_merely_raises_keyboardinterrupt_ends_the_block_only(capsys):
+    handler = signal.getsignal(signal.SIGINT)
+    with interrupts.Watch("Interrupted.") as watch:
+        watch.sentence = "Interrupted; something is kept."
+        raise KeyboardInterrupt
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert capsys.readouterr() == ("", "\nInterrupted; something is kept.\n")
+
+
+def test_in_another_thread_there_is_nothing_to_watch():
+    told = []
+
+    def work():
+        with interrupts.Watch("never said"), interrupts.expected():
+            told.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(10)
+    assert told == [signal.getsignal(signal.SIGINT)]
