@@ -17,7 +17,6 @@ if __name__ == "__main__":
     early.end_quietly()
 
 import dataclasses
-import shlex
 import sys
 import time
 from argparse import Namespace
@@ -36,7 +35,7 @@ def go_on(arguments: Namespace) -> str:
     words = ["python", "CNNRNNLSTM.py", "--resume", "--outputs", arguments.outputs]
     if arguments.cache != arguments.outputs / "features":
         words += ["--cache", arguments.cache]
-    return f"go on with: {shlex.join(map(str, words))}"
+    return f"go on with: {console.command_line(words)}"
 
 
 def begin(arguments: Namespace) -> tuple:
@@ -164,11 +163,13 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
         "training_minutes": (time.monotonic() - started) / 60,
         "shortcuts": areas,
         "warnings": split.warnings + skipped + aside,
-        "command": shlex.join(map(str, words)),
+        "command": console.command_line(words),
     }
     examine(run.folder, checkpoint, examples["test"], store, card, result.log, arguments.show)
     run.tidy()
-    print(f"\nJudge a recording with:\n    python script.py FILE --model {run.model}")
+    print(
+        f"\nJudge a recording with:\n    {console.command_line(['python', 'script.py', 'FILE', '--model', run.model])}"
+    )
     return None
 
 

@@ -105,7 +105,8 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         console.say(f"Listening to {source.name} at {source.native_rate} Hz; Ctrl-C ends.")
         console.say("Level, verdict on the last seconds, and their timeline: r real, F fake, . no speech")
         ended = microphone.listen(detector, source, recording, console.live_line(), arguments.seconds)
-        watch.sentence = f"Interrupted; the recording is kept: python script.py {console.clean(recording)}"
+        again = console.command_line(["python", "script.py", recording])
+        watch.sentence = f"Interrupted; the recording is kept: {console.clean(again)}"
     console.say()
     if source.lost_seconds:
         console.say(f"warning: {source.lost_seconds:.1f} s of sound were lost; close other programs while listening.")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import shlex
 import shutil
+import subprocess
 import sys
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that a name must not bring onto a terminal: controls, direction marks, lone halves, line ends."""
@@ -32,6 +34,12 @@ def prepare() -> None:
 def say(text: str = "") -> None:
     """Tell the user something that is not a result, in one line or more."""
     print(clean_lines(text), file=sys.stderr, flush=True)
+
+
+def command_line(words: Iterable[object]) -> str:
+    """Join words to what can be typed: quoted as this system's shell wants it."""
+    words = [str(word) for word in words]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def progress(label: str) -> Callable[[int, int], None]:

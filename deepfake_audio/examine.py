@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -245,6 +244,6 @@ def evaluate_checkpoint(
         "split": side.counts(without=store.failures),
         "training_minutes": 0.0,
         "warnings": [*warnings, *remarks],
-        "command": shlex.join(["python", "CNNRNNLSTM.py", "--evaluate", str(path)]),
+        "command": console.command_line(["python", "CNNRNNLSTM.py", "--evaluate", path]),
     }
     examine(folder, checkpoint, examples, store, card, show=show)

@@ -3,6 +3,8 @@
 import io
 import sys
 
+import pytest
+
 from deepfake_audio import console
 
 
@@ -82,3 +84,16 @@ def test_colour_is_for_terminals_only(monkeypatch):
     assert console.colour("Fake", "33") == "\x1b[1;33mFake\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "1")
     assert console.colour("Fake", "33") == "Fake"
+
+
+@pytest.mark.parametrize(
+    ("system", "line"),
+    [
+        ("posix", "python script.py 'my calls/a b.wav' --model out/m.keras"),
+        ("nt", 'python script.py "my calls/a b.wav" --model out/m.keras'),
+    ],
+)
+def test_a_command_is_quoted_as_the_shell_wants_it(monkeypatch, system, line):
+    monkeypatch.setattr(console.os, "name", system)
+    words = ["python", "script.py", "my calls/a b.wav", "--model", "out/m.keras"]
+    assert console.command_line(words) == line

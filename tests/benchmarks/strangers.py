@@ -190,8 +190,6 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
 
     The figures are those of the folds: no clip is judged by a network that heard its source.
     """
-    import shlex
-
     from deepfake_audio.audit import shortcuts, suspicions
     from deepfake_audio.corpus import describe_data, fingerprint
     from deepfake_audio.dataset import extract_features, side_examples
@@ -235,7 +233,7 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
         "split": split.counts(),
         "training_minutes": (time.monotonic() - started) / 60,
         "warnings": suspicions(areas),
-        "command": shlex.join(words),
+        "command": console.command_line(words),
         "shortcuts": areas,
         "about_results": (
             f"Of {len(folds)} networks that were trained by the same recipe, each without the sources that it is "
