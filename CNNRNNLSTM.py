@@ -63,7 +63,7 @@ def begin(arguments: Namespace) -> tuple:
 def corpus(arguments: Namespace, run) -> tuple[list, list]:
     """Return the folders and the datasets that were recognised in them."""
     from deepfake_audio.corpus import choose_folders
-    from deepfake_audio.layouts import find_datasets
+    from deepfake_audio.recognise import find_datasets
 
     if arguments.kaggle and not run:
         arguments.data = [*(arguments.data or []), *map(dataset_folder, arguments.kaggle)]

@@ -20,12 +20,13 @@ import numpy as np
 
 from .audio import about_audio, read_audio
 from .audit import shortcuts, suspicions
+from .clips import SIDES, Clip, Dataset, class_of
 from .console import clean_lines
 from .corpus import Split, describe, describe_data, split_corpus
 from .errors import AudioError, CorpusError
 from .files import file_sha256
-from .layouts import SIDES, Clip, Dataset, class_of, common_folder
 from .settings import CLASS_NAMES, SAMPLE_RATE
+from .tree import common_folder
 
 SAMPLE_CLIPS = 300
 """Recordings per dataset that are decoded where not all are asked for."""

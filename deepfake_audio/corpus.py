@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from .audio import AUDIO_SUFFIXES, about_audio
+from .clips import SIDES, Clip
 from .console import cell
 from .errors import CorpusError
 from .files import atomic_path
-from .layouts import SIDES, Clip, find_datasets
+from .recognise import find_datasets
 from .settings import CLASS_NAMES
 
 TRAIN = SIDES.index("train")
@@ -119,7 +120,7 @@ def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path 
 
 
 def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
-    """List the clips of one or more folders; see :func:`deepfake_audio.layouts.find_datasets`."""
+    """List the clips of one or more folders; see :func:`deepfake_audio.recognise.find_datasets`."""
     return [clip for dataset in find_datasets(roots, skip) for clip in dataset.clips]
 
 

@@ -6,10 +6,10 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .clips import Clip
 from .console import cell
 from .errors import RunError
 from .files import atomic_path
-from .layouts import Clip
 
 SKIPPED_NAME = "skipped.csv"
 MOST_SKIPPED = 0.05

@@ -5,7 +5,7 @@ from pathlib import Path
 import trees
 
 from deepfake_audio.errors import CorpusError
-from deepfake_audio.layouts import find_datasets
+from deepfake_audio.recognise import find_datasets
 
 GROWN = (
     *(trees.asvspoof_2017, trees.asvspoof_2019, trees.asvspoof_2021, trees.asvspoof_5, trees.ljspeech),

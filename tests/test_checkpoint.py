@@ -22,10 +22,10 @@ from deepfake_audio.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from deepfake_audio.clips import Clip
 from deepfake_audio.detector import Detector
 from deepfake_audio.errors import CheckpointError
 from deepfake_audio.files import file_sha256
-from deepfake_audio.layouts import Clip
 from deepfake_audio.settings import DecisionSettings, Settings, to_dict
 
 SETTINGS = tiny.settings()

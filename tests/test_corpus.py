@@ -13,6 +13,7 @@ import pytest
 
 from deepfake_audio import corpus
 from deepfake_audio.audio import write_flac
+from deepfake_audio.clips import FOLDER_NAMES
 from deepfake_audio.corpus import (
     SIDES,
     Clip,
@@ -24,7 +25,6 @@ from deepfake_audio.corpus import (
     write_manifest,
 )
 from deepfake_audio.errors import CorpusError
-from deepfake_audio.layouts import FOLDER_NAMES
 from deepfake_audio.settings import CLASS_NAMES
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "speech"

@@ -18,7 +18,7 @@ from commands import TRAIN, python
 from deepfake_audio import kaggle
 from deepfake_audio.errors import CorpusError
 from deepfake_audio.kaggle import HANDLE, dataset_folder
-from deepfake_audio.layouts import find_datasets
+from deepfake_audio.recognise import find_datasets
 
 NAME = "someone/fake-or-real"
 

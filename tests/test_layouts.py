@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import trees
 
-from deepfake_audio import layouts
+from deepfake_audio import layouts, tree
+from deepfake_audio.clips import Clip
 from deepfake_audio.errors import CorpusError
-from deepfake_audio.layouts import Clip, find_datasets, layout_names
+from deepfake_audio.layouts import layout_names
+from deepfake_audio.recognise import find_datasets
 
 
 @pytest.fixture
@@ -550,7 +552,7 @@ def test_folders_that_cannot_be_read_are_counted(grow, monkeypatch):
 
 def test_paths_that_windows_does_not_open_are_counted(grow, monkeypatch):
     grow.clips("real/1.wav", "fake/2.wav", "fake/long.wav")
-    monkeypatch.setattr(layouts, "_too_long", lambda path: path.endswith("long.wav"))
+    monkeypatch.setattr(tree, "_too_long", lambda path: path.endswith("long.wav"))
     dataset = one(grow.root)
     assert len(dataset.clips) == 2
     (reason,) = dataset.ignored
@@ -558,12 +560,12 @@ def test_paths_that_windows_does_not_open_are_counted(grow, monkeypatch):
 
 
 def test_only_windows_has_paths_that_are_too_long(tmp_path):
-    assert layouts._too_long("x" * 400) == (os.name == "nt")
+    assert tree._too_long("x" * 400) == (os.name == "nt")
 
 
 def test_what_is_hidden_is_counted(grow):
     grow.clips("real/1.wav", "real/._1.wav", "__MACOSX/real/2.wav", ".trash/3.wav")
-    assert reasons(one(grow.root)) == {layouts.HIDDEN: 3}
+    assert reasons(one(grow.root)) == {tree.HIDDEN: 3}
 
 
 def test_a_file_reached_twice_is_reported(grow):

@@ -19,7 +19,7 @@ import atheris
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
 
 with atheris.instrument_imports(include=["deepfake_audio"]):
-    from deepfake_audio import layouts  # noqa: F401 - so that it is instrumented
+    from deepfake_audio import recognise  # noqa: F401 - so that it is instrumented
 
 from fuzzed import grow_targets, read  # noqa: E402 - after the path to it
 

@@ -1,0 +1,122 @@
+"""What a dataset consists of: its clips, its partitions, and the words that name a class."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from pathlib import Path
+
+SIDES = ("train", "validation", "test")
+
+FOLDER_NAMES = {
+    "Real": {"real", "bonafide", "genuine", "original", "authentic", "human"},
+    "Fake": {"fake", "spoof", "spoofed", "synthetic", "generated", "deepfake", "ai", "cloned", "tts", "vc"},
+    "Hybrid": {"hybrid", "partial", "partiallyfake", "partialspoof", "halftruth"},
+}
+"""Folder names, without case, blanks, hyphens and underscores, that name a class."""
+
+SIDE_NAMES = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+"""What datasets call their partitions, in lower case."""
+
+EXAMPLES_KEPT = 3
+
+
+@functools.cache
+def class_of(word: str) -> str | None:
+    """Return the class that a folder or a label in a list names, or None."""
+    plain = re.sub(r"[-_ ]", "", word.lower())
+    return next((label for label, names in FOLDER_NAMES.items() if plain in names), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One recording of a dataset.
+
+    Attributes
+    ----------
+    name : str
+        Dataset folder and path below it, with forward slashes: the same on every machine.
+    path : Path
+        Where the file is on this machine.
+    label : str
+        One of ``CLASS_NAMES``.
+    speaker, generator, source, language : str
+        As far as the dataset tells; otherwise empty.
+    spans : tuple of (float, float), or None
+        Fake stretches in seconds of a Hybrid clip; None where the dataset does not give them.
+    copy_of : str
+        Name (dataset folder and path below it) of the real clip that a pseudo-fake copies, sample for sample in
+        time; otherwise empty. Copies are for training only.
+    side : str
+        One of ``SIDES`` where the dataset's authors put the clip into a partition; otherwise empty.
+    """
+
+    name: str
+    path: Path
+    label: str
+    speaker: str = ""
+    generator: str = ""
+    source: str = ""
+    language: str = ""
+    spans: tuple[tuple[float, float], ...] | None = None
+    copy_of: str = ""
+    side: str = ""
+
+    @property
+    def generator_family(self) -> str:
+        """Name of the synthesiser without its voice: ``Flite (slt)`` and ``Flite (rms)`` sound alike to a detector."""
+        return _without_voice(self.generator)
+
+
+@functools.cache
+def _without_voice(generator: str) -> str:
+    return re.sub(r"\s*\(.*\)$", "", generator)
+
+
+@dataclasses.dataclass
+class Ignored:
+    """How many things were left aside for one reason, and which, for instance."""
+
+    count: int = 0
+    examples: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Dataset:
+    """The clips that one layout found below one folder.
+
+    Attributes
+    ----------
+    root : Path
+        Folder that holds all of it.
+    layout : str
+        Which layout it is.
+    why : str
+        What it was recognised by.
+    clips : list of Clip
+        What can be used.
+    ignored : dict of str to Ignored
+        For each reason what was left aside.
+    warnings : list of str
+        What the user should know about this dataset.
+    """
+
+    root: Path
+    layout: str
+    why: str = ""
+    clips: list[Clip] = dataclasses.field(default_factory=list)
+    ignored: dict[str, Ignored] = dataclasses.field(default_factory=dict)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+    def ignore(self, reason: str, example: str) -> None:
+        """Count something that is left aside."""
+        entry = self.ignored.setdefault(reason, Ignored())
+        entry.count += 1
+        if len(entry.examples) < EXAMPLES_KEPT:
+            # A name that is no text in any encoding must not break the report either.
+            entry.examples.append(example.encode("utf-8", "backslashreplace").decode())
