@@ -291,7 +291,7 @@ def extract_features(
     cache = FeatureCache(folder, settings)
     store = FeatureStore(cache)
     _announce(examples, cache, settings, jobs)
-    with cache.writer() as writer:
+    with cache.writer() as writer, parallel(jobs) as workers:
         # A part of the clips at a time: memory holds a few of them, whatever their number.
         for part in _parts(examples):
             keys = _keys(part, cache, jobs)
@@ -300,7 +300,7 @@ def extract_features(
             done = len(store.extents) + len(store.failures) + len(part) - len(missing)
             if progress and done:
                 progress(done, len(examples))
-            results = _computed([example for _, example in missing], settings, jobs)
+            results = _computed([example for _, example in missing], settings, workers)
             for (key, example), result in zip(missing, results, strict=True):
                 if isinstance(result, Spectrogram):
                     found[key] = writer.add(key, result)
@@ -356,14 +356,14 @@ def _header_seconds(path: Path) -> float:
     return size / COMPRESSED_BYTES_PER_SECOND
 
 
-def _computed(examples: Sequence[Example], settings: FeatureSettings, jobs: int) -> Iterable[Spectrogram | str]:
+def _computed(examples: Sequence[Example], settings: FeatureSettings, workers) -> Iterable[Spectrogram | str]:
     """Yield the spectrogram of each clip, or why there is none, in their order."""
     from joblib import delayed
 
     if not examples:
         return []
     # Workers of a cluster have another working directory.
-    return parallel(jobs)(delayed(spectrogram)(e.path.absolute(), e.channel_seed, settings) for e in examples)
+    return workers(delayed(spectrogram)(e.path.absolute(), e.channel_seed, settings) for e in examples)
 
 
 def spectrogram(path: Path, channel_seed: Sequence[int], settings: FeatureSettings) -> Spectrogram | str:
