@@ -71,7 +71,10 @@ def find_recordings(names: Sequence[str]) -> list[tuple[Path, str | None]]:
 
     for name in names:
         path = Path(name)
-        if _is_folder(path):
+        if not name:
+            # An empty variable of a shell: whoever means this folder says so.
+            recordings, errors = [], [(path, "A name is empty: name a recording or a folder, '.' for this one.")]
+        elif _is_folder(path):
             recordings, errors = _recordings_below(path)
         elif glob.has_magic(name) and not os.path.lexists(name):
             recordings, errors = _recordings_like(name)
@@ -103,7 +106,7 @@ def _recordings_below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]
         errors.append((place, f"'{place}' cannot be searched ({error.strerror}): change its permissions."))
 
     for place, subfolders, files in os.walk(folder, onerror=unreadable):
-        subfolders.sort()
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         recordings += [path for path in (Path(place) / file for file in sorted(files)) if _is_recording(path)]
     if not recordings and not errors:
         errors.append(

@@ -79,9 +79,17 @@ def judge_into(table, folder, detector):
 
 
 def test_folders_are_searched_to_the_bottom_in_order_without_hidden_files_and_texts(tmp_path):
-    for name in ("b.WAV", "a.mp3", "deep/er/c.flac", "deep/._c.flac", "notes.txt", "zoo/d.m4a"):
+    for name in ("b.WAV", "a.mp3", "deep/er/c.flac", "deep/._c.flac", ".venv/x.wav", "notes.txt", "zoo/d.m4a"):
         recording(tmp_path / name)
     assert names(scan.find_recordings([str(tmp_path)])) == ["a.mp3", "b.WAV", "c.flac", "d.m4a"]
+
+
+def test_an_empty_name_is_not_this_folder(tmp_path, monkeypatch):
+    recording(tmp_path / "a.wav")
+    monkeypatch.chdir(tmp_path)
+    [(_, error)] = scan.find_recordings([""])
+    assert "A name is empty" in error
+    assert names(scan.find_recordings(["."])) == ["a.wav"]
 
 
 def test_patterns_are_expanded_here_too(tmp_path):
