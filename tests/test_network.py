@@ -11,8 +11,10 @@ import keras
 import numpy as np
 import pytest
 import tiny
+from commands import HERE
 
 from deepfake_audio import network as network_module
+from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.network import build_network
 from deepfake_audio.settings import CLASS_NAMES
 
@@ -185,3 +187,13 @@ def test_keras_alone_loads_it_in_another_process(network, tmp_path):
     answer = json.loads(done.stdout.splitlines()[-1])
     for name, values in network.predict_on_batch(x).items():
         np.testing.assert_allclose(answer[name], values, atol=1e-5)
+
+
+def test_the_shipped_weights_written_out_for_training_answer_as_before():
+    shipped = read_checkpoint(HERE / "outputs" / "pretrained" / "model.keras")
+    some = shipped.settings
+    unrolled = build_network(some.network, some.window, some.features, unroll=True)
+    unrolled.set_weights(shipped.network().get_weights())
+    expected = shipped.network().predict_on_batch(noise(some))
+    for name, values in unrolled.predict_on_batch(noise(some)).items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-5, err_msg=name)
