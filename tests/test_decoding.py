@@ -176,10 +176,15 @@ def test_decoders_end_with_us_however_we_end(recording):
         capture_output=True, text=True, cwd=os.path.dirname(os.path.dirname(__file__)), timeout=60,  # noqa: PTH120
     )  # fmt: skip
     pid = int(done.stdout)
-    for _ in range(100):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
+    deadline = time.monotonic() + 10.0
+    while _is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.1)
-    raise AssertionError("the decoder outlived us")
+    assert not _is_alive(pid), "the decoder outlived us"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -106,7 +106,7 @@ def test_the_number_of_cores_does_not_matter(made, monkeypatch, cores):
 # What is refused
 
 
-def refused(pair, capsys, reason):
+def assert_refused(pair, capsys, reason):
     """Check that the twin is not used, for this reason, and that Keras then judges."""
     with pytest.raises(ExportError, match=reason):
         OnnxEngine(pair)
@@ -118,7 +118,7 @@ def refused(pair, capsys, reason):
 
 def test_a_missing_file(pair, capsys):
     onnx_file(pair.path).unlink()
-    refused(pair, capsys, "cannot be read")
+    assert_refused(pair, capsys, "cannot be read")
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "half", "last byte", "one bit", "appended"])
@@ -137,33 +137,33 @@ def test_a_damaged_file(pair, capsys, damage):
             "appended": content + b"\0",
         }[damage]
     )
-    refused(pair, capsys, "is damaged or cut short")
+    assert_refused(pair, capsys, "is damaged or cut short")
 
 
 def test_a_file_that_is_whole_but_no_network(pair, capsys):
     onnx_file(pair.path).write_bytes(seal(b"no network"))
-    refused(pair, capsys, "cannot be run by onnxruntime")
+    assert_refused(pair, capsys, "cannot be run by onnxruntime")
 
 
 def test_the_twin_of_another_checkpoint(made, tmp_path, capsys):
     other = tiny.save_untrained(tmp_path / "other" / "model.keras", tiny.settings(seed=6))
     shutil.copyfile(onnx_file(made.path), onnx_file(other.path))
-    refused(other, capsys, "belongs to another checkpoint")
+    assert_refused(other, capsys, "belongs to another checkpoint")
 
 
 def test_other_settings_and_missing_filters(pair, capsys):
     with_properties(pair)
     assert load_engine(pair).name == "onnx"  # whatever is refused below is not refused for being written anew
     with_properties(pair, settings="[]")
-    refused(pair, capsys, "was made with other settings")
+    assert_refused(pair, capsys, "was made with other settings")
     with_properties(pair, mel_filters=None)
-    refused(pair, capsys, "lacks its mel filters")
+    assert_refused(pair, capsys, "lacks its mel filters")
     with_properties(pair, mel_filters="AAAA")
-    refused(pair, capsys, "lacks its mel filters")
+    assert_refused(pair, capsys, "lacks its mel filters")
 
 
 def test_keras_is_used_where_it_is_wanted_and_where_onnxruntime_is_missing(made, monkeypatch, capsys):
     assert load_engine(made, "keras").name == "keras"
     assert capsys.readouterr().err == ""
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    refused(made, capsys, "onnxruntime cannot be imported")
+    assert_refused(made, capsys, "onnxruntime cannot be imported")
