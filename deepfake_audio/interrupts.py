@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from .console import say
 from .early import EXIT_CODE, end
 
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 0.8
 """For what is begun to come to an end by itself; everything together has two."""
 
 
@@ -41,7 +41,7 @@ class Watch:
 
     def __init__(self, sentence: str):
         self.sentence = sentence
-        self._said, self._pressed = threading.Lock(), threading.Event()
+        self._said, self._pressed = threading.Lock(), False
         self._tell = None
 
     def __enter__(self) -> Watch:
@@ -51,48 +51,45 @@ class Watch:
                 os.set_blocking(self._tell, False)
             # What writes into it is no Python, so that nothing that Python waits for can delay it.
             self._fd = signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
-            self._handler = signal.signal(signal.SIGINT, _raise_once)
+            self._handler = signal.signal(signal.SIGINT, self._press)
             # Of stderr a copy, since libraries put something else in its place.
             threading.Thread(target=self._end_in_time, args=(hear, os.dup(2)), daemon=True).start()
         return self
 
     def __exit__(self, kind, *_) -> bool:
-        # The thread hears of Ctrl-C a moment later than we do, and not at all where somebody merely raised it.
-        pressed = self._tell is not None and self._pressed.wait(0.2 if kind else 0.0)
         # Libraries that are interrupted while they load say that they are not there.
-        interrupted = kind is not None and (pressed or issubclass(kind, KeyboardInterrupt))
+        interrupted = kind is not None and (self._pressed or issubclass(kind, KeyboardInterrupt))
         if self._said.acquire(blocking=False) and interrupted:
             say(f"\n{self.sentence}")
-            if pressed and self._handler is end:
+            if self._pressed and self._handler is end:
                 # A script. Python would wait for threads that are in the middle of something.
                 with contextlib.suppress(OSError):  # nobody reads it any more
                     sys.stdout.flush()
                 os._exit(EXIT_CODE)
-        if self._tell is not None and not pressed:
+        if self._tell is not None and not self._pressed:
             signal.set_wakeup_fd(self._fd)
             # A script that is done need not be interrupted.
             signal.signal(signal.SIGINT, signal.SIG_IGN if self._handler is end else self._handler)
             os.close(self._tell)
         return interrupted
 
+    def _press(self, *_) -> None:
+        self._pressed = True
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # One line is wanted, not what libraries have to say about being interrupted.
+        sys.unraisablehook = threading.excepthook = lambda _: None
+        raise KeyboardInterrupt
+
     def _end_in_time(self, hear: int, stderr: int) -> None:
         while (signals := os.read(hear, 1)) and signals[0] != signal.SIGINT:
             pass
         if signals:
-            self._pressed.set()
             time.sleep(PATIENCE_SECONDS)
             if self._said.acquire(blocking=False):
                 os.write(stderr, f"\n{self.sentence}\n".encode(errors="backslashreplace"))
             os._exit(EXIT_CODE)
         os.close(hear)
         os.close(stderr)
-
-
-def _raise_once(*_) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # One line is wanted, not what libraries have to say about being interrupted.
-    sys.unraisablehook = threading.excepthook = lambda _: None
-    raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
