@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from .console import say
 from .early import EXIT_CODE, end
 
-PATIENCE_SECONDS = 0.8
+PATIENCE_SECONDS = 0.6
 """For what is begun to come to an end by itself; everything together has two."""
 
 

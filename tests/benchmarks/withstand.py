@@ -542,7 +542,7 @@ def interrupts(arguments: argparse.Namespace) -> bool:
     """Press Ctrl-C; return whether every end was soon, quiet, and said what is kept."""
     import withstand_interrupts
 
-    rows, faults = withstand_interrupts.interrupts(arguments.times, arguments.seed)
+    rows, faults = withstand_interrupts.interrupts(arguments.times, arguments.seed, arguments.only)
     table(rows)
     print("\n".join(["faults:", *faults]) if faults else "faults: none")
     return not faults
@@ -652,6 +652,7 @@ def main() -> int:
     add.set_defaults(run=kills)
     add = commands.add_parser("interrupts", help="Ctrl-C at moments spread over every work's life (not on Windows)")
     add.add_argument("--times", type=int, default=20)
+    add.add_argument("--only", default="", metavar="WORD", help="works with this in their name")
     add.add_argument("--seed", type=int, default=0)
     add.set_defaults(run=interrupts)
     add = commands.add_parser("disk", help="full, read-only and vanished disks (Linux, as root)")

@@ -146,8 +146,8 @@ def interrupted(command: list[str], seconds: float | None) -> End:
     return End(code, took if pressed else 0.0, before, after)
 
 
-def interrupts(times: int, seed: int) -> tuple[list[tuple], list[str]]:
-    """Interrupt each work so often; return the rows of a table, and what a user would complain about."""
+def interrupts(times: int, seed: int, only: str = "") -> tuple[list[tuple], list[str]]:
+    """Interrupt each work with `only` in its name so often; return a table, and what a user would complain about."""
     rng = np.random.default_rng(seed)
     rows = [("work", "Ctrl-C", "slowest", "median", "exit codes", "Python was starting", "faults")]
     lost = []
@@ -155,6 +155,8 @@ def interrupts(times: int, seed: int) -> tuple[list[tuple], list[str]]:
         folder = Path(temporary)
         write_recordings(folder)
         for name, command, codes in works(folder):
+            if only not in name:
+                continue
             made = iter(range(10**6))
 
             def run(seconds: float | None, command=command, made=made) -> End:
