@@ -85,8 +85,9 @@ def listen(arguments: list[str]) -> int:
 
 @dataclasses.dataclass
 class End:
-    """How a process ended after Ctrl-C."""
+    """How a process ended, after Ctrl-C unless that came too late."""
 
+    in_time: bool
     code: int
     seconds: float
     before: str
@@ -143,7 +144,7 @@ def interrupted(command: list[str], seconds: float | None) -> End:
     hearing.join()
     process.stdout.close()
     before, after = (b"".join(part).decode(errors="replace") for part in (heard[:count], heard[count:]))
-    return End(code, took if pressed else 0.0, before, after)
+    return End(pressed, code, took, before, after)
 
 
 def interrupts(times: int, seed: int, only: str = "") -> tuple[list[tuple], list[str]]:
@@ -176,7 +177,8 @@ def interrupts(times: int, seed: int, only: str = "") -> tuple[list[tuple], list
                 print(f"{name}: {ends[-1].code} in {ends[-1].seconds:.2f} s", file=sys.stderr, flush=True)
             faults = [fault for end in ends for fault in end.faults(codes)]
             lost += [f"{name}: {fault}" for fault in faults]
-            took = [end.seconds for end in ends]
+            ends = [end for end in ends if end.in_time]
+            took = [end.seconds for end in ends] or [0.0]
             told = Counter(end.code for end in ends if not end.python_was_starting)
             told = ", ".join(f"{count} times {code}" for code, count in sorted(told.items()))
             starting = sum(end.python_was_starting for end in ends)
