@@ -107,11 +107,12 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         ended = microphone.listen(detector, source, recording, console.live_line(), arguments.seconds)
         again = console.command_line(["python", "script.py", recording])
         watch.sentence = f"Interrupted; the recording is kept: {console.clean(again)}"
-    console.say()
+    heard = recording.is_file()
+    console.say("\nThe recording is kept and judged as a whole now; Ctrl-C again ends that." if heard else "")
     if source.lost_seconds:
         console.say(f"warning: {source.lost_seconds:.1f} s of sound were lost; close other programs while listening.")
     code = 0
-    if recording.is_file():
+    if heard:
         arguments.paths, arguments.report = [str(recording)], arguments.report or recording.with_name("report.html")
         code = judge_recordings(arguments, checkpoint, detector)
         console.say(f"Recording and report: {console.clean(recording.parent)}")

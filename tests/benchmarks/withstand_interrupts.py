@@ -82,6 +82,9 @@ def listen(arguments: list[str]) -> int:
 
 # Who interrupts
 
+ON_ITS_WAY = b"The recording is kept"
+"""What is said soon by who then goes on working: the microphone is off, and its recording is judged."""
+
 
 @dataclasses.dataclass
 class End:
@@ -126,11 +129,12 @@ def interrupted(command: list[str], seconds: float | None) -> End:
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    heard = []
+    heard, moments = [], []
 
     def hear() -> None:
         while data := os.read(process.stdout.fileno(), 2**16):
             heard.append(data)
+            moments.append(time.monotonic())
 
     hearing = threading.Thread(target=hear)
     hearing.start()
@@ -144,6 +148,9 @@ def interrupted(command: list[str], seconds: float | None) -> End:
     hearing.join()
     process.stdout.close()
     before, after = (b"".join(part).decode(errors="replace") for part in (heard[:count], heard[count:]))
+    for moment, data in zip(moments[count:], heard[count:], strict=True):
+        if ON_ITS_WAY in data:
+            took = moment - started
     return End(pressed, code, took, before, after)
 
 
