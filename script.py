@@ -108,7 +108,7 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         again = console.command_line(["python", "script.py", recording])
         watch.sentence = f"Interrupted; the recording is kept: {console.clean(again)}"
     heard = recording.is_file()
-    console.say("\nThe recording is kept and judged as a whole now; Ctrl-C again ends that." if heard else "")
+    console.say("\nThe recording is kept and judged as a whole now; Ctrl-C ends that, too." if heard else "")
     if source.lost_seconds:
         console.say(f"warning: {source.lost_seconds:.1f} s of sound were lost; close other programs while listening.")
     code = 0

@@ -263,7 +263,7 @@ def test_what_is_played_is_heard_judged_and_saved(sound_card, detector, tmp_path
     assert process.returncode == 0, "".join(told) + rest
     live = [line for line in told if line.split()[1:2] == ["s"]]
     assert len(live) == 4 and all("[=" in line and "|" in line for line in live), told
-    assert "The recording is kept and judged as a whole now; Ctrl-C again ends that." in rest
+    assert "The recording is kept and judged as a whole now; Ctrl-C ends that, too." in rest
     answer = json.loads(out)
     recording = only(tmp_path / "out", "recording-*/recording.flac")
     assert answer["path"] == str(recording) and recording.with_name("report.html").stat().st_size
