@@ -7,8 +7,12 @@ EXIT_CODE = 130
 
 
 def end_quietly() -> None:
-    """End at Ctrl-C until a :class:`deepfake_audio.interrupts.Watch` begins: nothing is there that could be kept."""
-    signal.signal(signal.SIGINT, end)
+    """End at Ctrl-C until a :class:`deepfake_audio.interrupts.Watch` begins: nothing is there that could be kept.
+
+    Who was started to ignore it, as shells start what runs in the background, goes on doing so.
+    """
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, end)
 
 
 def end(*_) -> None:

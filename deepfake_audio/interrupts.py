@@ -26,7 +26,7 @@ class Watch:
     """All the work of a script; a context manager that swallows KeyboardInterrupt, and after Ctrl-C everything else.
 
     After Ctrl-C the block has ``PATIENCE_SECONDS``; then the process ends with ``EXIT_CODE`` whatever it is doing. More
-    of Ctrl-C changes nothing. Outside of the main thread, which alone hears of it, no time is kept.
+    of Ctrl-C changes nothing. Outside of the main thread, and where Ctrl-C is ignored, no time is kept.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Watch:
         self._tell = None
 
     def __enter__(self) -> Watch:
-        if threading.current_thread() is threading.main_thread():
+        if _heard():
             hear, self._tell = os.pipe()
             if os.name != "nt":
                 os.set_blocking(self._tell, False)
@@ -92,10 +92,16 @@ class Watch:
         os.close(stderr)
 
 
+def _heard() -> bool:
+    """Return whether Ctrl-C means us: not in another thread, nor in the background, which was started to ignore it."""
+    here = threading.current_thread() is threading.main_thread()
+    return here and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+
+
 @contextlib.contextmanager
 def expected() -> Iterator[None]:
     """Leave Ctrl-C to the block, for which it is the ordinary end: what comes after it may take its time."""
-    if threading.current_thread() is not threading.main_thread():
+    if not _heard():
         yield
         return
     fd, handler = signal.set_wakeup_fd(-1), signal.signal(signal.SIGINT, signal.default_int_handler)

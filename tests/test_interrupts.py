@@ -60,10 +60,16 @@ time.sleep(60)
 """
 
 
-def child(work):
+def child(work, handler=signal.SIG_DFL):
     lines = "\n".join(f"    {line}" for line in work.splitlines())
     command = [sys.executable, "-c", SCRIPT.format(here=str(HERE), work=lines)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return started(command, handler, text=True)
+
+
+def started(command, handler=signal.SIG_DFL, **options):
+    """Start a command as a terminal does, or as one in the background, also where the tests run in the background."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, handler), **pipes, **options)
 
 
 needs_sigint = pytest.mark.skipif(os.name == "nt", reason="no SIGINT to another process on Windows")
@@ -92,7 +98,7 @@ def test_ctrl_c_ends_everything_with_one_line(work, presses):
 def test_while_a_script_is_imported_there_is_no_traceback():
     code = f"import sys; sys.path.insert(0, {str(HERE)!r}); from deepfake_audio import early; early.end_quietly(); "
     code += "print(flush=True); import time; time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started([sys.executable, "-c", code]) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60)[1] == b"Interrupted before anything began.\n"
@@ -120,6 +126,25 @@ time.sleep(60)
         finally:
             process.kill()
     assert (process.returncode, out, told.strip()) == (130, "", "Interrupted; all is well.")
+
+
+@needs_sigint
+def test_what_runs_in_the_background_is_left_alone():
+    work = """
+print("ready", flush=True)
+sys.stdin.readline()
+with interrupts.expected():
+    print("went on", flush=True)
+    sys.stdin.readline()
+"""
+    with child(work, signal.SIG_IGN) as process:
+        for line in ("ready\n", "went on\n"):
+            assert process.stdout.readline() == line
+            process.send_signal(signal.SIGINT)
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert process.communicate(timeout=60) == ("came to its end\n", "")
+    assert process.returncode == 5
 
 
 def test_without_ctrl_c_all_is_as_before(capsys):
