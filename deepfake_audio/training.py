@@ -423,8 +423,7 @@ def fit(
                     shuffle=False,
                 )
         except Diverged:
-            for callback in callbacks:
-                callback.on_train_end()  # the log is closed
+            next(each for each in callbacks if isinstance(each, keras.callbacks.CSVLogger)).on_train_end()
             epoch = len(_read_log(log)) + 1
             say(
                 f"warning: the loss was not a number any more in epoch {epoch}: training ends with the best one "
