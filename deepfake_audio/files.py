@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import pathlib
@@ -49,6 +50,9 @@ class Lock:
             self._lock = None
 
 
+_TEMPORARY = ".tmp-"
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yield a temporary path beside `path`, renamed onto it when the block ends well.
@@ -72,7 +76,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.stem}.tmp-{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f"{path.stem}{_TEMPORARY}{os.getpid()}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
@@ -81,6 +85,16 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(path: str | os.PathLike) -> None:
+    """Remove what was begun for `path`, or for files below it, by processes that were killed: for who has its lock."""
+    path = pathlib.Path(path)
+    below = path.is_dir()
+    pattern = f"*{_TEMPORARY}*" if below else f"{glob.escape(path.stem)}{_TEMPORARY}*{glob.escape(path.suffix)}"
+    for leftover in path.rglob(pattern) if below else path.parent.glob(pattern):
+        with contextlib.suppress(OSError):  # it does no harm
+            leftover.unlink()
 
 
 def file_sha256(path: str | os.PathLike) -> str:

@@ -19,7 +19,7 @@ from .errors import OutputError
 from .files import atomic_path
 from .glimpse import Glimpse, thin_out
 from .plots import mel_picture, mel_ticks, plot_recording
-from .scan import Summary
+from .scan import Summary, claim
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, Settings
 from .wording import LIMITS, NEXT_STEP, explain
 
@@ -136,10 +136,16 @@ class Report:
         Of the checkpoint.
     model : dict
         From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+
+    Raises
+    ------
+    OutputError
+        If another scan is writing it.
     """
 
     def __init__(self, path: Path, settings: Settings, model: dict[str, str]):
         self.path, self.settings, self.model = Path(path), settings, model
+        self._lock = claim(self.path)
         self._sections: list[str] = []
         self._rows: list[str] = []
         self._summary = Summary()
@@ -160,22 +166,24 @@ class Report:
             self._sections.append(_section(result, glimpse, mp3, number, self.settings, self.model))
 
     def write(self) -> None:
-        """Write the page; where nothing was answered, what is there stays.
+        """Write the page and let other scans have it; where nothing was answered, what is there stays.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         """
-        if not self._rows:
-            return
         try:
-            with atomic_path(self.path) as temporary:
-                temporary.write_text(self._page(), encoding="utf-8", newline="\n")
+            if self._rows:
+                with atomic_path(self.path) as temporary:
+                    temporary.write_text(self._page(), encoding="utf-8", newline="\n")
         except OSError as error:
             raise OutputError(
                 f"'{self.path}' cannot be written ({error.strerror}): close what shows it, or name another file."
             ) from error
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def _page(self) -> str:
         policy = (

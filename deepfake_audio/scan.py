@@ -22,7 +22,7 @@ from . import decoding
 from .audio import AUDIO_SUFFIXES
 from .console import Bar, cell
 from .errors import DeepfakeAudioError, OutputError, Stopped
-from .files import InUse, Lock, atomic_path, file_sha256
+from .files import InUse, Lock, atomic_path, file_sha256, remove_leftovers
 from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
@@ -367,6 +367,37 @@ class Summary:
 # The table
 
 
+def claim(path: Path) -> Lock | None:
+    """Keep other scans from writing a file, until the lock is released or this process ends.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Its folder is made when missing; what a scan that was killed has left beside it is removed.
+
+    Returns
+    -------
+    Lock or None
+        None where the folder cannot be made: whoever writes the file then finds out why.
+
+    Raises
+    ------
+    OutputError
+        If another scan is writing it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = Lock(path.with_name(f".{path.name}.lock"))
+    except InUse as error:
+        raise OutputError(
+            f"'{path}' is being written by another scan: wait for its end, or name another file."
+        ) from error
+    except OSError:
+        return None
+    remove_leftovers(path)
+    return lock
+
+
 class Table:
     """A CSV file of answers that grows row by row and goes on where it stopped.
 
@@ -391,16 +422,7 @@ class Table:
 
     def __init__(self, path: Path, model: dict[str, str], threshold: float | None = None):
         self.path, self.model, self.threshold = Path(path), model, "" if threshold is None else f"{threshold:g}"
-        self._file = self._lock = None
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = Lock(self.path.with_name(f".{self.path.name}.lock"))
-        except InUse as error:
-            raise OutputError(
-                f"'{self.path}' is being written by another scan: wait for its end, or name another file."
-            ) from error
-        except OSError:
-            self._lock = None  # what is wrong is said below, where the file is written
+        self._file, self._lock = None, claim(self.path)
         try:
             self._open()
         except BaseException:

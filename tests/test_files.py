@@ -1,10 +1,11 @@
 """Writing so that a crash leaves the old file or the new one."""
 
 import hashlib
+import os
 
 import pytest
 
-from deepfake_audio.files import atomic_path, file_sha256
+from deepfake_audio.files import atomic_path, file_sha256, remove_leftovers
 
 
 def test_a_file_appears_under_its_name_and_leaves_nothing_beside_it(tmp_path):
@@ -33,6 +34,21 @@ def test_an_error_before_anything_is_written_is_told_as_it_is(tmp_path):
     with pytest.raises(ValueError, match="first"), atomic_path(tmp_path / "a.txt"):
         raise ValueError("first")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("whose", "left"), [("run", []), ("run/a[1].png", ["b.tmp-7.png"])])
+def test_what_killed_processes_left_is_removed(tmp_path, whose, left):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("a[1].png", "a1.png", "b.tmp"):
+        (folder / name).touch()
+    for name in ("a[1].png", "b.png"):
+        with atomic_path(folder / name) as temporary:
+            temporary.touch()
+            leftover = temporary.with_name(temporary.name.replace(str(os.getpid()), "7"))
+            leftover.touch()
+    remove_leftovers(tmp_path / whose)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["a[1].png", "a1.png", "b.png", "b.tmp", *left])
 
 
 def test_sha256_of_more_than_one_block(tmp_path):

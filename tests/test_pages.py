@@ -60,6 +60,15 @@ def write(path, *answers):
     return path.read_text(encoding="utf-8")
 
 
+def test_two_scans_do_not_write_one_page(tmp_path):
+    report = pages.Report(tmp_path / "a.html", SETTINGS, MODEL)
+    with pytest.raises(OutputError, match="by another scan: wait for its end, or name another file"):
+        pages.Report(tmp_path / "a.html", SETTINGS, MODEL)
+    report.write()
+    assert "clip.wav" in write(tmp_path / "a.html", judged())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+
+
 class Reader(html.parser.HTMLParser):
     """Tags and attributes in order."""
 

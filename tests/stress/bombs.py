@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import struct
 import subprocess
+import tempfile
+import time
 from pathlib import Path
+
+from common import MODEL, Listener, decoder_mib, peak_mib, progress, table
+
+from deepfake_audio import scan
+from deepfake_audio.audio import read_audio
+from deepfake_audio.errors import AudioError
+
+MINUTES = 90
+
+MOST_MIB = 2048
+"""What answering a bomb may take, of the asking process and of a decoder."""
 
 FLAC_RATE, FLAC_BLOCK = 16_000, 65_535
 OPUS_PACKET = bytes([0b0001_1011, 2])
@@ -81,3 +95,47 @@ def alac_of_silence(path: Path, hours: float) -> None:
 
     silence = ["-f", "lavfi", "-i", f"anullsrc=r={FLAC_RATE}:cl=mono", "-t", str(hours * 3600), "-c:a", "alac"]
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *silence, path], check=True)
+
+
+KINDS = {"bomb.flac": flac_of_silence, "bomb.opus": opus_of_silence, "bomb.m4a": alac_of_silence}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--hours", type=float, default=100.0)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+
+
+def run(arguments: argparse.Namespace) -> bool:
+    """Have files answered that unpack to far more than they are; return whether none took more memory than allowed."""
+    rows, peaks = [("file", "size", "hours", "answer", "seconds", "peak memory", "of a decoder")], []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.kinds:
+            path = Path(folder) / name
+            KINDS[name](path, arguments.hours)
+            # Judged first: the peak of the process only grows.
+            for way, judge in (("judged", scan_one), ("read for training", read_one)):
+                started = time.monotonic()
+                done = judge(path)
+                took = time.monotonic() - started
+                size = f"{path.stat().st_size / 2**20:.1f} MiB"
+                peaks += [peak_mib(), decoder_mib()]
+                memory = (f"{mib:.0f} MiB" for mib in peaks[-2:])
+                rows.append((f"{name}, {way}", size, arguments.hours, done, f"{took:.0f}", *memory))
+                progress(*rows[-1])
+            path.unlink()
+    table(rows)
+    return max(peaks) <= MOST_MIB
+
+
+def scan_one(path: Path) -> str:
+    """Return what is answered to one recording."""
+    result = scan.answer(path, Listener(), MODEL).result
+    return result["verdict"] or result["error"].replace(str(path), path.name)
+
+
+def read_one(path: Path) -> str:
+    """Return what becomes of a recording in a corpus."""
+    try:
+        return f"{len(read_audio(path))} samples"
+    except AudioError as error:
+        return str(error).replace(str(path), path.name)
