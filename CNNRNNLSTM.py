@@ -187,8 +187,8 @@ def main(argv: list[str] | None = None) -> int:
         console.say(f"error: {console.clean(error)}")
         return 1
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        what = f"error:{where} cannot be read or written ({error.strerror or error})"
+        where = error.filename or f"A file in {arguments.outputs}"  # libraries do not always say which
+        what = f"error: {console.clean(where)} cannot be read or written ({error.strerror or error})"
         console.say(f"{what}; {go_on(arguments)}")
         return 1
 

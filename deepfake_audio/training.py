@@ -36,6 +36,8 @@ SMOOTHED_EPOCHS = 5
 """Epochs over which the validation metric is averaged before the best one is chosen: on a few dozen clips by unheard
 generators a single epoch can be lucky."""
 BEST_NAME = "best.keras"
+WRITTEN_NAME = "best.tmp-.keras"
+"""What becomes the best network once it is written to its end: Keras writes straight into a file."""
 LAST_NAME = "last.keras"
 ROLLED_NAME = "rolled-up.keras"
 LOG_NAME = "log.csv"
@@ -296,25 +298,28 @@ class StopOnDivergence(keras.callbacks.Callback):
 
 
 class KeepState(keras.callbacks.Callback):
-    """After every epoch, keep all that is needed to go on: weights and optimiser.
+    """After every epoch, keep the best network, if it is a new one, and all that is needed to go on.
 
     Parameters
     ----------
-    path : Path
-        File that is written anew.
+    folder : Path
+        Where both are written anew.
     averages : list of keras.callbacks.SwapEMAWeights
         What put the average of the weights in their place; training goes on with the weights.
     """
 
-    def __init__(self, path: Path, averages: Sequence[keras.callbacks.SwapEMAWeights]):
+    def __init__(self, folder: Path, averages: Sequence[keras.callbacks.SwapEMAWeights]):
         super().__init__()
-        self.path = path
+        self.folder = folder
         self.averages = averages
 
     def on_epoch_end(self, epoch, logs=None):
+        # The best one first: an epoch whose state is not kept is repeated.
+        if (self.folder / WRITTEN_NAME).is_file():
+            (self.folder / WRITTEN_NAME).replace(self.folder / BEST_NAME)
         for average in self.averages:
             average.on_epoch_begin(epoch + 1)
-        with atomic_path(self.path) as temporary:
+        with atomic_path(self.folder / LAST_NAME) as temporary:
             self.model.save(temporary)
 
 
@@ -398,6 +403,7 @@ def fit(
         was never a number.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / WRITTEN_NAME).unlink(missing_ok=True)  # of an epoch that did not come to its end
     best, log = folder / BEST_NAME, folder / LOG_NAME
     keras.utils.set_random_seed(settings.training.seed)
 
@@ -464,7 +470,7 @@ def _callbacks(settings: Settings, folder: Path, past: list[dict[str, float]], s
         *averages,
         # The best on validation is what ships; the test side is never looked at here.
         keras.callbacks.ModelCheckpoint(
-            folder / BEST_NAME,
+            folder / WRITTEN_NAME,
             monitor=MONITOR,
             mode="max",
             save_best_only=True,
@@ -473,7 +479,7 @@ def _callbacks(settings: Settings, folder: Path, past: list[dict[str, float]], s
         keras.callbacks.CSVLogger(folder / LOG_NAME, append=True),
         stopping,
         # Last: once this file stands, the epoch is over in all others.
-        KeepState(folder / LAST_NAME, averages),
+        KeepState(folder, averages),
     ]
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -265,6 +266,17 @@ def test_two_scans_do_not_write_one_table(tmp_path):
     assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1
     assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "calls"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a file that is open cannot be removed")
+def test_a_table_that_is_removed_while_it_grows_is_said(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "out" / "answers.csv"
+    recording(folder / "a.wav")
+    table = scan.Table(out, MODEL)
+    shutil.rmtree(out.parent)
+    with pytest.raises(OutputError, match="was removed while it was written: start the same command again"):
+        judge_into(table, folder, Pretender())
+    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1 and out.is_file()
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "no table at all", b"\xff\xfe\x00", '"unclosed\n'])

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import errno
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -331,6 +333,27 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(corpus, undisturbed, in
     assert_same_log(read_log(resumed.log), read_log(undisturbed.log))
     assert_same_weights(resumed.best, undisturbed.best)
     assert_same_weights(tmp_path / training.LAST_NAME, undisturbed.best.with_name(training.LAST_NAME))
+    assert not list(tmp_path.glob("*.tmp-*"))
+
+
+def test_a_disk_that_fills_up_under_a_better_network_keeps_the_best_one(corpus, undisturbed, tmp_path, monkeypatch):
+    train, validation, store = corpus
+    save = keras.Model.save
+
+    def cut_off(network, path, **options):
+        save(network, path, **options)
+        if (tmp_path / training.LAST_NAME).is_file():
+            Path(path).write_bytes(Path(path).read_bytes()[:1000])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", cut_off)
+    with pytest.raises(OSError, match="No space left"):
+        fit(train, validation, store, NOISY, tmp_path, verbose=0)
+    monkeypatch.undo()
+    keras.models.load_model(tmp_path / training.BEST_NAME)
+    resumed = fit(train, validation, store, NOISY, tmp_path, verbose=0)
+    assert_same_log(read_log(resumed.log), read_log(undisturbed.log))
+    assert_same_weights(resumed.best, undisturbed.best)
     assert not list(tmp_path.glob("*.tmp-*"))
 
 

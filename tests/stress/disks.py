@@ -17,6 +17,9 @@ from deepfake_audio import cache, examine, scan
 
 MINUTES = 60
 
+PAGE = 4096
+"""What a disk in memory counts in."""
+
 ROOM = "rw,size=64m,nr_inodes=10000"
 
 
@@ -124,7 +127,11 @@ def run(_: argparse.Namespace) -> bool:
             )
             for option in ("--csv", "--report", "--plot", "--labels")
         ]
-        cases += [Case(f"full after {size}", f"size={size}", "training", train) for size in ("16k", "256k", "1m", "2m")]
+        life(lambda: train(folder / "undisturbed"))
+        pages = sum(-(-path.stat().st_size // PAGE) for path in (folder / "undisturbed").rglob("*"))
+        for share in (0.02, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.97):
+            options = f"size={round(share * pages) * PAGE}"
+            cases.append(Case(f"full after {share:.0%} of what is needed", options, "training", train))
         cases += [Case("read-only", "size=64m,ro", "training", train)]
         cases += [Case(f"{count} inodes", f"size=64m,nr_inodes={count}", "training", train) for count in (1, 8, 16, 24)]
         for case in cases:
