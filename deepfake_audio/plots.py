@@ -111,7 +111,9 @@ def _read_log(path: pathlib.Path) -> dict:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if any(row.values())]
     except OSError as error:
-        raise RunError(f"cannot read the training log {path}: {error.strerror or error}") from error
+        raise RunError(
+            f"The training log {path} cannot be read ({error.strerror or error}); start the command again."
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"{path} is not a training log: {error}") from error
     if not rows or "epoch" not in rows[0]:

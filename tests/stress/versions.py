@@ -21,9 +21,12 @@ MINUTES = 120
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 SYSTEMS = {
-    "Linux x86-64": ("x86_64-manylinux_2_28", "manylinux_2_28_x86_64"),
-    "Windows x86-64": ("x86_64-pc-windows-msvc", "win_amd64"),
-    "macOS arm64": ("aarch64-apple-darwin", "macosx_14_0_arm64"),
+    "Linux x86-64": (
+        "x86_64-manylinux_2_28",
+        ["manylinux2014_x86_64", *(f"manylinux_2_{n}_x86_64" for n in range(29))],
+    ),
+    "Windows x86-64": ("x86_64-pc-windows-msvc", ["win_amd64"]),
+    "macOS arm64": ("aarch64-apple-darwin", ["macosx_14_0_arm64"]),
 }
 """What uv and what pip call them."""
 
@@ -70,25 +73,40 @@ def wheels(folder: Path) -> bool:
     rows, good = [("Python", *SYSTEMS)], True
     for version in PYTHONS:
         cells = []
-        for system, tag in SYSTEMS.values():
-            pins = folder / f"{version}-{tag}.txt"
-            done = call(
-                *("uv", "pip", "compile", "--quiet", "--only-binary", ":all:", "--python-platform", system),
-                *("--python-version", version, HERE / "requirements.txt", "--output-file", pins),
-            )
+        for system, tags in SYSTEMS.values():
+            pins = folder / f"{version}-{system}.txt"
+            done = resolve(pins, system, version)
             if not done.returncode and version in (PYTHONS[0], PYTHONS[-1]):
-                # Downloads nothing; markers are resolved already, since pip takes those of the Python that runs it.
-                done = call(
-                    *(sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--quiet"),
-                    *("--only-binary", ":all:", "--platform", tag, "--python-version", version),
-                    *("--target", folder / "nothing", "--requirement", unmarked(pins)),
-                )
+                done = find(pins, tags, version)
             good &= not done.returncode
             cells.append(named(pins) if not done.returncode else done.stderr.strip().splitlines()[-1])
         rows.append((version, *cells))
         progress(*rows[-1])
     table(rows)
     return good
+
+
+def resolve(pins: Path, system: str, version: str) -> subprocess.CompletedProcess:
+    """Have uv choose versions that have wheels."""
+    target = ["--python-platform", system, "--python-version", version, "--only-binary", ":all:"]
+    return module("uv", "pip", "compile", "--quiet", *target, HERE / "requirements.txt", "--output-file", pins)
+
+
+def find(pins: Path, tags: list[str], version: str) -> subprocess.CompletedProcess:
+    """Have pip find them; what a system and a Python need uv has decided: pip asks the Python that runs it."""
+    target = [f"--platform={tag}" for tag in tags] + [f"--python-version={version}", "--only-binary=:all:"]
+    nowhere = ["--dry-run", "--target", pins.with_suffix(".nothing")]
+    return module(
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--ignore-requires-python",
+        *target,
+        *nowhere,
+        "--requirement",
+        unmarked(pins),
+    )
 
 
 def unmarked(pins: Path) -> Path:
@@ -136,6 +154,11 @@ def suite(folder: Path, python: str) -> bool:
     version = call(own, "--version").stdout.strip()
     table([("Python", "tests"), (version, "failed" if done.returncode else "passed")])
     return not done.returncode
+
+
+def module(*command) -> subprocess.CompletedProcess:
+    """Run a module of this Python to its end."""
+    return call(sys.executable, "-m", *command)
 
 
 def call(*command, check: bool = False) -> subprocess.CompletedProcess:
