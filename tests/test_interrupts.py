@@ -72,6 +72,20 @@ def started(command, handler=signal.SIG_DFL, **options):
     return subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, handler), **pipes, **options)
 
 
+def pressed(work, *lines, presses=1):
+    """Return how a child ended that got Ctrl-C after each of these lines, the last time as often as wanted."""
+    with child(work) as process:
+        try:
+            for number, line in enumerate(lines, 1):
+                assert process.stdout.readline() == f"{line}\n"
+                for _ in range(presses if number == len(lines) else 1):
+                    process.send_signal(signal.SIGINT)
+            out, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return process.returncode, out, told.strip()
+
+
 needs_sigint = pytest.mark.skipif(os.name == "nt", reason="no SIGINT to another process on Windows")
 
 
@@ -83,15 +97,7 @@ needs_sigint = pytest.mark.skipif(os.name == "nt", reason="no SIGINT to another 
 )
 @pytest.mark.parametrize("presses", [1, 3])
 def test_ctrl_c_ends_everything_with_one_line(work, presses):
-    with child(work) as process:
-        try:
-            assert process.stdout.readline() == "ready\n"
-            for _ in range(presses):
-                process.send_signal(signal.SIGINT)
-            out, told = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, out, told.strip()) == (130, "", "Interrupted; all is well.")
+    assert pressed(work, "ready", presses=presses) == (130, "", "Interrupted; all is well.")
 
 
 @needs_sigint
@@ -117,15 +123,7 @@ except KeyboardInterrupt:
     print("went on", flush=True)
 time.sleep(60)
 """
-    with child(work) as process:
-        try:
-            for line in ("ready\n", "went on\n"):
-                assert process.stdout.readline() == line
-                process.send_signal(signal.SIGINT)
-            out, told = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, out, told.strip()) == (130, "", "Interrupted; all is well.")
+    assert pressed(work, "ready", "went on") == (130, "", "Interrupted; all is well.")
 
 
 @needs_sigint
