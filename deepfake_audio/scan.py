@@ -501,7 +501,7 @@ class Table:
             self._file.flush()
         except OSError as error:
             raise OutputError(f"'{self.path}' cannot be written ({error.strerror}): make room on the disk.") from error
-        if not os.fstat(self._file.fileno()).st_nlink:  # Linux and macOS go on writing into what has no name any more
+        if not self.path.exists():  # Linux and macOS go on writing into what has no name any more
             raise OutputError(f"'{self.path}' was removed while it was written: start the same command again.")
 
     def close(self) -> None:

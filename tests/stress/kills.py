@@ -138,7 +138,8 @@ def until_killed_often(work: Work, kills: int, rng: np.random.Generator, folder:
         differences.append(work.difference(folder / "undisturbed", at_work))
         if differences[-1]:
             lost.append(f"another result, by {differences[-1]:g}")
-        lost += [f"left over: {path.relative_to(at_work)}" for path in at_work.rglob("*") if ".tmp" in path.name]
+        left = (path for path in at_work.rglob("*") if ".tmp" in path.name or path.suffix == ".lock")
+        lost += [f"left over: {path.relative_to(at_work)}" for path in left]
         shutil.rmtree(at_work)
         lives = 0
         progress(work.name, "ended")
