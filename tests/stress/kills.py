@@ -114,12 +114,19 @@ def killed_in(stage: int, seconds: float, life: Life) -> int | None:
     return code
 
 
+def planned(kills: int, stages: int, rng: np.random.Generator) -> list[int]:
+    """Return the stages to kill in, the first one last; for each work from early to late, as none is repeated later."""
+    targets = np.concatenate([rng.permutation(stages) for _ in range(kills)])[:kills].tolist()
+    works = [sorted(targets[at : at + LIVES - 1]) for at in range(0, kills, LIVES - 1)]
+    return [stage for work in works for stage in work][::-1]
+
+
 def until_killed_often(work: Work, kills: int, rng: np.random.Generator, folder: Path) -> tuple[list[tuple], list[str]]:
     """Kill it so often, in all stages equally; return rows of the table, and what was lost."""
     work.announce()
     names, met = ["loading", *work.stages], Counter()
     durations = undisturbed(work, folder / "undisturbed")
-    plan = np.concatenate([rng.permutation(len(durations)) for _ in range(kills)])[:kills].tolist()
+    plan = planned(kills, len(durations), rng)
     lost, differences, lives, at_work = [], [], 0, folder / "killed"
     while plan or lives:
         lives += 1
