@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import threading
 import zlib
 from pathlib import Path
@@ -21,6 +22,7 @@ from .errors import ExportError
 from .features import mel_filters
 from .files import file_sha256
 from .settings import CLASS_NAMES, to_dict
+from .trust import onnx_metadata, suspicious_graph
 
 ENGINES = ("onnx", "keras")
 
@@ -72,7 +74,8 @@ class OnnxEngine:
     Raises
     ------
     ExportError
-        If there is no such file, or it is damaged, of another checkpoint, or cannot be run.
+        If there is no such file, or it is damaged, of another checkpoint, holds what no network here needs, or cannot
+        be run.
     """
 
     name = "onnx"
@@ -85,6 +88,17 @@ class OnnxEngine:
             raise ExportError(f"{path} cannot be read ({error.strerror})") from error
         if content != seal(content[: -len(SEAL) - DIGEST_CHARACTERS]):
             raise ExportError(f"{path} is damaged or cut short")
+        # Before onnxruntime sees it: loading a network calculates what it can of it.
+        try:
+            about, reason = onnx_metadata(content), suspicious_graph(content)
+        except ValueError as error:
+            raise ExportError(f"{path} is no ONNX file") from error
+        if about.get("checkpoint") != file_sha256(checkpoint.path):
+            raise ExportError(f"{path} belongs to another checkpoint")
+        if about.get("settings") != _settings(checkpoint):
+            raise ExportError(f"{path} was made with other settings")
+        if reason:
+            raise ExportError(f"{path} is refused because {reason}")
         try:
             import onnxruntime
         except ImportError as error:
@@ -95,23 +109,29 @@ class OnnxEngine:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            about = self._session.get_modelmeta().custom_metadata_map
         except Exception as error:  # onnxruntime has a type of its own for every trouble, and no common one
             raise ExportError(f"{path} cannot be run by onnxruntime ({str(error).splitlines()[0]})") from error
-        if about.get("checkpoint") != file_sha256(checkpoint.path):
-            raise ExportError(f"{path} belongs to another checkpoint")
-        if about.get("settings") != _settings(checkpoint):
-            raise ExportError(f"{path} was made with other settings")
-        try:
-            filters = np.frombuffer(zlib.decompress(base64.b64decode(about["mel_filters"])), dtype="<f4")
-            self.mel_filters = filters.reshape(checkpoint.settings.features.mel_bands, -1).astype(np.float32)
-        except (KeyError, ValueError, zlib.error) as error:
-            raise ExportError(f"{path} lacks its mel filters") from error
+        self.mel_filters = _filters(about, checkpoint, path)
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """From network inputs, shape (windows, frames, mel_bands), to the outputs by name."""
         return dict(zip(self._outputs, self._session.run(None, {"input": windows}), strict=True))
+
+
+def _filters(about: dict[str, str], checkpoint: Checkpoint, path: Path) -> np.ndarray:
+    features = checkpoint.settings.features
+    shape = features.mel_bands, features.fft_samples // 2 + 1
+    try:
+        packed = base64.b64decode(about["mel_filters"])
+        # No more than is wanted, whatever it unpacks to.
+        filters = np.frombuffer(zlib.decompressobj().decompress(packed, 4 * math.prod(shape)), dtype="<f4")
+        filters = filters.reshape(shape).astype(np.float32)
+    except (KeyError, ValueError, zlib.error) as error:
+        raise ExportError(f"{path} lacks its mel filters") from error
+    if not np.isfinite(filters).all():
+        raise ExportError(f"{path} has mel filters that are not numbers")
+    return filters
 
 
 class KerasEngine:

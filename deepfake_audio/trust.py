@@ -2,6 +2,9 @@
 
 A Keras archive describes its network as JSON, from which Keras would import and run whatever is named there; its
 weights are an HDF5 file, which may point to other files. So only the layers that this project uses are let through.
+An ONNX file may hold loops, functions, operators of libraries and weights in other files, and onnxruntime calculates
+what it can while it loads one: so its protocol buffers are read here first, and only what export.py writes is let
+through.
 """
 
 from __future__ import annotations
@@ -34,6 +37,17 @@ LAYERS = frozenset({
 
 PARTS = frozenset(["__keras_tensor__", "DTypePolicy", "GlorotUniform", "Ones", "Orthogonal", "Zeros"])
 """What Keras notes beside them."""
+
+# fmt: off
+OPERATORS = frozenset({
+    b"Add", b"AveragePool", b"BatchNormalization", b"Concat", b"Conv", b"Identity", b"LSTM", b"LayerNormalization",
+    b"MatMul", b"MaxPool", b"Mul", b"RNN", b"ReduceMax", b"ReduceMean", b"Relu", b"Reshape", b"Sigmoid", b"Softmax",
+    b"Tanh", b"Transpose",
+})
+# fmt: on
+"""What :mod:`deepfake_audio.export` translates into: ONNX's own, none of which loops or reads a file."""
+
+MOST_NODES = 512
 
 LARGEST = {"units": 1024, "filters": 1024, "kernel_size": 32, "pool_size": 1024}
 """A network is built before its weights are read: what is larger than these is not one of ours."""
@@ -132,3 +146,93 @@ def suspicious_weights(archive: zipfile.ZipFile) -> str:
     sizes: list[int] = []
     with archive.open(WEIGHTS_MEMBER) as member, h5py.File(member, "r") as file:
         return next(look(file), "")
+
+
+# ONNX: the numbers are those of the fields in onnx.proto.
+MODEL_GRAPH, MODEL_METADATA, MODEL_TRAINING, MODEL_FUNCTIONS = 7, 14, 20, 25
+GRAPH_NODE, GRAPH_WEIGHTS, GRAPH_SPARSE_WEIGHTS = 1, 5, 15
+NODE_OPERATOR, NODE_ATTRIBUTE, NODE_DOMAIN = 4, 5, 7
+PLAIN_ATTRIBUTE = frozenset({1, 2, 3, 4, 7, 8, 9, 13, 20})
+"""Name, number, text, lists of both, documentation, type: no tensor, and no graph to be run in a loop or a branch."""
+WEIGHTS_ELSEWHERE = 13
+
+
+def onnx_metadata(content: bytes) -> dict[str, str]:
+    """Return what an ONNX file says of itself, without an ONNX library.
+
+    Raises
+    ------
+    ValueError
+        If it is no ONNX file.
+    """
+    pairs = (dict(_fields(part)) for number, part in _fields(content) if number == MODEL_METADATA)
+    return {bytes(pair.get(1, b"")).decode(): bytes(pair.get(2, b"")).decode() for pair in pairs}
+
+
+def suspicious_graph(content: bytes) -> str:
+    """Say what is wrong with an ONNX file, which no ONNX library has seen yet; empty if it is in order.
+
+    Raises
+    ------
+    ValueError
+        If it is no ONNX file.
+    """
+    nodes = 0
+    for number, part in _fields(content):
+        if number in (MODEL_TRAINING, MODEL_FUNCTIONS):
+            return "it holds functions of its own"
+        for kind, piece in _fields(part) if number == MODEL_GRAPH else ():
+            if kind == GRAPH_SPARSE_WEIGHTS or (kind == GRAPH_WEIGHTS and WEIGHTS_ELSEWHERE in dict(_fields(piece))):
+                return "its weights are not in the file"
+            nodes += kind == GRAPH_NODE
+            if kind == GRAPH_NODE and (reason := _suspicious_node(piece)):
+                return reason
+    return f"it has {nodes} nodes, more than any network here" if nodes > MOST_NODES else ""
+
+
+def _suspicious_node(node: memoryview) -> str:
+    named = {number: bytes(value) for number, value in _fields(node) if number in (NODE_OPERATOR, NODE_DOMAIN)}
+    operator, domain = named.get(NODE_OPERATOR, b""), named.get(NODE_DOMAIN, b"")
+    if domain or operator not in OPERATORS:
+        called = b".".join(filter(None, (domain, operator)))[:80].decode(errors="replace")
+        return f"it wants to run {called}, which is no operator used here"
+    for number, value in _fields(node):
+        if number == NODE_ATTRIBUTE and not PLAIN_ATTRIBUTE.issuperset(dict(_fields(value))):
+            return f"its {operator.decode()} holds more than numbers and names"
+    return ""
+
+
+def _fields(message: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield the fields of a protocol buffer, as number and content; of those that hold a number, without it.
+
+    The wire format: https://protobuf.dev/programming-guides/encoding
+    """
+    message, at = memoryview(message), 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at, value, shift = at + 1, value | (byte & 0x7F) << shift, shift + 7
+            if byte < 0x80:
+                return value
+            if shift > 63:
+                raise ValueError("no protocol buffer")
+
+    try:
+        while at < len(message):
+            number, kind = divmod(varint(), 8)
+            if kind == 0:
+                varint()
+                yield number, message[:0]
+                continue
+            if kind not in (1, 2, 5):
+                raise ValueError("no protocol buffer")
+            size = varint() if kind == 2 else {1: 8, 5: 4}[kind]
+            if size > len(message) - at:
+                raise ValueError("no protocol buffer")
+            at += size
+            yield number, message[at - size : at] if kind == 2 else message[:0]
+    except IndexError as error:
+        raise ValueError("no protocol buffer") from error

@@ -1,6 +1,6 @@
 """What the fuzzer found in readers of lists: every input is read or refused with a sentence.
 
-The inputs are the smallest that reached each piece of the code; see benchmarks/withstand_fuzz.py.
+The inputs are the smallest that reached each piece of the code; see tests/stress/fuzz.py.
 """
 
 import base64

@@ -8,7 +8,7 @@
     python tests/stress kills [--kills 50]            SIGKILL in every stage of training and scanning
     python tests/stress ctrl_c [--times 20]           Ctrl-C at moments spread over every work's life
     python tests/stress disks                         full, without inodes, read-only, vanished
-    python tests/stress fuzz [--seconds 600]          coverage-guided fuzzing of readers (pip install atheris)
+    python tests/stress fuzz [--seconds 600]          coverage-guided fuzzing of three readers (pip install atheris)
     python tests/stress versions                      other systems, other Keras, another Python (pip install uv)
 
 Everything is made here from a seed, in temporary folders. Each work prints a table and ends with 1 if anything was

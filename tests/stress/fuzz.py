@@ -1,50 +1,104 @@
-"""Coverage-guided fuzzing of what reads other people's lists: protocols, tables, segment labels.
+"""Coverage-guided fuzzing of what reads other people's files: protocols, tables, segment labels; networks, checkpoints.
 
 In a grown tree of a known dataset one list is replaced by what the fuzzer makes of it; the tree must be read or refused
-with a CorpusError. Inputs that broke something are kept in the folder `--corpus` and belong into tests/fuzzed.json.
+with a CorpusError. A network in ONNX must be looked through or refused with a ValueError, what a checkpoint says of
+itself read or refused with a CheckpointError. Inputs that broke something are kept in the folder `--corpus`; those of
+lists belong into tests/fuzzed.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tempfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
-MINUTES = 20
+HERE = Path(__file__).resolve().parents[2]
+
+MINUTES = 40
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--seconds", type=int, default=600, help="for each of them (%(default)s)")
     parser.add_argument("--corpus", type=Path, help="folder that keeps what reached new code")
 
 
 def run(arguments: argparse.Namespace) -> bool:
-    """Fuzz in a process of its own, which is to be instrumented before it imports anything; return its success."""
+    """Fuzz in processes of their own, which are to be instrumented before they import anything; return the success."""
     with tempfile.TemporaryDirectory() as folder:
-        corpus = arguments.corpus or Path(folder)
-        corpus.mkdir(parents=True, exist_ok=True)
-        options = [corpus, f"-max_total_time={arguments.seconds}", f"-artifact_prefix={corpus}/broken-"]
-        return not subprocess.run([sys.executable, __file__, *options, "-print_final_stats=1"], check=False).returncode
+        return all([fuzzed(name, (arguments.corpus or Path(folder)) / name, arguments.seconds) for name in READERS])
 
 
-def fuzz(corpus: Path) -> None:
+def fuzzed(name: str, corpus: Path, seconds: int) -> bool:
+    """Fuzz one reader; return whether nothing was found."""
+    corpus.mkdir(parents=True, exist_ok=True)
+    options = [corpus, f"-max_total_time={seconds}", f"-artifact_prefix={corpus}/broken-", "-print_final_stats=1"]
+    return not subprocess.run([sys.executable, __file__, name, *options], check=False).returncode
+
+
+def lists(corpus: Path, folder: Path) -> Callable[[bytes], object]:
+    """Write lists to begin with; return what reads one that is chosen by the first byte."""
+    from fuzzed import grow_targets, read
+
+    targets = grow_targets(folder)
+    for number, (_, path) in enumerate(targets):
+        (corpus / f"seed-{number}").write_bytes(bytes([number]) + path.read_bytes())
+    return lambda data: read(targets, data)
+
+
+def networks(corpus: Path, _: Path) -> Callable[[bytes], object]:
+    """Write the head of a network, which is all but its weights, to begin with; return what reads one."""
+    from deepfake_audio import trust
+
+    (corpus / "seed").write_bytes((HERE / "outputs" / "pretrained" / "model.onnx").read_bytes()[:4000])
+
+    def read(data: bytes) -> None:
+        with contextlib.suppress(ValueError):
+            trust.suspicious_graph(data)
+        with contextlib.suppress(ValueError):
+            trust.onnx_metadata(data)
+
+    return read
+
+
+def checkpoints(corpus: Path, folder: Path) -> Callable[[bytes], object]:
+    """Write what a checkpoint says of itself, to begin with; return what reads one that says something else."""
+    from deepfake_audio import checkpoint
+    from deepfake_audio.errors import CheckpointError
+
+    with zipfile.ZipFile(HERE / "outputs" / "pretrained" / "model.keras") as archive:
+        (corpus / "seed").write_bytes(archive.read(checkpoint.MEMBER))
+
+    def read(data: bytes) -> None:
+        with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+            archive.writestr(checkpoint.MEMBER, data)
+            archive.writestr(checkpoint.HEARD_MEMBER, "")
+        with contextlib.suppress(CheckpointError):
+            checkpoint.read_checkpoint(folder / "model.keras")
+
+    return read
+
+
+READERS = {"lists": lists, "networks": networks, "checkpoints": checkpoints}
+
+
+def fuzz(name: str, corpus: Path) -> None:
     """Fuzz until libFuzzer's own options end it."""
     import atheris
 
-    sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
+    sys.path[:0] = [str(HERE), str(HERE / "tests")]
     with atheris.instrument_imports(include=["deepfake_audio"]):
-        from deepfake_audio import recognise  # noqa: F401 - so that it is instrumented
-    from fuzzed import grow_targets, read
+        from deepfake_audio import checkpoint, recognise, trust  # noqa: F401 - so that they are instrumented
 
     with tempfile.TemporaryDirectory() as folder:
-        targets = grow_targets(Path(folder))
-        for number, (_, path) in enumerate(targets):
-            (corpus / f"seed-{number}").write_bytes(bytes([number]) + path.read_bytes())
-        atheris.Setup(sys.argv, lambda data: read(targets, data))
+        read = READERS[name](corpus, Path(folder))
+        atheris.Setup([sys.argv[0], *sys.argv[2:]], read)
         atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    fuzz(Path(sys.argv[1]))
+    fuzz(sys.argv[1], Path(sys.argv[2]))
