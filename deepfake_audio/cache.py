@@ -28,7 +28,7 @@ import numpy as np
 
 from . import console
 from .errors import DiskFullError, RunError
-from .files import file_sha256
+from .files import file_sha256, write_all
 from .settings import FeatureSettings
 
 FEATURE_VERSION = 1
@@ -369,7 +369,7 @@ class Writer:
         try:
             if self._file is None:
                 self._file = self._path.open("xb", buffering=0)
-            _write_all(self._file, data)
+            write_all(self._file, data)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
@@ -420,10 +420,3 @@ class Writer:
         """Give room back that holds no whole spectrogram."""
         self._file.seek(self._frames * self.cache.mel_bands * 2)
         self._file.truncate()
-
-
-def _write_all(file, data: np.ndarray) -> None:
-    """Write an array; a disk that is nearly full may take a part of it without an error."""
-    rest = memoryview(data).cast("B")
-    while len(rest):
-        rest = rest[file.write(rest) :]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
+import io
 import os
 import pathlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 
 class InUse(Exception):  # noqa: N818 - somebody else is right
@@ -33,11 +34,14 @@ class Lock:
         import filelock
 
         self._path = pathlib.Path(path)
-        self._lock = filelock.FileLock(self._path)
+        # For all: what a process of another user that was killed has left must not be in the way.
+        self._lock = filelock.FileLock(self._path, mode=0o666)
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
-            raise InUse from error
+            if self._path.exists():
+                raise InUse from error
+            self._lock = None  # some disks take no file and do not say so
         except (OSError, NotImplementedError):
             self._lock = None
 
@@ -51,6 +55,7 @@ class Lock:
 
 
 _TEMPORARY = ".tmp-"
+_LEFTOVER = re.compile(rf"(.+){re.escape(_TEMPORARY)}\d+(\.\w+)?")
 
 
 @contextlib.contextmanager
@@ -88,13 +93,34 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def remove_leftovers(path: str | os.PathLike) -> None:
-    """Remove what was begun for `path`, or for files below it, by processes that were killed: for who has its lock."""
+    """Remove what processes that were killed had begun for the file `path`: for who has its lock."""
     path = pathlib.Path(path)
-    below = path.is_dir()
-    pattern = f"*{_TEMPORARY}*" if below else f"{glob.escape(path.stem)}{_TEMPORARY}*{glob.escape(path.suffix)}"
-    for leftover in path.rglob(pattern) if below else path.parent.glob(pattern):
+    _remove(leftover for leftover in path.parent.glob("*") if _begun_for(leftover) == path.name)
+
+
+def remove_leftovers_below(folder: pathlib.Path) -> None:
+    """Remove what processes that were killed had begun anywhere in a folder that nobody but this project writes in."""
+    _remove(leftover for leftover in folder.rglob("*") if _begun_for(leftover))
+
+
+def _begun_for(path: pathlib.Path) -> str | None:
+    """Return the name that a temporary file of :func:`atomic_path` was to get; None for all others."""
+    found = _LEFTOVER.fullmatch(path.name)
+    return f"{found[1]}{found[2] or ''}" if found else None
+
+
+def _remove(leftovers: Iterable[pathlib.Path]) -> None:
+    for leftover in list(leftovers):
         with contextlib.suppress(OSError):  # it does no harm
-            leftover.unlink()
+            if leftover.is_file():
+                leftover.unlink()
+
+
+def write_all(file: io.RawIOBase, data: bytes | memoryview) -> None:
+    """Write into an unbuffered file; a disk that is nearly full may take a part without an error, and then says so."""
+    rest = memoryview(data).cast("B")
+    while len(rest):
+        rest = rest[file.write(rest) :]
 
 
 def file_sha256(path: str | os.PathLike) -> str:

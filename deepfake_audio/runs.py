@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .checkpoint import MODEL
 from .errors import RunError
-from .files import InUse, Lock, atomic_path, remove_leftovers
+from .files import InUse, Lock, atomic_path, remove_leftovers_below
 from .settings import Settings, from_dict, to_dict
 
 RECORD = "run.json"
@@ -75,7 +75,7 @@ class Run:
             raise RunError(
                 f"{self.folder} is being trained by another process: wait for its end, or give another --outputs."
             ) from error
-        remove_leftovers(self.folder)
+        remove_leftovers_below(self.folder)
 
     @property
     def model(self) -> Path:

@@ -195,7 +195,7 @@ def test_a_damaged_index_is_noticed_and_the_cache_starts_again(tmp_path, damage,
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_one_sentence_and_the_cache_still_works(tmp_path, number, monkeypatch):
-    plain = cache_module._write_all
+    plain = cache_module.write_all
 
     def full(file, data):
         if file.tell() >= 3 * data.nbytes:
@@ -203,10 +203,10 @@ def test_a_full_disk_is_one_sentence_and_the_cache_still_works(tmp_path, number,
             raise OSError(number, os.strerror(number))
         plain(file, data)
 
-    monkeypatch.setattr(cache_module, "_write_all", full)
+    monkeypatch.setattr(cache_module, "write_all", full)
     with pytest.raises(RunError, match=r"^The disk of .* is full; make room or give --cache .* kept\.$"):
         fill(tmp_path, range(9))
-    monkeypatch.setattr(cache_module, "_write_all", plain)
+    monkeypatch.setattr(cache_module, "write_all", plain)
     assert held(tmp_path) == {0, 1, 2}
     (shard,) = tmp_path.glob("*.f16")
     assert shard.stat().st_size == 3 * spectrogram(0).values.nbytes
@@ -244,7 +244,7 @@ def test_a_disk_that_takes_a_part_at_a_time_gets_everything(tmp_path):
             return min(7, len(data))
 
     file, values = Reluctant(), spectrogram(1).values
-    cache_module._write_all(file, values)
+    cache_module.write_all(file, values)
     assert file.taken == values.tobytes()
 
 

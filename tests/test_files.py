@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from deepfake_audio.files import atomic_path, file_sha256, remove_leftovers
+from deepfake_audio.files import atomic_path, file_sha256, remove_leftovers, remove_leftovers_below
 
 
 def test_a_file_appears_under_its_name_and_leaves_nothing_beside_it(tmp_path):
@@ -36,19 +36,28 @@ def test_an_error_before_anything_is_written_is_told_as_it_is(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("whose", "left"), [("run", []), ("run/a[1].png", ["b.tmp-7.png"])])
-def test_what_killed_processes_left_is_removed(tmp_path, whose, left):
+@pytest.mark.parametrize(
+    ("remove", "whose", "left"),
+    [
+        (remove_leftovers_below, "run", []),
+        (remove_leftovers, "run/a[1].png", ["b.tmp-7.png"]),
+        (remove_leftovers, "run", ["a[1].tmp-7.png", "b.tmp-7.png"]),
+    ],
+    ids=["a folder of ours", "a file", "a folder where a file was to be"],
+)
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path, remove, whose, left):
     folder = tmp_path / "run"
     folder.mkdir()
-    for name in ("a[1].png", "a1.png", "b.tmp"):
+    ours = ("a[1].png", "a1.png", "b.tmp", "a[1].tmp-monday.png", "b.tmp-7-old.png")
+    for name in ours:
         (folder / name).touch()
     for name in ("a[1].png", "b.png"):
         with atomic_path(folder / name) as temporary:
             temporary.touch()
             leftover = temporary.with_name(temporary.name.replace(str(os.getpid()), "7"))
             leftover.touch()
-    remove_leftovers(tmp_path / whose)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(["a[1].png", "a1.png", "b.png", "b.tmp", *left])
+    remove(tmp_path / whose)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["b.png", *ours, *left])
 
 
 def test_sha256_of_more_than_one_block(tmp_path):
