@@ -5,6 +5,7 @@ Nothing that a single file does stops the others: its error is its answer.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import dataclasses
@@ -22,7 +23,7 @@ from . import decoding
 from .audio import AUDIO_SUFFIXES
 from .console import Bar, cell
 from .errors import DeepfakeAudioError, OutputError, Stopped
-from .files import InUse, Lock, atomic_path, file_sha256, remove_leftovers
+from .files import InUse, Lock, atomic_path, file_sha256, remove_leftovers, write_all
 from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
@@ -422,7 +423,7 @@ class Table:
 
     def __init__(self, path: Path, model: dict[str, str], threshold: float | None = None):
         self.path, self.model, self.threshold = Path(path), model, "" if threshold is None else f"{threshold:g}"
-        self._file, self._lock = None, claim(self.path)
+        self._file, self._superseded, self._lock = None, False, claim(self.path)
         try:
             self._open()
         except BaseException:
@@ -434,8 +435,9 @@ class Table:
         try:
             with atomic_path(self.path) as temporary:
                 rows = [[row[column] for column in COLUMNS] for row in self._rows.values()]
-                temporary.write_text(_lines([COLUMNS, *rows]), encoding="utf-8", newline="")
-            self._file = self.path.open("a", encoding="utf-8", newline="")
+                temporary.write_bytes(_lines([COLUMNS, *rows]))
+            # Unbuffered, so that nothing is left to be written later.
+            self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise OutputError(
                 f"'{self.path}' cannot be written ({error.strerror}): close what shows it, or name another file."
@@ -443,15 +445,14 @@ class Table:
 
     def _read(self) -> list[dict[str, str]]:
         try:
-            text = self.path.read_text(encoding="utf-8-sig") if self.path.exists() else ""
-            rows = list(csv.reader(io.StringIO(text, newline=""), strict=True)) if text.endswith("\n") else None
+            data = self.path.read_bytes() if self.path.exists() else b""
+            # Whoever wrote the last line may have been stopped in the middle of it, or of a letter.
+            text = data[: data.rfind(b"\n") + 1].decode("utf-8-sig")
+            rows = list(csv.reader(io.StringIO(text, newline=""), strict=data.endswith(b"\n")))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise OutputError(f"'{self.path}' is no table of answers ({error}): name another file.") from error
-        if rows is None:
-            # Whoever wrote the last line was stopped in the middle of it.
-            rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
-            if text and not rows and not text.startswith(COLUMNS[0]):
-                raise OutputError(f"'{self.path}' is no table of answers: name another file.")
+        if data and not rows and not data.startswith(COLUMNS[0].encode()):
+            raise OutputError(f"'{self.path}' is no table of answers: name another file.")
         if not rows:
             return []
         if tuple(rows[0]) != COLUMNS:
@@ -488,6 +489,7 @@ class Table:
         row = self._rows.get(cell(result["path"]))
         if row is not None and row["sha256"] == result["sha256"]:
             return
+        self._superseded |= row is not None
         shares = result["probabilities"] or {}
         stretches = (f"{s['start']:.2f}-{s['end']:.2f}" for s in result["segments"] if s["label"] == "Fake")
         values = (
@@ -497,22 +499,45 @@ class Table:
             *(result["sha256"], self.model["name"], self.model["trained"], self.threshold, result["error"]),
         )
         try:
-            self._file.write(_lines([["" if value is None else cell(value) for value in values]]))
-            self._file.flush()
+            size = os.fstat(self._file.fileno()).st_size
+            write_all(self._file, _lines([["" if value is None else cell(value) for value in values]]))
         except OSError as error:
+            with contextlib.suppress(OSError):  # the beginning of a row is no answer
+                self._file.truncate(size)
             raise OutputError(f"'{self.path}' cannot be written ({error.strerror}): make room on the disk.") from error
-        if not self.path.exists():  # Linux and macOS go on writing into what has no name any more
-            raise OutputError(f"'{self.path}' was removed while it was written: start the same command again.")
+        # Linux and macOS go on writing into what has no name any more.
+        if not self._in_place():
+            raise OutputError(
+                f"'{self.path}' was removed or replaced while it was written: start the same command again."
+            )
+
+    def _in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except OSError:
+            return False
+
+    def _tidy(self) -> None:
+        """Keep one row of a file that changed since it was judged: the later one, in the place of the earlier one."""
+        rows = {row[0]: row for row in csv.reader(io.StringIO(self.path.read_text(encoding="utf-8"), newline=""))}
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(_lines(rows.values()))
 
     def close(self) -> None:
         """Close the file and let other scans have it."""
-        if self._file is not None:
-            self._file.close()
-        if self._lock is not None:
-            self._lock.release()
+        try:
+            if self._file is not None:
+                in_place = self._in_place()
+                self._file.close()
+                if self._superseded and in_place:
+                    with contextlib.suppress(OSError):  # the next command reads both rows rightly
+                        self._tidy()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
 
-def _lines(rows: Iterable[Sequence[str]]) -> str:
+def _lines(rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return text.getvalue().encode("utf-8")

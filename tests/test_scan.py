@@ -1,5 +1,6 @@
 """Folders, patterns, broken files and the table that goes on where it stopped, with a detector that only pretends."""
 
+import contextlib
 import csv
 import json
 import os
@@ -67,12 +68,12 @@ def rows(path):
 def judge_into(table, folder, detector):
     """Do what script.py does with a table."""
     done = 0
-    for path, error in scan.find_recordings([str(folder)]):
-        assert error is None
-        if table.finished(path) is None:
-            table.add(scan.answer(path, detector, MODEL).result)
-            done += 1
-    table.close()
+    with contextlib.closing(table):
+        for path, error in scan.find_recordings([str(folder)]):
+            assert error is None
+            if table.finished(path) is None:
+                table.add(scan.answer(path, detector, MODEL).result)
+                done += 1
     return done
 
 
@@ -268,13 +269,71 @@ def test_two_scans_do_not_write_one_table(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "calls"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there a file that is open cannot be replaced")
+def test_a_table_that_another_program_replaces_while_it_grows_is_said(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    recording(folder / "a.wav")
+    table = scan.Table(out, MODEL)
+    shutil.copyfile(out, tmp_path / "saved.csv")
+    (tmp_path / "saved.csv").replace(out)
+    with pytest.raises(OutputError, match="removed or replaced"):
+        judge_into(table, folder, Pretender())
+
+
+def test_a_file_that_changed_has_one_row(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    for name in ("a.wav", "b.wav"):
+        recording(folder / name)
+    judge_into(scan.Table(out, MODEL), folder, Pretender())
+    before = rows(out)
+    soundfile.write(folder / "a.wav", np.ones(160), 16_000)
+    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1
+    assert [row["path"] for row in rows(out)] == [row["path"] for row in before]
+    assert rows(out)[0]["sha256"] == file_sha256(folder / "a.wav") != before[0]["sha256"]
+    assert rows(out)[1] == before[1]
+
+
+def test_a_table_that_ends_within_a_letter_goes_on(tmp_path):
+    folder, out = tmp_path / "m\u00fcller", tmp_path / "answers.csv"
+    for name in ("a.wav", "b.wav"):
+        recording(folder / name)
+    judge_into(scan.Table(out, MODEL), folder, Pretender())
+    whole = out.read_bytes()
+    out.write_bytes(whole[: whole.rindex("\u00fc".encode()) + 1])
+    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1
+    assert out.read_bytes() == whole
+
+
+def test_a_disk_that_fills_up_keeps_whole_rows_only(tmp_path, monkeypatch):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    for name in ("a.wav", "b.wav"):
+        recording(folder / name)
+    judge_into(scan.Table(out, MODEL), folder, Pretender())
+    whole = out.read_bytes()
+    out.unlink()
+
+    def full(file, data):
+        file.write(data[:20])
+        raise OSError(28, "No space left on device")
+
+    table = scan.Table(out, MODEL)
+    monkeypatch.setattr(scan, "write_all", full)
+    with pytest.raises(OutputError, match="No space left"):
+        judge_into(table, folder, Pretender())
+    assert len(out.read_bytes().splitlines()) == 1
+    monkeypatch.undo()
+    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 2
+    assert out.read_bytes() == whole
+    assert not list(tmp_path.glob(".*"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there a file that is open cannot be removed")
 def test_a_table_that_is_removed_while_it_grows_is_said(tmp_path):
     folder, out = tmp_path / "calls", tmp_path / "out" / "answers.csv"
     recording(folder / "a.wav")
     table = scan.Table(out, MODEL)
     shutil.rmtree(out.parent)
-    with pytest.raises(OutputError, match="was removed while it was written: start the same command again"):
+    with pytest.raises(OutputError, match="was removed or replaced while it was written: start the same command again"):
         judge_into(table, folder, Pretender())
     assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1 and out.is_file()
 
