@@ -241,7 +241,8 @@ def _serve(path: str, timeout: float, block_values: int, answers, nowhere) -> No
         # UnicodeError: it does not pass on Linux names that are not UTF-8; ffmpeg takes them.
         return _answer(answers, UNKNOWN)
     with sound:
-        if sound.frames >= UNKNOWN_FRAMES or not sound.channels:
+        # RAW is what libsndfile takes any bytes for where a name ends in .vox or .gsm.
+        if sound.frames >= UNKNOWN_FRAMES or not sound.channels or sound.format == "RAW":
             return _answer(answers, UNKNOWN)
         names = ("samplerate", "channels", "frames", "format", "subtype")
         header = json.dumps({name: getattr(sound, name) for name in names})

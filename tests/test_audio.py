@@ -366,6 +366,13 @@ def test_other_files_in_audio_clothing(tmp_path, kind, suffix):
     assert "not audio" in refusal(path)
 
 
+@pytest.mark.parametrize("suffix", [".vox", ".gsm", ".raw"])
+def test_texts_with_suffixes_of_headerless_sound(tmp_path, suffix):
+    path = tmp_path / f"passwords{suffix}"
+    path.write_text("root:x:0:0:root:/root:/bin/bash\n" * 200, encoding="ascii")
+    assert "not audio" in refusal(path)
+
+
 def test_playlists_cannot_open_other_files(tmp_path):
     secret = encode(tmp_path / "secret.aac", tone(seconds=2), SAMPLE_RATE, "aac")
     assert len(read_audio(secret))
