@@ -21,7 +21,6 @@ if __name__ == "__main__":
 
 import contextlib
 import json
-import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -30,6 +29,9 @@ from deepfake_audio import console, interrupts, options
 from deepfake_audio.errors import DeepfakeAudioError, OutputError
 
 OUTPUTS = Path(__file__).resolve().parent / "outputs"
+
+FEW_CLIPS = 1000
+"""The starter corpus has 292, the pages that the shipped checkpoint was trained on 2,663."""
 
 
 def tell(result: dict, arguments: Namespace) -> None:
@@ -58,6 +60,7 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     found = scan.find_recordings(arguments.paths)
     if arguments.labels and len(found) > 1:
         raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
+    outputs.check(found, {"--csv": arguments.csv, "--report": arguments.report, "--labels": arguments.labels})
     summary, known = scan.Summary(), 0
     wanted = arguments.csv, arguments.report, arguments.plot, arguments.labels
     with outputs.Outputs(checkpoint, *wanted, arguments.threshold) as files, cluster(arguments.dask):
@@ -104,9 +107,9 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         recording = new_folder(arguments.outputs, "recording") / "recording.flac"
         console.say(f"Listening to {source.name} at {source.native_rate} Hz; Ctrl-C ends.")
         console.say("Level, verdict on the last seconds, and their timeline: r real, F fake, . no speech")
-        ended = microphone.listen(detector, source, recording, console.live_line(), arguments.seconds)
         again = console.command_line(["python", "script.py", recording])
-        watch.sentence = f"Interrupted; the recording is kept: {console.clean(again)}"
+        watch.sentence = f"Interrupted; what was heard is kept: {console.clean(again)}"
+        ended = microphone.listen(detector, source, recording, console.live_line(), arguments.seconds)
     heard = recording.is_file()
     console.say("\nThe recording is kept and judged as a whole now; Ctrl-C ends that, too." if heard else "")
     if source.lost_seconds:
@@ -117,10 +120,9 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         code = judge_recordings(arguments, checkpoint, detector)
         console.say(f"Recording and report: {console.clean(recording.parent)}")
     else:
-        recording.parent.rmdir()
         console.say("Nothing was heard, so there is nothing to judge and nothing was kept.")
     if ended:
-        console.say(f"error: {ended}")
+        console.say(f"error: {console.clean(ended)}")
     return 1 if ended else code
 
 
@@ -144,7 +146,9 @@ def run(arguments: Namespace, watch: interrupts.Watch) -> int:
 
     checkpoint = read_checkpoint(arguments.model or newest_checkpoint(OUTPUTS))
     shipped = " (comes with the project)" if checkpoint.path.parent.name == PRETRAINED else ""
-    console.say(f"Model: {console.clean(checkpoint.path)}{shipped}, trained {checkpoint.trained}")
+    console.say(f"Model: {console.clean(checkpoint.path)}{shipped}, trained {console.clean(checkpoint.trained)}")
+    if (clips := len(checkpoint.heard())) < FEW_CLIPS:
+        console.say(f"warning: it has heard {clips} clips in its life, too few to know the recordings of strangers.")
     return judge_recordings(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)
 
 
@@ -159,9 +163,9 @@ def main(argv: list[str] | None = None) -> int:
     except DeepfakeAudioError as error:
         console.say(f"error: {console.clean(error)}")
         return 1
-    except BrokenPipeError:
-        # Whoever read the results has stopped; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # Of files this is said where they are written, so it is the results: a pipe that nobody reads, a full disk.
+        console.give_up_results(error)
         return 1
 
 

@@ -20,7 +20,7 @@ import soxr
 
 from .audio import quantise
 from .console import clean
-from .errors import MicrophoneError
+from .errors import MicrophoneError, OutputError
 from .features import SILENCE_PEAK
 from .settings import NO_SPEECH
 
@@ -235,7 +235,7 @@ def listen(
         What is heard.
     path : Path
         FLAC file that is written while listening, so that whatever happens, what was heard is kept; there is none
-        if nothing was.
+        if nothing was, and no folder that is empty then.
     show : callable
         Told once per second of sound.
     seconds : float, optional
@@ -244,13 +244,18 @@ def listen(
     Returns
     -------
     str or None
-        Why listening ended early, if the device vanished.
+        Why listening ended early: the device vanished, or the disk is full.
+
+    Raises
+    ------
+    OutputError
+        If there is no recording because it cannot be written.
     """
     rate = detector.settings.features.sample_rate
-    path.parent.mkdir(parents=True, exist_ok=True)
     rolling, count, told, peak, clipped, quiet_since = detector.rolling(ROLLING_SECONDS), 0, 0, 0.0, 0, 0
     lost = 0.0
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with soundfile.SoundFile(path, "w", rate, 1, subtype="PCM_16", format="FLAC") as file:
             for piece in microphone.pieces():
                 if seconds is not None:
@@ -271,14 +276,23 @@ def listen(
                     show(Moment(count / rate, float(level), rolling.judge(), troubles))
                     told, peak, clipped, lost = count, 0.0, 0, microphone.lost_seconds
                 if over:
-                    return None
+                    break
     except KeyboardInterrupt:
-        return None
+        pass
     except MicrophoneError as error:
         return str(error)
+    except (OSError, soundfile.SoundFileError) as error:
+        # libsndfile itself does not say why a disk refuses.
+        if count and path.is_file():
+            return f"'{path}' cannot be written any further ({error}): make room, or give --outputs on another disk."
+        raise OutputError(f"'{path}' cannot be written ({error}): give --outputs on another disk.") from error
     finally:
         if not count:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what is gone, or somebody else's by now, stays so
+                path.unlink(missing_ok=True)
+                path.parent.rmdir()
+    if count and not path.is_file():
+        raise OutputError(f"'{path}' was removed while it was written: listen again.")
     return None
 
 

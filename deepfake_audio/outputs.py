@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import console
+from .audio import AUDIO_SUFFIXES
 from .checkpoint import Checkpoint
+from .errors import OutputError
 from .glimpse import Glimpse
 from .scan import Answer, Table
+
+
+def check(found: Sequence[tuple[Path, str | None]], wanted: Mapping[str, Path | None]) -> None:
+    """Refuse to write over a recording, and two answers into one file.
+
+    Parameters
+    ----------
+    found : sequence of (Path, str or None)
+        Recordings that are to be judged, from :func:`deepfake_audio.scan.find_recordings`.
+    wanted : mapping of str to (Path or None)
+        Files that are to be written, by the options that name them.
+
+    Raises
+    ------
+    OutputError
+        If one of them is, or by its name would be, a recording, or is named twice.
+    """
+    judged, taken = {_place(path) for path, error in found if error is None}, {}
+    for option, path in wanted.items():
+        if path is None:
+            continue
+        if path.suffix.lower() in AUDIO_SUFFIXES or _place(path) in judged:
+            raise OutputError(f"{option} names the recording '{path}', which it would replace: name another file.")
+        if (other := taken.setdefault(_place(path), option)) != option:
+            raise OutputError(f"{other} and {option} name the same file '{path}': name two.")
+
+
+def _place(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))
 
 
 class Outputs:
@@ -39,25 +72,29 @@ class Outputs:
         self.table = self.report = self.pictures = None
         self._listen_seconds = 0.0
         self._end = contextlib.ExitStack()
-        if csv:
-            self.table = self._end.enter_context(contextlib.closing(Table(csv, self.model, threshold)))
-        if report or plot or labels:
-            from . import pages  # loads matplotlib
-
-            self._write_labels = pages.write_labels
-            if report:
-                self.report, self._listen_seconds = (
-                    pages.Report(report, self.settings, self.model),
-                    pages.LISTEN_SECONDS,
-                )
-                self._end.callback(self.report.write)
-            if plot:
-                self.pictures = pages.Pictures(plot, self.settings)
+        try:
+            self._begin(csv, report, plot, threshold)
+        except BaseException:
+            self._end.close()  # what was begun is in nobody's way
+            raise
         if self.table and self._need_sound() and not self.table.began_empty():
             console.say(
                 f"{console.clean(csv)} has answers already, but page, pictures and labels need the sound: "
                 "everything is heard again."
             )
+
+    def _begin(self, csv: Path | None, report: Path | None, plot: Path | None, threshold: float | None) -> None:
+        if csv:
+            self.table = self._end.enter_context(contextlib.closing(Table(csv, self.model, threshold)))
+        if report or plot or self.labels:
+            from . import pages  # loads matplotlib
+
+            self._write_labels = pages.write_labels
+            if report:
+                self.report = self._end.enter_context(pages.Report(report, self.settings, self.model))
+                self._listen_seconds = pages.LISTEN_SECONDS
+            if plot:
+                self.pictures = pages.Pictures(plot, self.settings)
 
     def __enter__(self) -> Outputs:
         return self

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .console import clean
 from .errors import OutputError
-from .files import atomic_path
+from .files import atomic_path, remove_leftovers
 from .glimpse import Glimpse, thin_out
 from .plots import mel_picture, mel_ticks, plot_recording
 from .scan import Summary, claim
@@ -126,7 +126,10 @@ for (const part of document.querySelectorAll("article")) {
 
 
 class Report:
-    """A page that is gathered answer by answer and written at the end.
+    """A page that is gathered answer by answer and written at the end; a context manager.
+
+    After an error or Ctrl-C in the block, what was answered is written where no page is yet: a fragment does not take
+    the place of a whole one.
 
     Parameters
     ----------
@@ -165,8 +168,19 @@ class Report:
                 self._heard_seconds += glimpse.seconds_to_listen
             self._sections.append(_section(result, glimpse, mp3, number, self.settings, self.model))
 
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        try:
+            if self._rows and (kind is None or not self.path.exists()):
+                self.write()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
     def write(self) -> None:
-        """Write the page and let other scans have it; where nothing was answered, what is there stays.
+        """Write the page.
 
         Raises
         ------
@@ -174,16 +188,12 @@ class Report:
             If it cannot be written.
         """
         try:
-            if self._rows:
-                with atomic_path(self.path) as temporary:
-                    temporary.write_text(self._page(), encoding="utf-8", newline="\n")
+            with atomic_path(self.path) as temporary:
+                temporary.write_text(self._page(), encoding="utf-8", newline="\n")
         except OSError as error:
             raise OutputError(
                 f"'{self.path}' cannot be written ({error.strerror}): close what shows it, or name another file."
             ) from error
-        finally:
-            if self._lock is not None:
-                self._lock.release()
 
     def _page(self) -> str:
         policy = (
@@ -412,6 +422,13 @@ def _stretches(segments: Sequence[dict], heard: float) -> str:
 # Pictures and labels
 
 
+MOST_NAME_BYTES = 80
+"""Of a picture's name: disks that count letters and disks that count bytes take it."""
+
+DEVICE_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""What Windows takes for a device, whatever is behind the dot."""
+
+
 class Pictures:
     """A folder of PNG files, one per recording.
 
@@ -421,11 +438,20 @@ class Pictures:
         Made when missing.
     settings : Settings
         Of the checkpoint.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be made.
     """
 
     def __init__(self, folder: Path, settings: Settings):
         self.folder, self.settings = Path(folder), settings
         self._taken: set[str] = set()
+        try:  # before anything is judged
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"'{folder}' cannot be written ({error.strerror}): name another folder.") from error
 
     def add(self, result: dict, glimpse: Glimpse) -> Path:
         """Draw one recording and return the file.
@@ -436,11 +462,15 @@ class Pictures:
             If it cannot be written.
         """
         # Names that every disk takes, however odd the recording's own is.
-        name = re.sub(r"[^\w .()+-]", "_", clean(Path(result["path"]).stem)).strip(" .")[:80] or "recording"
+        name = re.sub(r"[^\w .()+-]", "_", clean(Path(result["path"]).stem)).encode()[:MOST_NAME_BYTES]
+        name = name.decode(errors="ignore").strip(" .") or "recording"
+        if DEVICE_NAME.fullmatch(name):
+            name = f"_{name}"
         if name.lower() in self._taken:
             name = f"{name}-{result['sha256'][:12]}"
         self._taken.add(name.lower())
         path = self.folder / f"{name}.png"
+        remove_leftovers(path)
         values, group = thin_out(glimpse.timeline)
         verdict, confidence = result["verdict"], result["confidence"]
         answer = verdict if verdict == NO_SPEECH else f"{verdict}, confidence {confidence:.2f}"
@@ -474,6 +504,7 @@ def write_labels(path: Path, segments: Sequence[dict]) -> None:
         label = segment["label"]
         text = label if label == NO_SPEECH else f"{label} {segment['fake_probability']:.2f}"
         lines.append(f"{segment['start']:.6f}\t{segment['end']:.6f}\t{text}\n")
+    remove_leftovers(path)
     try:
         with atomic_path(path) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8", newline="\n")

@@ -19,7 +19,7 @@ import script
 from deepfake_audio import microphone
 from deepfake_audio.audio import write_flac
 from deepfake_audio.detector import Detector, Judgement, Segment
-from deepfake_audio.errors import MicrophoneError
+from deepfake_audio.errors import MicrophoneError, OutputError
 from deepfake_audio.microphone import Microphone, Moment, list_devices, listen, timeline_text
 from deepfake_audio.settings import NO_SPEECH, SAMPLE_RATE
 
@@ -155,6 +155,50 @@ def test_ctrl_c_ends_listening_and_keeps_the_recording(monkeypatch, detector, tm
     with Microphone(None, SAMPLE_RATE) as source:
         assert listen(detector, source, tmp_path / "recording.flac", stop) is None
     assert soundfile.info(tmp_path / "recording.flac").duration == pytest.approx(1.0, abs=0.1)
+
+
+class FullDisk:
+    """Writes one second of FLAC and then no more."""
+
+    def __init__(self, *arguments, **options):
+        self.file, self.written = soundfile.SoundFile(*arguments, **options), 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def write(self, piece):
+        self.written += len(piece)
+        if self.written > SAMPLE_RATE:
+            raise soundfile.LibsndfileError(2)
+        self.file.write(piece)
+
+
+def test_what_a_disk_that_fills_up_took_is_kept_and_judged(monkeypatch, detector, tmp_path, capsys):
+    pretend(monkeypatch, stereo(noise(3)))
+    monkeypatch.setattr(microphone, "soundfile", types.SimpleNamespace(**vars(soundfile) | {"SoundFile": FullDisk}))
+    code = script.main(["--model", str(detector.checkpoint.path), "--outputs", str(tmp_path)])
+    out, told = capsys.readouterr()
+    assert code == 1 and "cannot be written any further" in told and "Traceback" not in told
+    assert told.count("error: ") == 1 and "recording.flac" in out
+    assert soundfile.info(only(tmp_path, "recording-*") / "recording.flac").duration == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_recording_that_cannot_be_begun_is_one_sentence(monkeypatch, detector, tmp_path):
+    pretend(monkeypatch, stereo(noise(3)))
+    (tmp_path / "file").touch()
+    with Microphone(None, SAMPLE_RATE) as source, pytest.raises(OutputError, match="cannot be written"):
+        listen(detector, source, tmp_path / "file" / "recording.flac", print)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a file that is open cannot be removed")
+def test_a_recording_that_is_removed_while_it_grows_is_said(monkeypatch, detector, tmp_path):
+    pretend(monkeypatch, stereo(noise(3)))
+    path = tmp_path / "out" / "recording.flac"
+    with Microphone(None, SAMPLE_RATE) as source, pytest.raises(OutputError, match="was removed while"):
+        listen(detector, source, path, lambda _: shutil.rmtree(path.parent, ignore_errors=True), seconds=2)
 
 
 def nobody_waits(self):

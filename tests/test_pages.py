@@ -53,20 +53,31 @@ def judged(path="clip.wav", verdict="Hybrid", seconds=4.0, listen=600.0, **chang
 
 
 def write(path, *answers):
-    report = pages.Report(path, SETTINGS, MODEL)
-    for answer in answers:
-        report.add(*answer)
-    report.write()
+    with pages.Report(path, SETTINGS, MODEL) as report:
+        for answer in answers:
+            report.add(*answer)
     return path.read_text(encoding="utf-8")
 
 
 def test_two_scans_do_not_write_one_page(tmp_path):
-    report = pages.Report(tmp_path / "a.html", SETTINGS, MODEL)
-    with pytest.raises(OutputError, match="by another scan: wait for its end, or name another file"):
+    refused = pytest.raises(OutputError, match="by another scan: wait for its end, or name another file")
+    with pages.Report(tmp_path / "a.html", SETTINGS, MODEL), refused:
         pages.Report(tmp_path / "a.html", SETTINGS, MODEL)
-    report.write()
     assert "clip.wav" in write(tmp_path / "a.html", judged())
     assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+
+
+def test_a_fragment_takes_the_place_of_nothing_but_nothing(tmp_path):
+    def interrupt(path):
+        with pytest.raises(KeyboardInterrupt), pages.Report(path, SETTINGS, MODEL) as report:
+            report.add(*judged("first.wav"))
+            raise KeyboardInterrupt
+        return path.read_text(encoding="utf-8")
+
+    whole = write(tmp_path / "a.html", judged("first.wav"), judged("second.wav"))
+    assert interrupt(tmp_path / "a.html") == whole
+    assert "first.wav" in interrupt(tmp_path / "b.html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "b.html"]
 
 
 class Reader(html.parser.HTMLParser):
@@ -232,8 +243,19 @@ def test_the_policy_of_a_page_lets_no_other_script_run(browser, tmp_path):
 
 def test_pictures_have_names_that_every_disk_takes(tmp_path):
     pictures = pages.Pictures(tmp_path / "new", SETTINGS)
-    paths = [pictures.add(*judged(name)) for name in (HOSTILE, "a/clip.wav", "b/Clip.mp3", "...wav", "录音.wav")]
+    names = (
+        HOSTILE,
+        "a/clip.wav",
+        "b/Clip.mp3",
+        "...wav",
+        "录音.wav",
+        "\U00020000" * 60 + ".wav",
+        "con.wav",
+        "Aux.b.wav",
+    )
+    paths = [pictures.add(*judged(name)) for name in names]
     assert all(re.fullmatch(r"[\w .()+-]+\.png", path.name) and path.is_file() for path in paths)
+    assert not any(re.match(r"(con|aux)\.", path.name, re.IGNORECASE) for path in paths)  # devices on Windows
     assert len({path.name.lower() for path in paths}) == len(paths)
     assert imread(paths[0]).shape[1] == 1000
 
