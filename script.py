@@ -108,7 +108,7 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         console.say(f"Listening to {source.name} at {source.native_rate} Hz; Ctrl-C ends.")
         console.say("Level, verdict on the last seconds, and their timeline: r real, F fake, . no speech")
         again = console.command_line(["python", "script.py", recording])
-        watch.sentence = f"Interrupted; what was heard is kept: {console.clean(again)}"
+        watch.sentence = f"Interrupted; what was heard, if anything, is kept: {console.clean(again)}"
         ended = microphone.listen(detector, source, recording, console.live_line(), arguments.seconds)
     heard = recording.is_file()
     console.say("\nThe recording is kept and judged as a whole now; Ctrl-C ends that, too." if heard else "")

@@ -1,6 +1,6 @@
 """Ctrl-C at moments spread over the whole life of both scripts: how soon they end, and what they say.
 
-Both are started as a terminal does, and Ctrl-C is pressed as a terminal does, for all processes at once.
+Both are started as a terminal does, and Ctrl-C is pressed as a terminal does, for all processes at once, once or twice.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,9 +21,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from common import HERE, SHIPPED, progress, table, write_corpus
 
 MINUTES = 60
+
+HEARD = " s  ["
+"""How the lines begin that the microphone has once a second, behind the number."""
 
 ON_ITS_WAY = b"The recording is kept"
 """What is said soon by who then goes on working: the microphone is off, and its recording is judged."""
@@ -57,11 +62,14 @@ class End:
             found.append("not one sentence")
         if self.seconds > 2.0:
             found.append(f"{self.seconds:.1f} s")
+        kept = re.search(r"^Interrupted; what was heard, if anything, is kept: .* (\S+)$", self.after, re.MULTILINE)
+        if kept and HEARD in self.before and not soundfile.info(kept[1]).frames:
+            found.append("nothing was kept")
         return [f"{fault}: {self.before[-200:]!r} | {self.after[-1500:]}" for fault in found]
 
 
-def interrupted(command: list[str], seconds: float | None) -> End:
-    """Start a command, press Ctrl-C after some seconds, and wait for its end."""
+def interrupted(command: list[str], seconds: float | None, again_seconds: float | None = None) -> End:
+    """Start a command, press Ctrl-C after some seconds, and perhaps once more, and wait for its end."""
     # A process of its own group: Ctrl-C is for all who are in it. Who was started in the background would ignore it.
     process = subprocess.Popen(
         command,
@@ -85,6 +93,10 @@ def interrupted(command: list[str], seconds: float | None) -> End:
     count, started, pressed = len(heard), time.monotonic(), process.poll() is None
     if pressed:
         os.killpg(process.pid, signal.SIGINT)
+        if again_seconds is not None:
+            time.sleep(again_seconds)
+            with contextlib.suppress(ProcessLookupError):  # it has ended already
+                os.killpg(process.pid, signal.SIGINT)
     code = process.wait()
     took = time.monotonic() - started
     hearing.join()
@@ -120,8 +132,11 @@ def run(arguments: argparse.Namespace) -> bool:
             outs = iter(range(10**6))
 
             def again(seconds: float | None, command=command, outs=outs) -> End:
-                out = str(folder / f"out{next(outs)}")
-                return interrupted([sys.executable, *(part.replace("OUT", out) for part in command)], seconds)
+                number = next(outs)
+                out = str(folder / f"out{number}")
+                # Every other time it is pressed twice, which is what impatient people do.
+                twice = rng.uniform(0, 0.1) if number % 2 else None
+                return interrupted([sys.executable, *(part.replace("OUT", out) for part in command)], seconds, twice)
 
             ends, undisturbed = at_all_moments(name, again, arguments.times, rng)
             found = [undisturbed] if undisturbed else [fault for end in ends for fault in end.faults()]

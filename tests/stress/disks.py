@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,12 +43,36 @@ class Case:
         What is written, for the table.
     work : callable
         Writes below a folder and returns the exit code.
+    room : int, optional
+        Bytes to which the disk is filled up first.
+    earlier : callable, optional
+        Did likewise when there was room: nothing of its results may be lost.
+    result : callable, optional
+        Returns what is to be the same in the folder afterwards as in `undisturbed`, where the work had room all along.
     """
 
     disk: str
     options: str
     name: str
     work: Callable[[Path], int]
+    room: int | None = None
+    earlier: Callable[[Path], int] | None = None
+    result: Callable[[Path], object] | None = None
+    undisturbed: Path | None = None
+
+
+def fill(filler: Path, room: int) -> None:
+    """Fill a disk up to so many bytes."""
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    with filler.open("r+b") as file:
+        file.truncate(max(0, filler.stat().st_size - room))
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return all files with what is in them."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "filler"}
 
 
 @contextlib.contextmanager
@@ -72,17 +98,22 @@ def try_case(case: Case, disk: Path, told: Path) -> tuple[tuple, list[str]]:
     """Return a row of the table, and what was lost."""
     lost, filler, target = [], disk / "filler", disk / "x" / "out"
     with mounted(disk, case.options):
-        if case.disk == "full":
-            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-                while True:
-                    file.write(bytes(512))
+        if case.earlier is not None:
+            life(lambda: case.earlier(target))
+            before = contents(disk)
+        if case.room is not None:
+            fill(filler, case.room)
         sentence, wrong = refused(lambda: case.work(target), told)
+        if case.earlier is not None and any(contents(disk).get(path) != data for path, data in before.items()):
+            lost.append("what was there before is not what it was")
         lost += [wrong] if wrong else []
-        filler.unlink(missing_ok=True) if case.disk == "full" else None
         subprocess.run(["mount", "-o", f"remount,{ROOM}", disk], check=True)
+        filler.unlink(missing_ok=True)
         lost += half_written(disk)
         if code := life(lambda: case.work(target), str(told)):
             lost.append(f"again, with room, exit code {code}: {told.read_text('utf-8')[-1500:]}")
+        elif case.result and case.result(target) != case.result(case.undisturbed):
+            lost.append("again, with room, another result")
     row = (case.disk, case.name, sentence.replace(str(disk), "DISK"), "no" if lost else "done")
     return row, [f"{case.disk}, {case.name}: {what}" for what in lost]
 
@@ -118,22 +149,46 @@ def run(_: argparse.Namespace) -> bool:
             outputs = ["--csv", str(target / "a.csv"), "--report", str(target / "a.html")]
             return script.main([str(folder / "data"), "--model", str(SHIPPED), "--quiet", *outputs])
 
+        def listen(target: Path) -> int:
+            microphone = Path(__file__).with_name("pretended_microphone.py")
+            command = [sys.executable, microphone, "--outputs", target, "--model", SHIPPED, "--seconds", "4"]
+            done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+            print(done.stderr)
+            return done.returncode
+
+        def answers(target: Path) -> list[str]:
+            return sorted((target / "a.csv").read_text("utf-8").splitlines())
+
+        def scores(target: Path) -> list[str]:
+            return next(target.glob("run-*/scores.csv")).read_text("utf-8").splitlines()
+
         cases = [
-            Case(state, options, option, lambda target, option=option: judge(option, target))
-            for state, options in (
-                ("full", "size=64k"),
-                ("no inodes", "size=64m,nr_inodes=1"),
-                ("read-only", "size=64m,ro"),
+            Case(state, options, option, functools.partial(judge, option), room)
+            for state, options, room in (
+                ("full", "size=64k", 0),
+                ("no inodes", "size=64m,nr_inodes=1", None),
+                ("read-only", "size=64m,ro", None),
             )
             for option in ("--csv", "--report", "--plot", "--labels")
         ]
         life(lambda: train(folder / "undisturbed"))
+        life(lambda: scan_folder(folder / "scanned"))
         pages = sum(-(-path.stat().st_size // PAGE) for path in (folder / "undisturbed").rglob("*"))
         for share in (0.02, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.97):
             options = f"size={round(share * pages) * PAGE}"
             cases.append(Case(f"full after {share:.0%} of what is needed", options, "training", train))
         cases += [Case("read-only", "size=64m,ro", "training", train)]
         cases += [Case(f"{count} inodes", f"size=64m,nr_inodes={count}", "training", train) for count in (1, 8, 16, 24)]
+        cases = [
+            dataclasses.replace(case, result=scores, undisturbed=folder / "undisturbed") if case.work is train else case
+            for case in cases
+        ]
+        for option in ("--csv", "--report", "--plot", "--labels"):
+            again = functools.partial(judge, option)
+            cases.append(Case("full, with an earlier result", ROOM, option, again, 0, again))
+        cases.append(Case("full, with an earlier result", ROOM, "training", train, 0, train))
+        cases.append(Case("full after 8 KiB", ROOM, "scan", scan_folder, 8192, None, answers, folder / "scanned"))
+        cases.append(Case("full after 32 KiB", ROOM, "microphone", listen, 32768))
         for case in cases:
             row, gone = try_case(case, disk, told)
             rows.append(row)
