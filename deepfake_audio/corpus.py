@@ -439,7 +439,7 @@ def describe_data(clips: Sequence[Clip]) -> list[str]:
             + f" clips, {len({c.speaker for c in members} - {''})} named speakers, "
             + f"{len({c.generator for c in members} - {''})} named generators"
             + (f", languages {', '.join(languages)}" if languages else "")
-            + "; licences as the dataset states them."
+            + "; for licences see the dataset."
         )
     return lines
 

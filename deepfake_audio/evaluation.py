@@ -22,6 +22,9 @@ from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 KIND_LABELS = {"real": "Real", "fake": "Fake", "hybrid": "Hybrid", "real+real": "Real", "fake+fake": "Fake"}
 """Label of each kind of clip; the last two are splices within one class, controls for "every cut is a fake"."""
 
+ANSWERS = (*CLASS_NAMES, UNCERTAIN, NO_SPEECH)
+"""What the user may be shown."""
+
 CALIBRATION_BINS = 15
 """Equal-width bins of confidence between 0 and 1, as in Guo et al. (2017), "On calibration of modern networks"."""
 
@@ -65,7 +68,7 @@ class ClipScore:
     """May be empty."""
     seconds: float
     verdict: str
-    """What the user was shown: one of `CLASS_NAMES`, `UNCERTAIN` or `NO_SPEECH`."""
+    """What the user was shown: one of `ANSWERS`."""
     confidence: float
     probabilities: tuple[float, ...]
     """In the order of `CLASS_NAMES`; equal ones where no speech was found and the network was not asked."""
@@ -91,8 +94,8 @@ class ClipScore:
             raise ValueError(f"kind {self.kind!r} is not one of {', '.join(KIND_LABELS)}")
         if self.label != KIND_LABELS[self.kind]:
             raise ValueError(f"label {self.label!r} does not fit kind {self.kind!r}")
-        if self.verdict not in (*CLASS_NAMES, UNCERTAIN, NO_SPEECH):
-            raise ValueError(f"verdict {self.verdict!r} is not one of {', '.join(CLASS_NAMES)}, Uncertain, No speech")
+        if self.verdict not in ANSWERS:
+            raise ValueError(f"verdict {self.verdict!r} is not one of {', '.join(ANSWERS)}")
         if len(self.probabilities) != len(CLASS_NAMES):
             raise ValueError(f"{len(self.probabilities)} class probabilities instead of {len(CLASS_NAMES)}")
         for value in (self.confidence, *self.probabilities, *self.frame_probabilities):
@@ -322,7 +325,7 @@ def _calibration_bin(confidence: np.ndarray) -> np.ndarray:
 
 
 def _share_measure(scores: Sequence[ClipScore]) -> tuple[dict, _Measure]:
-    """Everything that is a share of clips: false hybrids, verdicts withheld, and calibration."""
+    """Everything that is a share of clips: false hybrids, verdicts given and withheld, and calibration."""
     truth, probabilities, decision = _columns(scores)
     verdicts = np.array([score.verdict for score in scores])
     labels = np.array([score.label for score in scores])
@@ -336,6 +339,10 @@ def _share_measure(scores: Sequence[ClipScore]) -> tuple[dict, _Measure]:
         "no_speech_share": (everything, verdicts == NO_SPEECH),
         "decided_accuracy": (decided, verdicts == labels),
         "accusation_rate": (labels == "Real", np.isin(verdicts, ("Fake", "Hybrid"))),
+        "fake_vouched_rate": (labels == "Fake", verdicts == "Real"),
+        "hybrid_vouched_rate": (labels == "Hybrid", verdicts == "Real"),
+        "hybrid_doubted_rate": (labels == "Hybrid", np.isin(verdicts, ("Fake", "Hybrid"))),
+        "hybrid_named_rate": (labels == "Hybrid", verdicts == "Hybrid"),
         "confident_half_accuracy": (confidence >= np.median(confidence), decision == truth),
     }
     excess = np.eye(CALIBRATION_BINS)[_calibration_bin(confidence)] * ((decision == truth) - confidence)[:, np.newaxis]
@@ -515,6 +522,8 @@ def evaluate(scores: Sequence[ClipScore], resamples: int = 1000, seed: int = 0) 
         - ``ece``: expected calibration error of the largest probability, over 15 equally wide bins of 0-1
         - ``uncertain_share``, ``no_speech_share``: verdicts withheld; ``decided_accuracy``: verdicts given that are
           right; ``accusation_rate``: share of Real clips whose verdict is Fake or Hybrid, neither Real nor withheld
+        - ``fake_vouched_rate``, ``hybrid_vouched_rate``: share of Fake and of Hybrid clips whose verdict is Real;
+          ``hybrid_doubted_rate``: share of Hybrid clips whose verdict is Fake or Hybrid; ``hybrid_named_rate``: Hybrid
         - ``confident_half_accuracy``: accuracy among the half of the clips with the largest probabilities
         - ``frame_eer_20ms``, ``frame_eer_160ms``: timeline frames of all hybrids pooled. A block of 160 ms scores the
           mean of its frames (to three decimals) and is fake when at least half of them are, which fits a mean;
@@ -524,6 +533,7 @@ def evaluate(scores: Sequence[ClipScore], resamples: int = 1000, seed: int = 0) 
         - ``boundary_error_mean_seconds``, ``boundary_error_median_seconds``: see :func:`boundary_errors`; hybrids only
         - ``per_class``: name to ``precision``, ``recall``, ``f1`` (metrics) and ``support`` (a count)
         - ``confusion``: counts, a row per true class, a column per decided class
+        - ``answers``: counts, a row per true class, a column for each of `ANSWERS`: the verdicts that users were shown
         - ``by_generator``, ``by_source``, ``by_language``: lists of ``{"name", "label", "n", "accuracy"}`` for groups
           of at least five clips; ``by_generator`` leaves out Real clips and adds ``eer``, all Real clips against the
           group
@@ -558,12 +568,15 @@ def evaluate(scores: Sequence[ClipScore], resamples: int = 1000, seed: int = 0) 
     truth, _, decision = _columns(scores)
     confusion = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), dtype=int)
     np.add.at(confusion, (truth, decision), 1)
+    answers = np.zeros((len(CLASS_NAMES), len(ANSWERS)), dtype=int)
+    np.add.at(answers, (truth, [ANSWERS.index(score.verdict) for score in scores]), 1)
     support = {name: int(np.sum(truth == index)) for index, name in enumerate(CLASS_NAMES)}
     for name in CLASS_NAMES:
         per_class[name]["support"] = support[name]
     return metrics | {
         "per_class": per_class,
         "confusion": confusion.tolist(),
+        "answers": answers.tolist(),
         "by_generator": _group_table(scores, "generator"),
         "by_source": _group_table(scores, "source"),
         "by_language": _group_table(scores, "language"),

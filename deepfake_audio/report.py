@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from .audit import SUSPICIOUS_AUC
-from .evaluation import SMALLEST_GROUP
+from .evaluation import ANSWERS, SMALLEST_GROUP
 from .files import atomic_path
 from .settings import CLASS_NAMES
 
@@ -26,12 +26,20 @@ _ROWS = (
     ("decided_accuracy", "Accuracy of the other answers", _RATE),
     ("confident_half_accuracy", "Accuracy on the most confident half", _RATE),
     ("accusation_rate", "Real clips answered Fake or Hybrid", _RATE),
+    ("fake_vouched_rate", "Fake clips answered Real", _RATE),
+    ("hybrid_vouched_rate", "Hybrid clips answered Real", _RATE),
+    ("hybrid_doubted_rate", "Hybrid clips answered Fake or Hybrid", _RATE),
+    ("hybrid_named_rate", "Hybrid clips answered Hybrid", _RATE),
     ("frame_eer_20ms", "Hybrids: frame EER, 20 ms", _RATE),
     ("frame_eer_160ms", "Hybrids: frame EER, 160 ms", _RATE),
     ("frame_f1", "Hybrids: F1 of fake frames", _RATE),
     ("boundary_error_mean_seconds", "Hybrids: boundary error, mean", _SECONDS),
     ("boundary_error_median_seconds", "Hybrids: boundary error, median", _SECONDS),
 )
+
+
+_MOST_PROBABLE = "By the most probable class, whatever was answered"
+_ANSWERED = "By what the program answers"
 
 
 def format_table(metrics: dict) -> str:
@@ -54,15 +62,14 @@ def format_table(metrics: dict) -> str:
         entry = metrics["per_class"][name]
         values = [_value(entry[part]["value"], _RATE) for part in ("precision", "recall", "f1")]
         classes.append((name, *values, str(entry["support"])))
-    confusion = [
-        (name, *map(str, counts), str(sum(counts)))
-        for name, counts in zip(CLASS_NAMES, metrics["confusion"], strict=True)
-    ]
     return "\n\n".join(
         (
             _columns(head, rows),
+            f"{_MOST_PROBABLE}:",
             _columns(("Class", "Precision", "Recall", "F1", "Clips"), classes),
-            _columns(("True \\ decided", *CLASS_NAMES, "Clips"), confusion),
+            _columns(("True \\ most probable", *CLASS_NAMES, "Clips"), _counts(metrics["confusion"])),
+            f"{_ANSWERED}:",
+            _columns(("True \\ answered", *ANSWERS, "Clips"), _counts(metrics["answers"])),
         )
     )
 
@@ -87,8 +94,8 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: dict) -> None
         ``parameters`` (number of weights), ``data`` (strings that describe corpora and their licences), ``split``
         (side to ``{"Real": n, "Fake": n, "Hybrid": n}``), ``training_minutes``, ``warnings`` (strings) and
         ``command`` (that repeats the run). Optional: ``shortcuts`` (property to AUC, from
-        :func:`deepfake_audio.audit.shortcuts`), ``about_results`` (where the figures come from, if not from the test
-        side of the split) and ``remarks`` (Markdown that goes before the limits).
+        :func:`deepfake_audio.audit.shortcuts`), ``about_shortcuts`` and ``about_results`` (where those and the figures
+        come from, if not from the test side of the split) and ``remarks`` (Markdown that goes before the limits).
     """
     sections = (
         _introduction(card),
@@ -124,6 +131,11 @@ def _cells(metric: dict, unit: str) -> tuple[str, str, str]:
         low, high = (_value(metric[edge], unit) for edge in ("low", "high"))
         interval = f"{low.removesuffix(' %').removesuffix(' s')} to {high}"
     return _value(metric["value"], unit), interval, str(metric["n"])
+
+
+def _counts(table: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
+    """Rows of a table of counts, with the true class before them and their sum behind."""
+    return [(name, *map(str, counts), str(sum(counts))) for name, counts in zip(CLASS_NAMES, table, strict=True)]
 
 
 def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -211,27 +223,32 @@ Clips on each side of the split:
 
 {_table(("Side", *CLASS_NAMES, "All"), rows)}
 
-Hybrids are made by this project from the real and fake clips of the same side.
-{_shortcuts(card.get("shortcuts", {}))}"""
+Hybrids that came with the data are counted there, splices of this project are not: it makes hybrids, and splices
+within one class, from the real and fake clips of the same side, and the results below count them.
+{_shortcuts(card.get("shortcuts", {}), card.get("about_shortcuts", _BOTH_SIDES))}"""
 
 
-def _shortcuts(areas: dict[str, float]) -> str:
+_BOTH_SIDES = "fitted on the training side, tested on the test side"
+
+
+def _shortcuts(areas: dict[str, float], about: str) -> str:
     if not areas:
         return ""
     rows = [(name, f"{area:.2f}", "suspicious" if area > SUSPICIOUS_AUC else "") for name, area in areas.items()]
     return f"""
-How well each property alone, without any speech, tells Real from Fake: a small decision tree fitted on the training
-side, tested on the test side; 0.50 is chance.
+How well each property alone, without any speech, tells Real from Fake: AUC of a small decision tree, {about};
+0.50 is chance.
 
 {_table(("Property", "AUC", ""), rows)}
 """
 
 
 def _training(card: dict) -> str:
+    minutes = f", {card['training_minutes']:.1f} minutes" if card["training_minutes"] else ""
     return f"""
 ## Training
 
-Seed {card["seed"]}, {card["training_minutes"]:.1f} minutes. The same run again:
+Seed {card["seed"]}{minutes}. The same run again:
 
 {_fenced(card["command"], "console")}
 
@@ -255,21 +272,28 @@ def _results(metrics: dict, about: str) -> str:
         cells = [_cells(entry[part], _RATE) for part in ("precision", "recall", "f1")]
         shown = [value if interval == "-" else f"{value} ({interval})" for value, interval, _ in cells]
         classes.append((name, *shown, entry["support"]))
-    confusion = [(name, *counts, sum(counts)) for name, counts in zip(CLASS_NAMES, metrics["confusion"], strict=True)]
+    clips, controls = metrics["clips"], metrics["false_hybrid_rate"]["n"]
     return f"""
 ## Results
 
-{about} The decided class is the most probable one, so
-"Uncertain" answers hide no errors. Intervals hold the middle 95 % of {metrics["resamples"]} bootstrap samples of clips;
-clips that share a speaker or a generator are not independent, so the true uncertainty is larger. EER is the rate at
-which as many real clips are called not real as the other way round: 0 % is perfect, 50 % is a coin. A dash means that
-it cannot be computed from these clips.
+{about} Of the {sum(clips.values())} clips {clips["Hybrid"]} are hybrids and {controls} are splices within one class.
+Where a row does not say "answered", a clip counts as its most probable class, so that Uncertain answers hide no errors
+(No speech, with all classes equally probable, counts as Real). Intervals hold the middle 95 % of
+{metrics["resamples"]} bootstrap samples of clips; clips that share a speaker or a generator are not independent, so the
+true uncertainty is larger. EER is the rate at which as many real clips are called not real as the other way round: 0 %
+is perfect, 50 % is a coin. A dash means that it cannot be computed from these clips.
 
 {_table(("Metric", "Value", "95 % interval", "Clips"), rows)}
 
+{_MOST_PROBABLE}:
+
 {_table(("Class", "Precision", "Recall", "F1", "Clips"), classes)}
 
-{_table(("True class, decided as", *CLASS_NAMES, "All"), confusion)}
+{_table(("True class, most probable", *CLASS_NAMES, "All"), _counts(metrics["confusion"]))}
+
+{_ANSWERED}:
+
+{_table(("True class, answered", *ANSWERS, "All"), _counts(metrics["answers"]))}
 """
 
 
@@ -292,6 +316,15 @@ def _groups(metrics: dict) -> str:
 
 
 def _errors(metrics: dict) -> str:
+    answered = [
+        sentence.format(_value(metrics[name]["value"], _RATE))
+        for name, sentence in (
+            ("accusation_rate", "{} of the Real clips were answered Fake or Hybrid: people wrongly doubted."),
+            ("fake_vouched_rate", "{} of the Fake clips were answered Real: forgeries vouched for."),
+            ("hybrid_vouched_rate", "{} of the Hybrid clips were answered Real: forgeries vouched for."),
+        )
+        if metrics[name]["value"]
+    ]
     found = []
     mistakes = [
         (count, true, decided, sum(counts))
@@ -300,27 +333,30 @@ def _errors(metrics: dict) -> str:
         if true != decided and count
     ]
     for count, true, decided, total in sorted(mistakes, key=lambda mistake: -mistake[0] / mistake[3]):
-        found.append(f"{count} of {total} {true} clips ({_value(count / total, _RATE)}) were decided to be {decided}.")
-    real = metrics["per_class"]["Real"]
-    if real["recall"]["value"] is not None:
-        wrong = _value(1 - real["recall"]["value"], _RATE)
-        found.append(f"In all, {wrong} of the Real clips were taken for Fake or Hybrid: people wrongly doubted.")
+        found.append(f"{count} of {total} {true} clips ({_value(count / total, _RATE)}) came out as {decided}.")
     control = metrics["false_hybrid_rate"]
     if control["value"] is not None:
         found.append(
             f"Of clips in which speech was spliced into speech of the same class, {_value(control['value'], _RATE)} "
-            "were called Hybrid: there it heard the cut, not the generator."
+            "came out as Hybrid: there it heard the cut, not the generator."
         )
     hardest = sorted(metrics["by_generator"], key=lambda row: row["accuracy"])[:3]
     for row in hardest:
         if row["accuracy"] < 1:
             wrong = _value(1 - row["accuracy"], _RATE)
-            found.append(f"{row['label']} clips of {_plain(row['name'])}: {wrong} decided wrongly (n = {row['n']}).")
+            found.append(f"{row['label']} clips of {_plain(row['name'])}: {wrong} came out wrong (n = {row['n']}).")
     boundary = metrics["boundary_error_median_seconds"]["value"]
     if boundary is not None:
         found.append(f"Half of the boundaries inside hybrids are shown more than {boundary:.2f} s off.")
-    body = _bullets(found, "The test clips show no error, which says more about them than about the model.")
-    return f"## What it gets wrong\n\n{body}"
+    return "\n\n".join(
+        (
+            "## What it gets wrong",
+            f"{_ANSWERED}:",
+            _bullets(answered, "No Real clip was answered Fake or Hybrid, and no other one Real."),
+            f"{_MOST_PROBABLE}:",
+            _bullets(found, "The test clips show no error, which says more about them than about the model."),
+        )
+    )
 
 
 def _limits(metrics: dict, card: dict) -> str:
@@ -329,13 +365,14 @@ def _limits(metrics: dict, card: dict) -> str:
     return f"""
 ## Limits
 
-- The figures above are for {clips} test clips like those it was trained on. Published detectors of this size come close
-  to chance on recordings from elsewhere; expect far worse than the table there.
+- The figures above are for these {clips} test clips. Published detectors of this size come close to chance on
+  recordings from elsewhere; where yours differ from the test clips, expect worse than the tables.
 - Generators that came out after its data did may pass as Real.
 - Compression, telephone lines, noise, echo and replay through loudspeakers remove the traces that it listens for.
 - Speech that was cleaned, denoised or heavily edited may sound synthetic to it although a person spoke.
 - Confidence is calibrated on clips like the training data; on others "95 %" is not a probability.
-- Hybrids here are spliced by this project's own program; forgeries made by hand or by speech editing models differ.
+- Hybrids that this project's own program spliced differ from forgeries made by hand or by speech editing models.
+- It takes every sound for speech: what it answers to music, tones and noise means nothing.
 
 Warnings of the training run:
 

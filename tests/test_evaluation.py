@@ -18,6 +18,7 @@ METRICS = [
     *("accuracy", "macro_f1", "roc_auc", "eer", "eer_real_fake", "false_hybrid_rate", "ece"),
     *("uncertain_share", "no_speech_share", "decided_accuracy", "frame_eer_20ms", "frame_eer_160ms", "frame_f1"),
     *("accusation_rate", "confident_half_accuracy", "boundary_error_mean_seconds", "boundary_error_median_seconds"),
+    *("fake_vouched_rate", "hybrid_vouched_rate", "hybrid_doubted_rate", "hybrid_named_rate"),
 ]
 TRUE_SPANS = {"Real": (), "Fake": ((0.0, 4.0),), "Hybrid": ((1.0, 2.0),)}
 
@@ -218,6 +219,17 @@ def test_shares_by_hand():
     bins = evaluation.reliability(scores)
     assert [(entry["n"], entry["accuracy"]) for entry in bins] == [(2, 0.0), (3, 1.0)]
     assert all(entry["low"] < entry["confidence"] <= entry["high"] + 1e-9 for entry in bins)
+
+
+def test_answers_by_hand():
+    answers = {"real": ["Real", "Fake"], "fake": ["Real", "Uncertain", "Fake", "Fake"]}
+    answers["hybrid"] = ["Real", "Real", "Fake", "Hybrid", "No speech"]
+    metrics = evaluate([clip(kind, verdict=verdict) for kind in answers for verdict in answers[kind]], resamples=20)
+    assert metrics["answers"] == [[1, 1, 0, 0, 0], [1, 2, 0, 1, 0], [2, 1, 1, 0, 1]]
+    rates = {"fake_vouched_rate": (1 / 4, 4), "hybrid_vouched_rate": (2 / 5, 5)}
+    rates |= {"hybrid_doubted_rate": (2 / 5, 5), "hybrid_named_rate": (1 / 5, 5)}
+    for name, (value, count) in rates.items():
+        assert (metrics[name]["value"], metrics[name]["n"]) == (pytest.approx(value), count), name
 
 
 def test_coverage_by_hand():

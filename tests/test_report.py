@@ -51,9 +51,10 @@ def test_table(metrics):
     assert f"{low} to {high} %" in accuracy
     assert accuracy.endswith(" 60")
     lines = [line.split() for line in table.splitlines()]
-    hybrid = [line for line in lines if line[:1] == ["Hybrid"]]
-    assert hybrid[0][-1] == "12"
+    hybrid = [line for line in lines if line[:1] == ["Hybrid"] and line[-1] == "12" and line[1] != "clips"]
+    assert len(hybrid) == 3
     assert hybrid[1] == ["Hybrid", *map(str, metrics["confusion"][2]), "12"]
+    assert hybrid[2] == ["Hybrid", *map(str, metrics["answers"][2]), "12"]
     assert re.search(r"boundary error, median +0\.\d{3} s", table)
 
 
@@ -108,9 +109,22 @@ def test_model_card(tmp_path, metrics):
     ]
     row = metrics["by_generator"][0]
     assert table[row["name"]][-1].endswith(" %")
+    assert table["Hybrid"] == [*map(str, metrics["answers"][2]), "12"], "the last table with that row"
+    assert "Of the 60 clips 12 are hybrids and 24 are splices within one class" in text
     count = metrics["confusion"][0][1]
     assert f"{count} of 24 Real clips" in text
     assert "\n\n\n" not in text
+
+
+def test_wrong_answers_are_told_apart_from_wrong_classes(tmp_path):
+    unsure = {"probabilities": (0.2, 0.7, 0.1), "verdict": "Uncertain"}
+    scores = [*[clip()] * 3, clip(**unsure), clip("fake"), clip("fake", verdict="Real"), clip("hybrid")]
+    report.write_model_card(tmp_path / "card.md", evaluate(scores, resamples=0), CARD)
+    text = (tmp_path / "card.md").read_text(encoding="utf-8").split("## What it gets wrong")[1]
+    answered, probable = text.split("By the most probable")
+    assert "of the Real clips were answered" not in answered
+    assert "50.0 % of the Fake clips were answered Real" in answered
+    assert "1 of 4 Real clips (25.0 %) came out as Fake" in probable
 
 
 def test_names_break_no_table(tmp_path):
@@ -127,3 +141,11 @@ def test_model_card_without_values(tmp_path, poor_metrics):
     assert "None." in text and " nan" not in text
     assert "````console\na ``` b\n````" in text
     assert "No group has 5 test clips or more." in text
+
+
+def test_a_card_says_where_figures_come_from_that_are_not_of_a_test_side(tmp_path, metrics):
+    about = {"about_results": "Of 5 folds.", "about_shortcuts": "mean of 5 folds", "shortcuts": {"length": 0.7}}
+    report.write_model_card(tmp_path / "card.md", metrics, CARD | about | {"training_minutes": 0.0})
+    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert "Of 5 folds." in text and "decision tree, mean of 5 folds;" in text and "test side" not in text
+    assert "Seed 7. The same run" in text
