@@ -481,17 +481,18 @@ def test_labels_that_contradict_the_segments_are_counted(grow):
         "dev01-x-full_1_2_3_6 2.0 spoof 0.0000-2.0000-bonafide",
         "dev01-x-full_1_2_3_7 2.0 spoof 0.0000-two-spoof",
         "dev01-x-full_1_2_3_8 2.0 spoof 0.0000-2.0000-maybe",
+        "dev01-x-full_1_2_3_a 2.0 spoof 0.0000-inf-spoof",
         "dev01-x-full_1_2_3_9 2.0",
     )
     grow.clips(*(f"R01TTS.0.a/dev-clean_1_2_3_{n}.wav" for n in "45"))
-    grow.clips(*(f"R01TTS.0.a/dev01-x-full_1_2_3_{n}.wav" for n in "6789"))
+    grow.clips(*(f"R01TTS.0.a/dev01-x-full_1_2_3_{n}.wav" for n in "6789a"))
     dataset = one(grow.root)
     assert facts(dataset, "label") == {("dev-clean_1_2_3_5", "Real")}
     assert reasons(dataset) == {
         "lines whose label contradicts their segments": 2,
-        "lines or files with segments that cannot be read": 2,
+        "lines or files with segments that cannot be read": 3,
         "lines with missing columns": 1,
-        "recordings that no list names": 5,
+        "recordings that no list names": 6,
     }
 
 
