@@ -21,6 +21,7 @@ import numpy as np
 
 from .audio import from_int16, read_audio, to_int16, write_flac
 from .corpus import Clip
+from .decoding import DecoderLost
 from .errors import AudioError, CorpusError
 from .files import atomic_path
 from .settings import SAMPLE_RATE, HybridSettings
@@ -283,7 +284,8 @@ class Splicer:
             if twins:
                 # Same voice, words, room and moment: only the synthesis differs.
                 donor = twins[rng.integers(len(twins))]
-                span = self._aligned_span(cut, longest, rng)
+                # Nothing promises that a dataset's own copies are as long as what they copy.
+                span = self._aligned_span(cut, min(longest, len(self.read(donor.name)) - cut), rng)
             else:
                 donor = self._donor(donor_label, base, rng)
                 span = self._donor_span(donor, longest, at_pause, rng)
@@ -384,10 +386,18 @@ def _level_db(samples: np.ndarray) -> float:
 def cached_reader(clips: Iterable[Clip], most: int = 32) -> Callable[[str], np.ndarray]:
     """Return a function that gives a clip's int16 samples by name, keeping the last `most` clips in memory."""
     paths = {clip.name: clip.path for clip in clips}
+    again: set[str] = set()
 
     @functools.lru_cache(maxsize=most)
     def read(name: str) -> np.ndarray:
-        samples = to_int16(read_audio(paths[name]))
+        try:
+            samples = to_int16(read_audio(paths[name]))
+        except AudioError as error:
+            if name in again or not isinstance(error.__cause__, DecoderLost):
+                raise
+            # The decoder may have been ended from outside, which must not change what is drawn.
+            again.add(name)
+            samples = to_int16(read_audio(paths[name]))
         samples.setflags(write=False)
         return samples
 

@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from .audio import AUDIO_SUFFIXES
+from .audio import AUDIO_SUFFIXES, LONGEST_SECONDS
 from .clips import EXAMPLES_KEPT, SIDE_NAMES, Clip, Dataset, Ignored, class_of
 from .errors import CorpusError
 from .layouts import FOLDERS, GENERAL, PROTOCOLS, TABLES, Protocol, Table, layout_names, segments_in_npy
@@ -139,9 +139,12 @@ def _read_table(tree: Tree, folder: str) -> Dataset:
                 start, end = float(row["start_s"]), float(row["end_s"])
             except ValueError:
                 start = end = 0.0
-            if not 0 <= start < end:
+            if not 0 <= start < end <= LONGEST_SECONDS:
                 where = f"{here / SPANS_NAME}, line {number}"
-                raise CorpusError(f"{where}: {row['start_s']!r} to {row['end_s']!r} is no stretch of seconds.")
+                raise CorpusError(
+                    f"{where}: {row['start_s']!r} to {row['end_s']!r} is no stretch of seconds of a recording, which "
+                    f"has at most {LONGEST_SECONDS / 3600:g} hours."
+                )
             spans[row["path"]].append((start, end))
     listed = []
     for number, row in rows_of(table, ("path", "label")):
@@ -153,12 +156,15 @@ def _read_table(tree: Tree, folder: str) -> Dataset:
         if file in tree.audio.get(at, ()):
             path = tree.path(at, file)  # listed already, so it need not be looked up again
         else:
-            path = (here / row["path"]).resolve()
+            where = f"{table}, line {number}"
+            try:
+                path = (here / row["path"]).resolve()
+                there = path.is_file()
+            except (OSError, RuntimeError, ValueError) as error:  # such as a link to itself, or a NUL
+                raise CorpusError(f"{where}: {row['path'][:200]!r} is no usable path; correct it.") from error
             if not path.is_relative_to(tree.root):
-                where = f"{table}, line {number}"
                 raise CorpusError(f"{where}: {row['path']!r} leads out of {tree.root}; keep clips inside it.")
-            if not path.is_file():
-                where = f"{table}, line {number}"
+            if not there:
                 raise CorpusError(f"{where}: there is no file {path}; correct the table or add the clip.")
             below = path.relative_to(tree.root).as_posix()
             at, file = posixpath.split(below)
@@ -348,6 +354,8 @@ def _judge(tree: Tree, protocol: Protocol, folder: str, row: dict, numbers: Coun
         segments = protocol.segments(tree, folder, row)
     except ValueError as error:
         raise _UnusableError("lines or files with segments that cannot be read") from error
+    if segments is not None and not all(0 <= edge <= LONGEST_SECONDS for one in segments for edge in one[:2]):
+        raise _UnusableError("lines or files with segments that cannot be read")
     if segments is None:
         # In PartialSpoof a spoofed clip is a partly spoofed one; a list with segments would have said where.
         partly = label == "Fake" and protocol.segments is segments_in_npy

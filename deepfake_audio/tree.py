@@ -6,7 +6,7 @@ import csv
 import functools
 import itertools
 import os
-import pickle
+import pickletools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +16,7 @@ import numpy as np
 
 from .audio import AUDIO_SUFFIXES
 from .clips import Clip, Dataset, Ignored
+from .console import clean
 from .errors import CorpusError
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
@@ -213,21 +214,147 @@ def rows_of(table: Path, needed: Sequence[str], delimiter: str = ",") -> Iterato
         raise CorpusError(f"{table} is not a readable CSV file ({error}); save it as CSV in UTF-8.") from error
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Reads dictionaries of arrays and nothing that could run code: a dataset is somebody else's file."""
+# Pickled labels: a dataset is somebody else's file. It is taken apart opcode by opcode into calls that nobody makes.
 
-    # fmt: off
-    ALLOWED = frozenset({
-        ("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numpy", "ndarray"), ("numpy", "dtype"),
-        ("numeric", "_frombuffer"), ("_codecs", "encode"),
-    })
-    # fmt: on
+MOST_LABEL_BYTES = 2**30
+"""Size of a file of segment labels: several times what PartialSpoof has."""
 
-    def find_class(self, module: str, name: str):
-        if (module.split(".")[-1], name) not in self.ALLOWED or module.split(".")[0] not in ("numpy", "_codecs"):
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        # Files written by numpy 1 name its old modules.
-        return super().find_class(re.sub(r"^numpy\.core\b", "numpy._core", module), name)
+MOST_LABEL_STEPS = 8_000_000
+"""Opcodes in such a file: each may take a hundred bytes of memory; PartialSpoof has one million."""
+
+MOST_CLIP_BYTES = 16 * 2**20
+"""Labels of one clip: hours of them."""
+
+_VALUES = frozenset({
+    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+})  # fmt: skip
+_CONSTANTS = {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_TUPLE": tuple,
+              "EMPTY_LIST": list, "EMPTY_DICT": dict}  # fmt: skip
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_CALLS = frozenset({
+    "numpy.multiarray._reconstruct", "numpy.multiarray.scalar", "numpy.ndarray", "numpy.dtype",
+    "numpy.numeric._frombuffer", "_codecs.encode",
+})  # fmt: skip
+
+
+class _Call:
+    """A call, or only the name of a function, that a pickle asks for, and the state that it would set afterwards."""
+
+    __slots__ = ("arguments", "name", "state")
+
+    def __init__(self, name: str, arguments: tuple = ()):
+        self.name, self.arguments, self.state = name, arguments, ()
+
+
+def _named(module: object, name: object) -> _Call:
+    # What is no text is not even printed: a list that holds itself many times over has no end.
+    if not (isinstance(module, str) and isinstance(name, str)):
+        raise TypeError("it asks for something without a name")
+    # Files written by numpy 1 name its old modules.
+    known = f"{re.sub(r'^numpy[.]_?core[.]', 'numpy.', module)}.{name}"
+    if known not in _CALLS:
+        raise ValueError(f"it asks for {f'{module}.{name}'[:80]!r}")
+    return _Call(known)
+
+
+def _take_apart(data: bytes) -> object:
+    """Return what a pickle describes: plain values, and each object as the :class:`_Call` that would make it."""
+    stack, marks, memo = [], [], {}
+
+    def since_mark() -> list:
+        start = marks.pop()
+        items = stack[start:]
+        del stack[start:]
+        return items
+
+    for step, (opcode, value, _) in enumerate(pickletools.genops(data)):
+        if step > MOST_LABEL_STEPS:
+            raise ValueError("it holds far more than labels")
+        match opcode.name:
+            case name if name in _VALUES:
+                stack.append(value)
+            case name if name in _CONSTANTS:
+                stack.append(_CONSTANTS[name]())
+            case name if name in _TUPLES:
+                items = [stack.pop() for _ in range(_TUPLES[name])]
+                stack.append(tuple(reversed(items)))
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                memo[value] = stack[-1]
+            case "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(memo[value])
+            case "MARK":
+                marks.append(len(stack))
+            case "TUPLE":
+                stack.append(tuple(since_mark()))
+            case "GLOBAL":
+                stack.append(_named(*value.split(" ", 1)))
+            case "STACK_GLOBAL":
+                name = stack.pop()
+                stack.append(_named(stack.pop(), name))
+            case "REDUCE":
+                arguments = stack.pop()
+                stack.append(_Call(stack.pop().name, arguments))
+            case "BUILD":
+                state = stack.pop()
+                stack[-1].state = state
+            case "APPEND" | "APPENDS":
+                items = since_mark() if opcode.name == "APPENDS" else [stack.pop()]
+                stack[-1].extend(items)
+            case "SETITEM" | "SETITEMS":
+                items = since_mark() if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
+                for key, item in zip(items[::2], items[1::2], strict=True):
+                    stack[-1][_value(key)] = item
+            case "STOP":
+                return stack.pop()
+            case "PROTO" | "FRAME":
+                pass
+            case other:
+                raise ValueError(f"it uses {other}, which labels do not need")
+    raise ValueError("it ends too early")
+
+
+def _bytes(item: object) -> bytes:
+    """Return raw data, which Python 2 wrote as text."""
+    if isinstance(item, _Call) and item.name == "_codecs.encode":
+        item = item.arguments[0]
+    return item.encode("latin-1") if isinstance(item, str) else bytes(memoryview(item))
+
+
+def _array(kind: _Call, data: object, shape: tuple) -> np.ndarray:
+    """Make an array of numbers or texts from raw data; numpy sees that data and shape fit each other."""
+    letter = kind.arguments[0] if kind.name == "numpy.dtype" else None
+    if not isinstance(letter, str) or not re.fullmatch(r"[USiufb]\d{1,9}", letter):
+        raise ValueError("it holds arrays of other things than numbers and texts")
+    # The state is (version, byte order, ...); what else it says is what the letter and number say.
+    order = kind.state[1] if kind.state and kind.state[1] in ("<", ">") else ""
+    data = _bytes(data)
+    if len(data) > MOST_CLIP_BYTES:
+        raise ValueError(f"one clip has more than {MOST_CLIP_BYTES >> 20} MiB of labels")
+    dtype = np.dtype(order + letter)
+    return (np.frombuffer(data, dtype) if data else np.empty(0, dtype)).reshape(shape)
+
+
+def _value(item: object) -> str | float | bool:
+    """Return one number or text."""
+    if isinstance(item, _Call) and item.name == "numpy.multiarray.scalar":
+        return _array(*item.arguments, 1)[0].item()
+    if not isinstance(item, (str, bytes, int, float)):
+        raise TypeError("it holds other things than numbers and texts")
+    return item
+
+
+def _labels(item: object) -> np.ndarray:
+    """Return the labels of one clip."""
+    if not isinstance(item, _Call):
+        raise TypeError("it holds other things than arrays")
+    if item.name == "numpy.numeric._frombuffer":
+        data, kind, shape = item.arguments[:3]
+    else:
+        _, shape, kind, _, data = item.state
+    return _array(kind, data, shape)
 
 
 def _read_labels(path: Path) -> dict:
@@ -235,16 +362,20 @@ def _read_labels(path: Path) -> dict:
     try:
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
-            read(file)
-            labels = _ArraysOnly(file).load()
-        labels = labels.item() if isinstance(labels, np.ndarray) else labels
+            file.seek(int.from_bytes(file.read(2 if version[0] == 1 else 4), "little"), os.SEEK_CUR)
+            data = file.read(MOST_LABEL_BYTES + 1)
+        if len(data) > MOST_LABEL_BYTES:
+            raise ValueError(f"it has more than {MOST_LABEL_BYTES >> 20} MiB")
+        labels = _take_apart(data)
+        if isinstance(labels, _Call):
+            labels = labels.state[-1][0]  # numpy wraps the dictionary in an array of one object
         if not isinstance(labels, dict):
             raise ValueError("it holds no dictionary")
-    except (OSError, ValueError, EOFError, TypeError, LookupError, AttributeError, ImportError,
-            pickle.UnpicklingError) as error:  # fmt: skip
-        raise CorpusError(f"{path} holds no segment labels ({error}); copy or unpack it again.") from error
-    return labels
+        return {clip: _labels(item) for clip, item in labels.items()}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError,
+            SystemError) as error:  # fmt: skip  # SystemError: numpy has texts of what are no characters
+        why = str(error)[:200] or "it does not fit into memory"
+        raise CorpusError(f"{path} holds no segment labels ({clean(why)}); copy or unpack it again.") from error
 
 
 def title_of(root: Path) -> str:

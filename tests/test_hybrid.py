@@ -14,7 +14,8 @@ import soundfile
 
 from deepfake_audio.audio import from_int16, read_audio, to_int16, write_flac
 from deepfake_audio.corpus import Clip, find_clips
-from deepfake_audio.errors import CorpusError
+from deepfake_audio.decoding import DecoderLost
+from deepfake_audio.errors import AudioError, CorpusError
 from deepfake_audio.hybrid import (
     JOIN_SHAPES,
     KINDS,
@@ -392,6 +393,38 @@ def test_an_aligned_copy_without_crossfade_keeps_every_sample_in_its_place(paren
         quiet = dataclasses.replace(plan, pieces=tuple(dataclasses.replace(p, gain_db=0.0) for p in plan.pieces))
         whole += np.array_equal(render(quiet, read), read(real.name))
     assert whole > 0.5 * len(plans)
+
+
+def test_a_copy_may_be_shorter_than_what_it_copies(tmp_path):
+    clips, rng = [], np.random.default_rng(0)
+    for name, label, seconds, of in (("r", "Real", 8, ""), ("copy", "Fake", 1, "r"), ("other", "Fake", 8, "")):
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, rng.normal(0, 0.1, seconds * SAMPLE_RATE), SAMPLE_RATE)
+        clips.append(Clip(name, path, label, copy_of=of))
+    read = cached_reader(clips)
+    splicer = Splicer(clips, SETTINGS, read)
+    plans = [plan for seed in range(60) if (plan := splicer.draw("hybrid", "x", np.random.default_rng(seed)))]
+    for plan in plans:
+        assert all(0 <= piece.start < piece.end <= len(read(piece.clip)) for piece in plan.pieces)
+        render(plan, read)
+    assert {"r", "copy", "other"} == {plan.pieces[1].clip for plan in plans}
+
+
+def test_a_decoder_that_was_ended_from_outside_does_not_change_what_is_drawn(monkeypatch, tmp_path):
+    asked = []
+
+    def lose(path):
+        asked.append(path.name)
+        if path.name == "broken.wav" or asked.count(path.name) == 1:
+            raise AudioError(f"{path} was not decoded") from (DecoderLost() if path.name != "broken.wav" else None)
+        return np.zeros(8, dtype=np.float32)
+
+    monkeypatch.setattr("deepfake_audio.hybrid.read_audio", lose)
+    read = cached_reader([Clip(name, tmp_path / f"{name}.wav", "Real") for name in ("fine", "broken")])
+    assert len(read("fine")) == 8 and asked == ["fine.wav"] * 2
+    with pytest.raises(AudioError):
+        read("broken")
+    assert asked.count("broken.wav") == 1
 
 
 def test_clips_that_are_too_short_are_not_spliced(tmp_path):

@@ -232,23 +232,91 @@ def test_partial_spoof_without_segment_labels_is_hybrid_at_an_unknown_place(grow
     ]
 
 
-def test_segment_labels_that_would_run_code_are_refused(grow):
-    class Bomb:
-        def __reduce__(self):
-            return os.mkdir, (str(grow.root / "ran"),)
+class Asks:
+    """Becomes, in a pickle, any call and any state after it."""
 
+    def __init__(self, function, arguments, state=None):
+        self.answer = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.answer
+
+
+def grow_labels(grow, pickled):
+    """Write segment labels of one side; return what reads them."""
     trees.partial_spoof(grow, labels=False)
     path = grow.root / "database" / "segment_labels" / "train_seglab_0.01.npy"
     path.parent.mkdir()
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"shape": (), "fortran_order": False, "descr": "|O"})
-        pickle.dump(Bomb(), file)
-    with pytest.raises(CorpusError, match=r"train_seglab_0\.01\.npy holds no segment labels \(it asks for"):
+        file.write(pickled)
+    return path
+
+
+def frombuffer(data, letter, state=None, shape=(1,)):
+    return Asks(np._core.numeric._frombuffer, (data, Asks(np.dtype, (letter, False, True), state), shape, "C"))
+
+
+# A field of 8 bytes that the flags of the state turn into a Python object.
+POINTER = (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
+
+HOSTILE_LABELS = {
+    "pointer": pickle.dumps({"a": frombuffer(b"A" * 8, "V8", POINTER)}),
+    "object": pickle.dumps({"a": frombuffer(b"A" * 8, "O8")}),
+    "too long": pickle.dumps({"a": frombuffer(b"AAAA", "S1", shape=(10**12,))}),
+    "too wide": pickle.dumps({"a": frombuffer(b"A" * 8, "U999999999")}),
+    "no characters": pickle.dumps({Asks(np._core.multiarray.scalar, (np.dtype("U1"), b"\xff" * 4)): "1"}),
+    "other opcode": pickle.dumps({"a": {1}}),
+    "bytes that are missing": b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f.",
+    "nested tuples as a key": b"\x80\x04})" + b"\x85" * 50_000 + b"Ns.",
+    "names without an end": b"\x80\x04]\x94"
+    + b"".join(b"](h%ch%ce\x94" % (n, n) for n in range(40))
+    + b"h\x28h\x28\x93.",
+    "cut off": pickle.dumps({"a": np.array(["0", "1"])})[:-9],
+    "a list": pickle.dumps({"a": ["0", "1"]}),
+    "one number": pickle.dumps(1),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_LABELS)
+def test_hostile_segment_labels_are_refused(grow, name):
+    path = grow_labels(grow, HOSTILE_LABELS[name])
+    with pytest.raises(CorpusError, match=r"train_seglab_0\.01\.npy holds no segment labels \(.+\); copy or") as caught:
+        find_datasets([grow.root])
+    assert len(str(caught.value)) < len(str(path)) + 300
+
+
+def test_segment_labels_that_would_run_code_are_refused(grow):
+    path = grow_labels(grow, pickle.dumps(Asks(os.mkdir, (str(grow.root / "ran"),))))
+    with pytest.raises(CorpusError, match=r"holds no segment labels \(it asks for '\w+\.mkdir'\)"):
         find_datasets([grow.root])
     assert not (grow.root / "ran").exists()
     path.write_bytes(b"\x93NUMPY")
     with pytest.raises(CorpusError, match="holds no segment labels"):
         find_datasets([grow.root])
+
+
+def test_segment_labels_are_limited(grow, monkeypatch):
+    grow_labels(grow, pickle.dumps({"CON_T_0000001": np.array(["0", "1"] * 20)}))
+    for name, limit, why in (("BYTES", 100, "more than 0 MiB"), ("STEPS", 10, "far more than labels")):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"deepfake_audio.tree.MOST_LABEL_{name}", limit)
+            with pytest.raises(CorpusError, match=why):
+                find_datasets([grow.root])
+    find_datasets([grow.root])
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_segment_labels_of_every_honest_kind_are_read(grow, protocol):
+    pattern = [1] * 10 + [0] * 20 + [1] * 10
+    for kind in ("U1", "S1", "i8", ">i2", "u1"):
+        content = {np.str_("CON_T_0000001"): np.array(pattern).astype(kind)}
+        path = grow_labels(grow, pickle.dumps(np.array(content, dtype=object), protocol))
+        clips = [clip for clip in one(grow.root).clips if clip.path.stem == "CON_T_0000001"]
+        assert [clip.spans for clip in clips] == [((0.1, 0.3),)], kind
+        path.unlink()
+        path.parent.rmdir()
 
 
 @pytest.mark.parametrize("flipped", [False, True])
@@ -413,17 +481,18 @@ def test_labels_that_contradict_the_segments_are_counted(grow):
         "dev01-x-full_1_2_3_6 2.0 spoof 0.0000-2.0000-bonafide",
         "dev01-x-full_1_2_3_7 2.0 spoof 0.0000-two-spoof",
         "dev01-x-full_1_2_3_8 2.0 spoof 0.0000-2.0000-maybe",
+        "dev01-x-full_1_2_3_a 2.0 spoof 0.0000-inf-spoof",
         "dev01-x-full_1_2_3_9 2.0",
     )
     grow.clips(*(f"R01TTS.0.a/dev-clean_1_2_3_{n}.wav" for n in "45"))
-    grow.clips(*(f"R01TTS.0.a/dev01-x-full_1_2_3_{n}.wav" for n in "6789"))
+    grow.clips(*(f"R01TTS.0.a/dev01-x-full_1_2_3_{n}.wav" for n in "6789a"))
     dataset = one(grow.root)
     assert facts(dataset, "label") == {("dev-clean_1_2_3_5", "Real")}
     assert reasons(dataset) == {
         "lines whose label contradicts their segments": 2,
-        "lines or files with segments that cannot be read": 2,
+        "lines or files with segments that cannot be read": 3,
         "lines with missing columns": 1,
-        "recordings that no list names": 5,
+        "recordings that no list names": 6,
     }
 
 
