@@ -16,7 +16,6 @@ import struct
 import subprocess
 import tempfile
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import soxr
 
 from . import decoding
 from .errors import AudioError
+from .files import atomic_path
 from .settings import SAMPLE_RATE
 
 # fmt: off
@@ -173,22 +173,17 @@ def write_flac(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = 
         raise ValueError(f"samples must have the shape (samples,), not {values.shape}")
     if not len(values):
         raise AudioError(f"'{path}' was not written because there are no samples: record for longer.")
-    beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         # libsndfile itself does not say why a disk refuses.
         encoded = io.BytesIO()
         soundfile.write(encoded, values, sample_rate, format="FLAC", subtype="PCM_16")
-        beside.write_bytes(encoded.getvalue())
-        os.replace(beside, path)  # noqa: PTH105 - Path.replace is the same call; this one says what is meant
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(encoded.getvalue())
     except (OSError, soundfile.SoundFileError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error
         raise AudioError(
             f"'{path}' cannot be written ({reason}): choose another folder, or make room and close programs using it."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):  # what went wrong before is what the user must hear about
-            beside.unlink()
 
 
 def quantise(samples: np.ndarray) -> np.ndarray:

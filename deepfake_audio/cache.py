@@ -14,6 +14,7 @@ import dataclasses
 import errno
 import hashlib
 import json
+import math
 import os
 import sqlite3
 import time
@@ -50,8 +51,12 @@ SETTLED_SECONDS = 2.0
 """A file that was changed less than this before it was hashed could change again under the same time stamp, so that
 its hash is not remembered."""
 
-ROWS_PER_COMMIT = 256
-"""Spectrograms that a killed run loses at most."""
+ROWS_PER_COMMIT, SECONDS_PER_COMMIT = 256, 5.0
+"""A killed run loses at most so many spectrograms, and no more than it finished within so many seconds."""
+
+DEAD_SECONDS = 30 * 86_400.0
+"""A shard that no row of the index names and that nobody has appended to for so long is dead. What a run wrote it reads
+until its end, also where another run has entered the same clips since."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -166,6 +171,17 @@ class FeatureCache:
         if not self._sound():
             console.say(f"warning: The index of {self.folder} was damaged; features are computed again.")
             for path in (*self.folder.glob(f"{INDEX_NAME}*"), *self.folder.glob(f"*{SHARD_SUFFIX}")):  # journal, too
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        self._bury()
+
+    def _bury(self) -> None:
+        """Remove the shards of writers that were killed before they entered anything."""
+        with self._index() as index:  # also where there is none: whether it can be used is known from now on
+            old = [path for path in self.folder.glob(f"*{SHARD_SUFFIX}") if _age_seconds(path) > DEAD_SECONDS]
+            named = {shard for (shard,) in index.execute("SELECT DISTINCT shard FROM features")} if old else set()
+        for path in old:
+            if path.stem not in named:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
@@ -333,6 +349,12 @@ def _stamp(path: bytes) -> tuple[int, int] | None:
     return about.st_size, about.st_mtime_ns
 
 
+def _age_seconds(path: Path) -> float:
+    """Return how long ago a file was changed; 0 for what is not there."""
+    stamp = _stamp(os.fsencode(path))
+    return time.time() - stamp[1] / 1e9 if stamp else 0.0
+
+
 def _content(path: bytes) -> str:
     try:
         return file_sha256(os.fsdecode(path))
@@ -356,6 +378,7 @@ class Writer:
         self._file = None
         self._frames = 0
         self._rows: list[tuple] = []
+        self._committed = -math.inf  # the first one at once: from then on the index names the shard
 
     def add(self, key: bytes, spectrogram: Spectrogram) -> Extent:
         """Append one spectrogram.
@@ -377,7 +400,7 @@ class Writer:
         extent = Extent(self.shard, self._frames, len(data), spectrogram.seconds, spectrogram.speech_seconds)
         self._rows.append((key, *extent, zlib.crc32(data)))
         self._frames += len(data)
-        if len(self._rows) >= ROWS_PER_COMMIT:
+        if len(self._rows) >= ROWS_PER_COMMIT or time.monotonic() - self._committed >= SECONDS_PER_COMMIT:
             self.commit()
         return extent
 
@@ -389,7 +412,7 @@ class Writer:
         RunError
             If the disk is full; the last spectrograms are given up then, to make room for the index of the others.
         """
-        full = None
+        full, self._committed = None, time.monotonic()
         while self._rows:
             try:
                 with self.cache._index() as index:

@@ -41,7 +41,7 @@ class Watch:
 
     def __init__(self, sentence: str):
         self.sentence = sentence
-        self._said, self._pressed = threading.Lock(), False
+        self._said, self._pressed, self._over = threading.Lock(), False, False
         self._tell = None
 
     def __enter__(self) -> Watch:
@@ -49,16 +49,21 @@ class Watch:
             hear, self._tell = os.pipe()
             if os.name != "nt":
                 os.set_blocking(self._tell, False)
-            # What writes into it is no Python, so that nothing that Python waits for can delay it.
-            self._fd = signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
-            self._handler = signal.signal(signal.SIGINT, self._press)
             # Of stderr a copy, since libraries put something else in its place.
             threading.Thread(target=self._end_in_time, args=(hear, os.dup(2)), daemon=True).start()
+            self._handler = signal.getsignal(signal.SIGINT)
+            # What writes into it is no Python, so that nothing that Python waits for can delay it.
+            self._fd = signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
+            # Last: until here Ctrl-C is for who heard it before.
+            signal.signal(signal.SIGINT, self._press)
         return self
 
     def __exit__(self, kind, *_) -> bool:
-        # Libraries that are interrupted while they load say that they are not there.
-        interrupted = kind is not None and (self._pressed or issubclass(kind, KeyboardInterrupt))
+        if self._tell is not None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Libraries that are interrupted while they load say that they are not there; some swallow it.
+        interrupted = self._pressed or (kind is not None and issubclass(kind, KeyboardInterrupt))
+        self._over = not interrupted
         if self._said.acquire(blocking=False) and interrupted:
             say(f"\n{self.sentence}")
             if self._pressed and self._handler is end:
@@ -73,11 +78,16 @@ class Watch:
             os.close(self._tell)
         return interrupted
 
-    def _press(self, *_) -> None:
+    def _press(self, _, frame) -> None:
         self._pressed = True
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # One line is wanted, not what libraries have to say about being interrupted.
         sys.unraisablehook = threading.excepthook = lambda _: None
+        # At the edges of the block nothing would catch the error; they look by themselves.
+        while frame is not None:
+            if frame.f_code in (Watch.__enter__.__code__, Watch.__exit__.__code__):
+                return
+            frame = frame.f_back
         raise KeyboardInterrupt
 
     def _end_in_time(self, hear: int, stderr: int) -> None:
@@ -85,9 +95,10 @@ class Watch:
             pass
         if signals:
             time.sleep(PATIENCE_SECONDS)
-            if self._said.acquire(blocking=False):
+            if ours := self._said.acquire(blocking=False):
                 os.write(stderr, f"\n{self.sentence}\n".encode(errors="backslashreplace"))
-            os._exit(EXIT_CODE)
+            if ours or not self._over:  # otherwise it came when all was done
+                os._exit(EXIT_CODE)
         os.close(hear)
         os.close(stderr)
 

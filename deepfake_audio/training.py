@@ -492,10 +492,10 @@ def _read_log(log: Path) -> list[dict[str, float]]:
 
 def _truncate_log(log: Path, epochs: int) -> list[dict[str, float]]:
     """Forget rows of an epoch that was logged but whose state was not kept any more."""
-    # Keras ends lines with \r\n, which Windows makes two line ends of.
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if line.strip()]
+    # Keras ends lines with \r\n, which Windows makes two line ends of; the rows that follow will be like that, too.
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
     with atomic_path(log) as temporary:
-        temporary.write_text("".join(lines[: epochs + 1]), encoding="utf-8")
+        temporary.write_text("".join(f"{line}\r\n" for line in lines[: epochs + 1]), encoding="utf-8")
     return _read_log(log)
 
 

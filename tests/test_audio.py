@@ -20,6 +20,7 @@ import soundfile
 from deepfake_audio import decoding
 from deepfake_audio.audio import AUDIO_SUFFIXES, from_int16, quantise, read_audio, to_int16, write_flac
 from deepfake_audio.errors import AudioError
+from deepfake_audio.files import remove_leftovers
 from deepfake_audio.settings import SAMPLE_RATE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -523,12 +524,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         with pytest.raises(AudioError, match=r"x\.flac.*No space left"):
             write_flac(path, tone(880))
     with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        patched.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
         with pytest.raises(AudioError, match="Permission denied"):
             write_flac(path, tone(880))
     assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
     write_flac(path, tone(880))
     assert loudest_hz(read_audio(path)) == pytest.approx(880, abs=1.5)
+
+
+def test_what_a_killed_writer_leaves_is_known_for_what_it_is(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(SystemExit))
+        patched.setattr(Path, "unlink", lambda *_, **__: None)  # nothing is tidied up
+        with pytest.raises(SystemExit):
+            write_flac(tmp_path / "x.flac", tone())
+    assert len(list(tmp_path.iterdir())) == 1
+    remove_leftovers(tmp_path / "x.flac")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be(tmp_path):

@@ -104,9 +104,32 @@ def test_a_killed_writer_leaves_a_cache_that_works_and_no_lock(tmp_path):
         process.stdout.readline()
     process.kill()  # SIGKILL: nothing is tidied up
     process.communicate()
-    assert held(tmp_path) == set(range(10)), "the last three were not entered yet"
-    fill(tmp_path, range(10, 13))
+    assert held(tmp_path) == set(range(11)), "the first was entered at once, the last two not yet"
+    fill(tmp_path, range(11, 13))
     assert held(tmp_path) == set(range(13))
+
+
+def test_long_work_is_entered_soon_and_no_shard_is_ever_without_a_name(tmp_path, monkeypatch):
+    with FeatureCache(tmp_path, SETTINGS).writer() as writer:
+        writer.add(key(0), spectrogram(0))
+        assert held(tmp_path) == {0}
+        writer.add(key(1), spectrogram(1))
+        assert held(tmp_path) == {0}
+        monkeypatch.setattr(cache_module, "SECONDS_PER_COMMIT", 0.0)
+        writer.add(key(2), spectrogram(2))
+        assert held(tmp_path) == {0, 1, 2}
+
+
+def test_only_shards_that_nobody_names_or_writes_to_are_removed(tmp_path):
+    fill(tmp_path, range(2))
+    (named,) = tmp_path.glob("*.f16")
+    dead, young = tmp_path / "dead.f16", tmp_path / "young.f16"
+    for path in (dead, young):
+        path.write_bytes(b"of a writer that was killed, or is at work")
+    for path in (named, dead):
+        age(path, cache_module.DEAD_SECONDS + 60)
+    assert held(tmp_path) == {0, 1}
+    assert sorted(tmp_path.glob("*.f16")) == sorted([named, young])
 
 
 def test_killed_in_the_middle_of_entering(tmp_path):
@@ -227,11 +250,11 @@ def test_a_disk_without_room_for_the_index_keeps_what_fits(tmp_path, monkeypatch
     monkeypatch.setattr(FeatureCache, "_index", index)
     with pytest.raises(RunError, match="is full; make room"):
         fill(tmp_path, range(12))
-    assert held(tmp_path) == set(range(6))
+    assert held(tmp_path) == set(range(5))
     (shard,) = tmp_path.glob("*.f16")
-    assert shard.stat().st_size == 6 * spectrogram(0).values.nbytes
+    assert shard.stat().st_size == 5 * spectrogram(0).values.nbytes
     monkeypatch.undo()
-    fill(tmp_path, range(6, 12))
+    fill(tmp_path, range(5, 12))
     assert held(tmp_path) == set(range(12))
 
 
@@ -252,6 +275,12 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunError, match="give another --cache"):
         FeatureCache(tmp_path / "file" / "features", SETTINGS)
+
+
+def test_an_index_that_cannot_be_used_is_known_at_once(tmp_path):
+    (tmp_path / INDEX_NAME).mkdir()
+    with pytest.raises(RunError, match=r"cannot be used .* give another --cache"):
+        FeatureCache(tmp_path, SETTINGS)
 
 
 # Contents

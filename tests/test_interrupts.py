@@ -111,6 +111,52 @@ def test_while_a_script_is_imported_there_is_no_traceback():
     assert process.returncode == early.EXIT_CODE == 130
 
 
+PRESS = "os.kill(os.getpid(), signal.SIGINT)"
+SWALLOWED_AT_THE_END = f"""
+import os, signal
+try:
+    {PRESS}
+except KeyboardInterrupt:
+    pass
+"""
+WHILE_IT_ENDS = f"""
+import os, signal
+class Lock:
+    def acquire(self, blocking):
+        {PRESS}
+        return True
+watch._said = Lock()
+"""
+
+
+@needs_sigint
+def test_ctrl_c_that_a_library_swallows_at_the_very_end_is_told_like_any_other():
+    assert pressed(SWALLOWED_AT_THE_END) == (130, "", "Interrupted; all is well.")
+
+
+@needs_sigint
+def test_ctrl_c_while_the_watch_ends_comes_too_late():
+    assert pressed(WHILE_IT_ENDS) == (5, "came to its end\n", "")
+
+
+@needs_sigint
+def test_ctrl_c_while_the_watch_begins_is_one_line():
+    begin = f"""
+import os, signal, sys, threading
+sys.path.insert(0, {str(HERE)!r})
+from deepfake_audio import early
+early.end_quietly()
+from deepfake_audio import interrupts
+start = threading.Thread.start
+threading.Thread.start = lambda thread: (start(thread), {PRESS})
+with interrupts.Watch("never said"):
+    pass
+"""
+    with started([sys.executable, "-c", begin], text=True) as process:
+        assert process.communicate(timeout=60) == ("", "Interrupted before anything began.\n")
+    assert process.returncode == 130
+
+
 @needs_sigint
 def test_who_expects_ctrl_c_goes_on_and_the_next_one_ends_it():
     work = """

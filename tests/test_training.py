@@ -301,6 +301,19 @@ def test_the_same_seed_gives_the_same_log_and_stdout_stays_free(corpus, undistur
     assert_same_weights(again.best, undisturbed.best)
 
 
+def test_a_log_that_is_cut_keeps_the_line_ends_of_keras(tmp_path):
+    log, logger = tmp_path / "log.csv", keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    logger.set_model(keras.Sequential())
+    logger.on_train_begin()
+    before = []
+    for epoch in range(3):
+        logger.on_epoch_end(epoch, {"loss": 0.5})
+        before.append(log.read_bytes())
+    logger.on_train_end()
+    assert [row["epoch"] for row in training._truncate_log(log, 2)] == [0, 1]
+    assert log.read_bytes() == before[1]
+
+
 @pytest.fixture
 def interrupt_after(monkeypatch):
     """Return a function that makes the next fit end as by Ctrl-C once an epoch is over."""
