@@ -123,13 +123,6 @@ def write_all(file: io.RawIOBase, data: bytes | memoryview) -> None:
         rest = rest[file.write(rest) :]
 
 
-def remove_leftovers_below(folder: str | os.PathLike) -> None:
-    """Remove what was begun anywhere below `folder` by processes that were killed: for who has its lock."""
-    for leftover in pathlib.Path(folder).rglob(f"*{_TEMPORARY}*"):
-        with contextlib.suppress(OSError):  # it does no harm
-            leftover.unlink()
-
-
 def file_sha256(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
     with pathlib.Path(path).open("rb") as file:

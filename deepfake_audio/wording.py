@@ -16,7 +16,7 @@ MEANING = {
 
 NEXT_STEP = {
     "Real": "Next: a forgery that is new to the model sounds real to it, too; check where the recording comes from.",
-    "Fake": "Next: listen to it (a mere tone can come out as Fake) and ask for the original; this alone proves nothing.",
+    "Fake": "Next: listen to it (a tone can come out as Fake) and ask for the original; this alone proves nothing.",
     "Hybrid": "Next: listen across the edges of the fake stretches, for other sounds, too; this alone proves nothing.",
     UNCERTAIN: "Next: look for a longer or cleaner copy, closest to the original; do not choose a side by this.",
     NO_SPEECH: "Next: give a recording in which somebody speaks for at least a second.",
