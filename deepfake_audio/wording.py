@@ -16,11 +16,17 @@ MEANING = {
 
 NEXT_STEP = {
     "Real": "Next: a forgery that is new to the model sounds real to it, too; check where the recording comes from.",
-    "Fake": "Next: listen to it yourself and ask for the original recording; this answer alone proves nothing.",
-    "Hybrid": "Next: listen across the edges of the fake stretches; this answer alone proves nothing.",
+    "Fake": "Next: listen to it (a tone can come out as Fake) and ask for the original; this alone proves nothing.",
+    "Hybrid": "Next: listen across the edges of the fake stretches, for other sounds, too; this alone proves nothing.",
     UNCERTAIN: "Next: look for a longer or cleaner copy, closest to the original; do not choose a side by this.",
     NO_SPEECH: "Next: give a recording in which somebody speaks for at least a second.",
 }
+
+DESPITE = {
+    ("Real", "Fake"): "As a whole it sounds like a person speaking, although stretches look fake by themselves.",
+    ("Fake", "Real"): "As a whole it sounds synthetic, although stretches look real by themselves.",
+}
+"""What a verdict means although the timeline has stretches of the other kind."""
 
 CONFIDENCE = ((0.97, "very high"), (0.9, "high"), (0.7, "moderate"), (0.5, "low"), (0.0, "very low"))
 
@@ -38,7 +44,8 @@ LIMITS = (
     "Generators that are newer than its training data may pass as real.",
     "Compression, telephone lines, noise, echo and replay through loudspeakers remove what it listens for.",
     "Speech that was cleaned or heavily edited may sound synthetic to it although a person spoke.",
-    "Edges of stretches can be off by half a second, and short spans are missed.",
+    "Edges of stretches are often off by half a second and more, and short spans are missed.",
+    "It takes every sound for speech: what it answers to music, tones and noise means nothing.",
     "It must not be the only reason for any decision about a person.",
 )
 
@@ -65,12 +72,13 @@ def describe(result: dict) -> list[str]:
     verdict = result["verdict"]
     lines = [clean(result["path"])]
     if verdict == NO_SPEECH:
-        found = f"{result['speech_seconds']:.1f} s of speech in {result['seconds']:.1f} s, nothing to judge"
+        found = f"{result['speech_seconds']:.1f} s of sound in {result['seconds']:.1f} s, too little to judge"
         return [*lines, f"  {colour(NO_SPEECH, COLOURS[NO_SPEECH])}: {found}", f"  {NEXT_STEP[NO_SPEECH]}"]
+    closest = f", closest to {_likeliest(result)} with" if verdict == UNCERTAIN else ","
     shares = ", ".join(f"{name} {result['probabilities'][name]:.2f}" for name in CLASS_NAMES)
     lines += [
-        f"  {colour(verdict, COLOURS[verdict])}, confidence {result['confidence']:.2f}  ({shares})",
-        f"  {result['seconds']:.1f} s, {result['speech_seconds']:.1f} s of speech, "
+        f"  {colour(verdict, COLOURS[verdict])}{closest} confidence {result['confidence']:.2f}  ({shares})",
+        f"  {result['seconds']:.1f} s, {result['speech_seconds']:.1f} s of speech or other sound, "
         f"{result['fake_seconds']:.1f} s in fake stretches",
     ]
     for s in result["segments"][:MOST_STRETCHES]:
@@ -82,12 +90,31 @@ def describe(result: dict) -> list[str]:
     return [*lines, *(f"  {sentence}" for sentence in explain(result)), f"  {NEXT_STEP[verdict]}"]
 
 
+def _likeliest(result: dict) -> str:
+    return max(result["probabilities"], key=result["probabilities"].get)
+
+
 def explain(result: dict) -> list[str]:
-    """Say what the verdict and its confidence mean, and why it is uncertain if it is, in one or two sentences."""
-    verdict, confidence = result["verdict"], result["confidence"]
+    """Say what the verdict and its confidence mean, and why it is what it is if not the most probable class.
+
+    Returns
+    -------
+    list of str
+        One sentence or a few.
+    """
+    verdict, threshold, likeliest = result["verdict"], result["threshold"], _likeliest(result)
     if verdict == NO_SPEECH:
         return [MEANING[verdict]]
     if verdict == UNCERTAIN:
-        likeliest = max(result["probabilities"], key=result["probabilities"].get)
         return [MEANING[verdict], WHY[result["reason"]].format(likeliest)]
-    return [f"{MEANING[verdict]} Confidence is {confidence_in_words(confidence)}."]
+    decided = []
+    if threshold is not None:
+        spoof = 1.0 - result["probabilities"]["Real"]
+        compared = f"{spoof:.2f}, {'under' if verdict == 'Real' else 'not under'} {threshold:g}"
+        decided = [f"{verdict} by your threshold: Fake or Hybrid has a probability of {compared}."]
+        if verdict != likeliest:
+            return [*decided, f"The most probable class is {likeliest}."]
+    found = {segment["label"] for segment in result["segments"]}
+    despite = (sentence for (label, other), sentence in DESPITE.items() if label == verdict and other in found)
+    meaning = next(despite, MEANING[verdict])
+    return [*decided, f"{meaning} Confidence is {confidence_in_words(result['confidence'])}."]

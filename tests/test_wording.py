@@ -22,6 +22,7 @@ def result(verdict="Fake", stretches=2, **changes):
         "speech_seconds": 9.0,
         "fake_seconds": 5.0,
         "segments": segments,
+        "threshold": None,
     } | changes
 
 
@@ -41,6 +42,29 @@ def test_what_is_left_out_is_said():
 def test_an_uncertain_answer_says_why():
     text = "\n".join(wording.describe(result(UNCERTAIN)))
     assert "Fake came closest" in text and "so little confidence" in text
+
+    assert "  Uncertain, closest to Fake with confidence 0.62  (" in text
+
+
+@pytest.mark.parametrize(("verdict", "other"), [("Real", "Fake"), ("Fake", "Real")])
+def test_what_sounds_so_throughout_has_no_stretch_that_does_not(verdict, other):
+    stretches = {label: [{"start": 0.0, "end": 1.0, "label": label, "fake_probability": 0.5}] for label in CLASS_NAMES}
+    assert "throughout" in wording.explain(result(verdict, segments=stretches[verdict]))[0]
+    for segments in (stretches[other], stretches[verdict] + stretches[other]):
+        (said,) = wording.explain(result(verdict, segments=segments))
+        assert "throughout" not in said and f"although stretches look {other.lower()}" in said
+
+
+def test_a_verdict_by_the_threshold_says_so():
+    shares = {"Real": 0.43, "Fake": 0.05, "Hybrid": 0.52}
+    said = wording.explain(result("Real", threshold=0.9, probabilities=shares))
+    assert said == [
+        "Real by your threshold: Fake or Hybrid has a probability of 0.57, under 0.9.",
+        "The most probable class is Hybrid.",
+    ]
+    first, second = wording.explain(result("Hybrid", threshold=0.5, probabilities=shares))
+    assert "Hybrid by your threshold" in first and "0.57, not under 0.5" in first
+    assert second.startswith(wording.MEANING["Hybrid"])
 
 
 def test_an_accusation_that_is_withheld_says_why():
