@@ -26,7 +26,8 @@ from scipy.stats import norm
 from sklearn.metrics import roc_curve
 
 from .errors import RunError
-from .evaluation import ClipScore, Spans, coverage, equal_error_rate, reliability
+from .evaluation import CALIBRATION_BINS, ClipScore, Spans, coverage, equal_error_rate, reliability
+from .features import SMALLEST_POWER
 from .files import atomic_path
 from .settings import CLASS_NAMES, NO_SPEECH
 
@@ -39,6 +40,8 @@ _PAUSE_COLOUR = "#BBBBBB"
 
 _DPI = 100
 _SHOWN_DB = 80
+_LEAST_PEAK_DB = 10 * math.log10(SMALLEST_POWER) + _SHOWN_DB
+"""Of a picture: digital silence is dark even where there is nothing louder."""
 _STYLE = {
     "font.size": 11,
     "axes.titlesize": 12,
@@ -50,13 +53,13 @@ _STYLE = {
 
 
 def plot_learning_curves(csv_log_path: str | os.PathLike, out_path: str | os.PathLike, show: bool = False) -> None:
-    """Draw loss and verdict accuracy of every epoch.
+    """Draw loss and verdict accuracy of every epoch, and mark the epoch whose network was kept.
 
     Parameters
     ----------
     csv_log_path
         What Keras' ``CSVLogger`` wrote: ``epoch``, and whichever of ``loss``, ``val_loss``, ``verdict_accuracy``,
-        ``val_verdict_accuracy``, ``val_macro_f1`` and ``learning_rate`` there are.
+        ``val_verdict_accuracy``, ``val_verdict_macro_f1``, ``val_smoothed_macro_f1`` and ``learning_rate`` there are.
     out_path
         PNG to write.
 
@@ -69,17 +72,19 @@ def plot_learning_curves(csv_log_path: str | os.PathLike, out_path: str | os.Pat
     epochs = log["epoch"] + 1  # Keras counts from 0
     panels = {
         "Loss": (("loss", "training"), ("val_loss", "validation")),
-        "Verdict accuracy": (
+        "Verdict": (
             ("verdict_accuracy", "training"),
             ("val_verdict_accuracy", "validation"),
-            ("val_macro_f1", "validation, macro F1"),
+            ("val_verdict_macro_f1", "validation, macro F1"),
         ),
     }
+    smoothed = log.get("val_smoothed_macro_f1", np.zeros(0))
+    kept = epochs[np.nanargmax(smoothed)] if np.isfinite(smoothed).any() else None
     looks = ({"color": REAL_COLOUR, "ls": "--"}, {"color": FAKE_COLOUR}, {"color": OTHER_COLOUR, "ls": "-."})
     rates = log.get("learning_rate", np.zeros(0))
     lowered = epochs[1:][np.diff(rates) < 0] - 0.5 if len(rates) else []
     with matplotlib.rc_context(_STYLE):
-        figure = _figure(10, 3.8, show)
+        figure, entries = _figure(10, 4.3, show), {}
         for axes, (title, curves) in zip(figure.subplots(1, 2), panels.items(), strict=True):
             drawn = False
             for (column, name), look in zip(curves, looks, strict=False):
@@ -90,18 +95,23 @@ def plot_learning_curves(csv_log_path: str | os.PathLike, out_path: str | os.Pat
             for index, epoch in enumerate(lowered):
                 name = "learning rate lowered" if not index else None
                 axes.axvline(epoch, color=_GREY, lw=1, ls=":", zorder=0, label=name)
+            if kept is not None:
+                name = f"epoch {kept:.0f}, kept: best smoothed macro F1"
+                axes.axvline(kept, color="black", lw=1.2, ls=(0, (6, 2)), zorder=0, label=name)
             axes.set(title=title, xlabel="epoch", xlim=(epochs.min() - 0.5, epochs.max() + 0.5))
             if title == "Loss":
                 axes.set_ylim(bottom=0)
+                axes.set_ylabel("loss of all outputs together")
             else:
                 axes.set_ylim(0, 1.02)
+                axes.set_ylabel("accuracy, or macro F1, of windows")
                 axes.yaxis.set_major_formatter(_percent_ticks())
             axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
             axes.grid(alpha=0.3)
-            if drawn:
-                axes.legend(frameon=False)
-            else:
+            entries |= {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+            if not drawn:
                 _say(axes, "not in the log")
+        figure.legend(handles=list(entries.values()), loc="outside lower center", ncols=3, frameon=False)
         _save(figure, out_path)
 
 
@@ -133,12 +143,12 @@ def plot_confusion_matrix(metrics: dict, out_path: str | os.PathLike, show: bool
     counts = np.array(metrics["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     with matplotlib.rc_context(_STYLE):
-        figure = _figure(5.4, 4.8, show)
+        figure = _figure(5.4, 5.0, show)
         axes = figure.subplots()
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (row, column), count in np.ndenumerate(counts):
             share = f"{100 * shares[row, column]:.1f} %" if counts[row].sum() else "-"
-            colour = "white" if shares[row, column] > 0.5 else "black"
+            colour = "white" if shares[row, column] > 0.6 else "black"
             weight = "bold" if row == column else "normal"
             axes.text(column, row, f"{count}\n{share}", ha="center", va="center", color=colour, weight=weight)
         ticks = np.arange(len(CLASS_NAMES))
@@ -146,7 +156,8 @@ def plot_confusion_matrix(metrics: dict, out_path: str | os.PathLike, show: bool
         axes.set_yticks(
             ticks, [f"{name}\n(n = {count})" for name, count in zip(CLASS_NAMES, counts.sum(1), strict=True)]
         )
-        axes.set(xlabel="decided", ylabel="true", title="Decisions on test clips, share of the true class")
+        axes.set(xlabel="most probable class", ylabel="true class")
+        axes.set_title("Test clips by their most probable class,\nthose answered Uncertain, too")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         _save(figure, out_path)
@@ -211,40 +222,35 @@ def plot_det(scores: Sequence[ClipScore], out_path: str | os.PathLike, show: boo
 
 
 def plot_reliability(scores: Sequence[ClipScore], out_path: str | os.PathLike, show: bool = False) -> None:
-    """Draw how often verdicts of each confidence are right, over how many clips have that confidence."""
+    """Draw how often decisions of each confidence are right, over how many clips have that confidence."""
     bins = reliability(scores)
-    width = bins[0]["high"] - bins[0]["low"] if bins else 1
     middles = [(entry["low"] + entry["high"]) / 2 for entry in bins]
+    error = sum(entry["n"] * abs(entry["accuracy"] - entry["confidence"]) for entry in bins) / len(scores)
     with matplotlib.rc_context(_STYLE):
         figure = _figure(5.4, 5.2, show)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        upper.plot([0, 1], [0, 1], color=_GREY, lw=1, ls=":", label="ideal")
-        upper.bar(
-            middles,
-            [entry["accuracy"] for entry in bins],
-            width * 0.92,
-            color=REAL_COLOUR,
-            alpha=0.35,
-            label="accuracy",
-        )
+        upper.plot([0, 1], [0, 1], color=_GREY, lw=1, ls=":", label="honest: as often right as confident")
         upper.plot(
             [entry["confidence"] for entry in bins],
             [entry["accuracy"] for entry in bins],
             "o-",
             color=FAKE_COLOUR,
             ms=5,
-            label="accuracy at mean confidence",
+            label="this model",
         )
         percent = _percent_ticks()
         upper.yaxis.set_major_formatter(percent)
-        # Of three probabilities the largest is never under a third.
-        upper.set(xlim=(0.3, 1), ylim=(0, 1.02), ylabel="share of right decisions", title="Is the confidence honest?")
-        upper.legend(frameon=False, loc="lower right", fontsize=10)
-        lower.bar(middles, [entry["n"] for entry in bins], width * 0.92, color=_GREY)
+        upper.set(xlim=(bins[0]["low"], 1), ylim=(0, 1.02), ylabel="share of right decisions")
+        upper.set_title(f"Is the confidence honest? Error (ECE) {100 * error:.1f} %")
+        upper.grid(alpha=0.3)
+        bars = lower.bar(middles, [entry["n"] for entry in bins], 0.92 / CALIBRATION_BINS, color=_GREY)
+        lower.bar_label(bars, fontsize=9, padding=1)
         lower.xaxis.set_major_formatter(percent)
-        lower.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3, integer=True))
-        lower.set(xlabel="confidence", ylabel="clips")
+        lower.set(xlabel="confidence", ylabel="clips", yticks=())
+        lower.margins(y=0.25)  # room for the numbers
+        lower.spines["left"].set_visible(False)
         figure.align_ylabels()
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10)
         _save(figure, out_path)
 
 
@@ -257,12 +263,13 @@ def plot_coverage(scores: Sequence[ClipScore], out_path: str | os.PathLike, show
         axes = figure.subplots()
         first = min(len(share) - 1, 9)  # the share of right ones among fewer than ten clips jumps about
         axes.plot(share[first:], accuracy[first:], color=FAKE_COLOUR, lw=2)
+        axes.grid(alpha=0.3)
         axes.axvline(answered, color=_GREY, ls="--", lw=1, label="answered at the checkpoint's threshold")
         axes.xaxis.set_major_formatter(_percent_ticks())
         axes.yaxis.set_major_formatter(_percent_ticks())
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="clips answered, most confident first")
-        axes.set(ylabel="share of right decisions", title="What does silence buy?")
-        axes.legend(frameon=False, loc="lower left", fontsize=10)
+        axes.set(ylabel="share of right decisions", title="What does withholding answers buy?")
+        figure.legend(loc="outside lower center", frameon=False, fontsize=10)
         _save(figure, out_path)
 
 
@@ -494,20 +501,24 @@ def mel_picture(log_mel: np.ndarray) -> bytes:
     log_mel = np.asarray(log_mel, dtype=np.float32)
     picture = io.BytesIO()
     matplotlib.image.imsave(
-        picture, (log_mel - log_mel.max()).T, vmin=-_SHOWN_DB, vmax=0, cmap="magma", origin="lower", format="png",
+        picture, _under_peak(log_mel).T, vmin=-_SHOWN_DB, vmax=0, cmap="magma", origin="lower", format="png",
         metadata={"Software": None},
     )  # fmt: skip
     return picture.getvalue()
+
+
+def _under_peak(log_mel: np.ndarray) -> np.ndarray:
+    """Return levels relative to the loudest one."""
+    # So one colour bar is true of several spectrograms, and a silent frame far under the speech does not wash it out.
+    return log_mel - max(log_mel.max(), _LEAST_PEAK_DB)
 
 
 def _draw_mel(axes, log_mel: np.ndarray, hop_seconds: float, highest_hz: float):
     """Put a spectrogram of shape (frames, mel_bands) into `axes`, with ticks in kHz; returns the image."""
     log_mel = np.asarray(log_mel, dtype=np.float32)
     frames, bands = log_mel.shape
-    # Relative to its own loudest point, so that one colour bar is true of several spectrograms, and a silent frame
-    # far under the speech does not wash it out.
     image = axes.imshow(
-        (log_mel - log_mel.max()).T,
+        _under_peak(log_mel).T,
         origin="lower",
         aspect="auto",
         interpolation="nearest",
@@ -529,22 +540,22 @@ def _draw_probabilities(axes, frame_probabilities: Sequence[float], frame_second
         axes.stairs(probabilities, edges, color="black", lw=1.4)
         called = np.where(probabilities >= threshold, probabilities, np.nan)
         axes.stairs(called, edges, baseline=threshold, fill=True, color=FAKE_COLOUR, alpha=0.55)
+        axes.axhline(threshold, color=FAKE_COLOUR, lw=1.2, ls="--")
+        # Outside the axes, where no curve can run through the words.
+        axes.annotate(
+            "threshold",
+            (1, threshold),
+            xycoords=("axes fraction", "data"),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=FAKE_COLOUR,
+            annotation_clip=False,
+            in_layout=False,  # there is room under the colour bar
+        )
     else:
         _say(axes, "no timeline")
-    axes.axhline(threshold, color=FAKE_COLOUR, lw=1.2, ls="--")
-    # Outside the axes, where no curve can run through the words.
-    axes.annotate(
-        "threshold",
-        (1, threshold),
-        xycoords=("axes fraction", "data"),
-        xytext=(5, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=9,
-        color=FAKE_COLOUR,
-        annotation_clip=False,
-        in_layout=False,  # there is room under the colour bar
-    )
     axes.set(ylim=(-0.02, 1.02), ylabel="p(fake)", yticks=(0, 0.5, 1))
     axes.grid(alpha=0.3)
 
@@ -576,7 +587,11 @@ def _say(axes, text: str) -> None:
 
 def _shorten(text: str, most: int) -> str:
     if len(text) > most:
-        # The end often says more than the middle: the verdict behind a long file name.
-        text = f"{text[: most // 2 - 2]}...{text[len(text) - (most - most // 2 - 1) :]}"
+        # What follows a name, its verdict say, stays whole; of the name both ends, where its number may stand.
+        name, colon, rest = text.rpartition(": ")
+        room = most - len(colon + rest) - 3
+        if not colon or room < 10:
+            name, colon, rest, room = text, "", "", most - 3
+        text = f"{name[: room // 2]}...{name[len(name) - (room - room // 2) :]}{colon}{rest}"
     # A $ would start mathematics, and unbalanced ones raise.
     return text.replace("$", r"\$")

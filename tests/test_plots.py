@@ -12,6 +12,7 @@ from test_evaluation import clip, pool
 from deepfake_audio import plots
 from deepfake_audio.errors import RunError
 from deepfake_audio.evaluation import evaluate
+from deepfake_audio.training import MACRO_F1, MONITOR
 
 
 def log_mel(frames=300, bands=80, seed=0):
@@ -37,17 +38,19 @@ def kept(monkeypatch):
 def test_learning_curves(tmp_path, kept):
     log, out = tmp_path / "log.csv", tmp_path / "curves.png"
     log.write_text(
-        "epoch,learning_rate,loss,val_loss,val_macro_f1,val_verdict_accuracy,verdict_accuracy\n"
-        "0,0.001,1.1,1.2,0.3,0.4,0.35\n1,0.001,0.8,0.9,0.5,0.6,0.55\n2,0.0005,0.7,0.8,,0.65,0.6\n",
+        f"epoch,learning_rate,loss,val_loss,{MACRO_F1},{MONITOR},val_verdict_accuracy,verdict_accuracy\n"
+        "0,0.001,1.1,1.2,0.3,0.1,0.4,0.35\n1,0.001,0.8,0.9,0.5,0.2,0.6,0.55\n2,0.0005,0.7,0.8,,,0.65,0.6\n",
         encoding="utf-8",
     )
     plots.plot_learning_curves(log, out)
     loss, accuracy = kept[0].axes
-    assert [line.get_label() for line in loss.lines] == ["training", "validation", "learning rate lowered"]
+    assert [line.get_label() for line in loss.lines[:3]] == ["training", "validation", "learning rate lowered"]
     assert loss.lines[1].get_ydata().tolist() == [1.2, 0.9, 0.8]
     assert loss.lines[1].get_xdata().tolist() == [1, 2, 3]
     assert loss.lines[2].get_xdata() == [2.5, 2.5]
     assert [line.get_label() for line in accuracy.lines][2] == "validation, macro F1"
+    assert loss.lines[3].get_label() == "epoch 2, kept: best smoothed macro F1" and loss.lines[3].get_xdata() == [2, 2]
+    assert loss.get_ylabel() and accuracy.get_ylabel()
     assert out.is_file()
 
 
@@ -107,6 +110,13 @@ def test_reliability(tmp_path, kept):
     plots.plot_reliability([clip(), clip("fake", probabilities=(0.6, 0.2, 0.2))], tmp_path / "reliability.png")
     assert kept[0].axes[0].lines[1].get_xydata() == pytest.approx(np.array([[0.6, 0], [0.8, 1]]))
     assert [bar.get_height() for bar in kept[0].axes[1].patches] == [1, 1]
+    assert [text.get_text() for text in kept[0].axes[1].texts] == ["1", "1"]
+
+
+def test_reliability_names_the_calibration_error(tmp_path, kept):
+    scores = pool()
+    plots.plot_reliability(scores, tmp_path / "reliability.png")
+    assert f"(ECE) {100 * evaluate(scores, resamples=0)['ece']['value']:.1f} %" in kept[0].axes[0].get_title()
 
 
 def timeline(path, true_spans=((1.0, 2.0),), predicted_spans=((1.1, 2.0),), title="clip.wav: Hybrid", **changes):
@@ -150,6 +160,21 @@ def test_a_long_title_keeps_both_ends(tmp_path, kept):
     timeline(tmp_path / "timeline.png", title="W" * 200 + ": Hybrid")
     title = kept[0].axes[0].get_title(loc="left")
     assert title.startswith("WWW") and title.endswith("WWW: Hybrid") and len(title) == 62
+
+
+def test_a_long_name_keeps_both_ends_and_its_verdict_whole(tmp_path, kept):
+    verdict = ": Real, judged Uncertain (0.43)"
+    timeline(tmp_path / "timeline.png", title="first" + "W" * 200 + "last.flac" + verdict)
+    title = kept[0].axes[0].get_title(loc="left")
+    assert title.startswith("first") and title.endswith("last.flac" + verdict) and len(title) == 62
+
+
+@pytest.mark.parametrize("frames", [np.full((30, 80), -100.0), np.full((30, 80), -100.0, dtype=np.float16)])
+def test_silence_is_dark(tmp_path, frames):
+    (tmp_path / "mel.png").write_bytes(plots.mel_picture(frames))
+    assert imread(tmp_path / "mel.png")[..., :3].max() < 0.1
+    (tmp_path / "mel.png").write_bytes(plots.mel_picture(log_mel()))
+    assert imread(tmp_path / "mel.png")[..., :3].max() > 0.9
 
 
 def test_mel_samples(tmp_path, kept):
