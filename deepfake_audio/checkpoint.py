@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import reprlib
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -17,10 +19,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import __version__
-from .errors import CheckpointError
+from .errors import CheckpointError, in_short
 from .files import atomic_path, file_sha256
 from .settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
-from .trust import described_shapes, suspicious_members, suspicious_network, suspicious_settings, suspicious_weights
+from .trust import (
+    WEIGHTS_MEMBER,
+    described_shapes,
+    suspicious_members,
+    suspicious_network,
+    suspicious_settings,
+    suspicious_weights,
+)
 
 if TYPE_CHECKING:  # a verdict needs no corpus
     from .corpus import Clip
@@ -77,9 +86,18 @@ class Checkpoint:
         }
 
     def heard(self) -> frozenset[str]:
-        """Return the first ``HEARD_DIGITS`` digits of the SHA-256 of every training and validation clip."""
-        with zipfile.ZipFile(self.path) as archive:
-            return frozenset(archive.read(HEARD_MEMBER).decode("ascii").split())
+        """Return the first ``HEARD_DIGITS`` digits of the SHA-256 of every training and validation clip.
+
+        Raises
+        ------
+        CheckpointError
+            If the list of them is no text.
+        """
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return frozenset(archive.read(HEARD_MEMBER).decode("ascii").split())
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{self.path} has a {HEARD_MEMBER} that is no text; copy it again.") from error
 
     def unheard(self, clips: Iterable[Clip]) -> list[Clip]:
         """Return the clips that were in neither training nor validation, known by content and not by name."""
@@ -110,7 +128,6 @@ class Checkpoint:
         """
         from .network import build_network
 
-        _refuse(self.path, suspicious_settings(self.settings))
         window, bands = self.settings.window, self.settings.features.mel_bands
         wanted = {
             "log_mel": [None, window.frames, bands],
@@ -119,22 +136,31 @@ class Checkpoint:
             "joins": [window.label_frames, 1],
         }
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                _refuse(self.path, suspicious_network(archive) or suspicious_weights(archive))
+            # Keras would read the weights within the archive, which unpacks all before them again and again. It leaves
+            # them open where it fails, and Windows does not remove what is open.
+            with (
+                zipfile.ZipFile(self.path) as archive,
+                tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+            ):
+                _refuse(self.path, suspicious_network(archive))
+                weights = archive.extract(WEIGHTS_MEMBER, folder)
+                _refuse(self.path, suspicious_weights(weights))
                 found = described_shapes(archive)
-            # Built anew: another version of Keras may not understand how this one describes a network.
-            model = build_network(self.settings.network, self.settings.window, self.settings.features)
-            if found == wanted:
-                model.load_weights(self.path)
+                # Built anew: another version of Keras may not understand how this one describes a network.
+                model = build_network(self.settings.network, self.settings.window, self.settings.features)
+                if found == wanted:
+                    model.load_weights(weights)
         except CheckpointError:
             raise
         except Exception as error:  # Keras raises anything from KeyError to its own types on a damaged archive
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise CheckpointError(f"{self.path} cannot be loaded by Keras ({reason}); train again.") from error
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise CheckpointError(
+                f"{self.path} cannot be loaded by Keras ({in_short(reason)}); train again."
+            ) from error
         if found != wanted:
             raise CheckpointError(
-                f"{self.path} contradicts itself: its network has the shapes {found}, "
-                f"its settings say {wanted}; use another checkpoint."
+                f"{self.path} contradicts itself: its network has the shapes {reprlib.repr(found)}, "
+                f"its settings say {reprlib.repr(wanted)}; use another checkpoint."
             )
         if not all(np.isfinite(weights).all() for weights in model.get_weights()):
             raise CheckpointError(f"{self.path} holds weights that are not numbers; use another checkpoint.")
@@ -221,42 +247,47 @@ def read_checkpoint(path: Path) -> Checkpoint:
             damaged = archive.testzip()
             about = json.loads(archive.read(MEMBER))
     # A flipped byte can look like bad text, an encrypted member or a compression that nobody knows.
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, MemoryError) as error:
         raise CheckpointError(
-            f"{path} is no checkpoint or is damaged ({error}); train again or copy it again."
+            f"{path} is no checkpoint or is damaged ({in_short(error)}); train again or copy it again."
         ) from error
     if damaged:
-        raise CheckpointError(f"{path} is damaged (bad checksum in {damaged}); copy it again.")
+        raise CheckpointError(f"{path} is damaged (bad checksum in {in_short(damaged)}); copy it again.")
     if not isinstance(about, dict) or about.get("kind") != KIND:
         raise CheckpointError(
             f"{path} is not a checkpoint of this project; give --model a model.keras of CNNRNNLSTM.py."
         )
     if about.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} has checkpoint format {about.get('format')!r} and this version reads format {FORMAT}; "
+            f"{path} has checkpoint format {reprlib.repr(about.get('format'))} and this version reads format {FORMAT}; "
             "use the version of the project that wrote it, or train again."
         )
     if about.get("classes") != list(CLASS_NAMES):
         raise CheckpointError(
-            f"{path} was trained for the classes {about.get('classes')}, not for {list(CLASS_NAMES)}."
+            f"{path} was trained for the classes {reprlib.repr(about.get('classes'))}, not for {list(CLASS_NAMES)}."
         )
     try:
-        return Checkpoint(
+        settings = of_checkpoint(about["settings"])
+        read = Checkpoint(
             path=path,
-            settings=of_checkpoint(about["settings"]),
-            trained=str(about["trained"]),
-            version=str(about["version"]),
-            seed=int(about["seed"]),
-            manifest=str(about["manifest"]),
+            settings=settings,
+            trained=in_short(about["trained"]),
+            version=in_short(about["version"]),
+            seed=settings.training.seed,
+            manifest=in_short(about["manifest"]),
             packages=dict(about["packages"]),
         )
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise CheckpointError(f"{path} has settings that cannot be read ({error}); train again.") from error
+        raise CheckpointError(f"{path} has settings that cannot be read ({in_short(error)}); train again.") from error
+    _refuse(path, suspicious_settings(settings))
+    return read
 
 
 def _refuse(path: Path, reason: str) -> None:
     if reason:
-        raise CheckpointError(f"{path} is refused because {reason}; use a checkpoint that CNNRNNLSTM.py wrote.")
+        raise CheckpointError(
+            f"{path} is refused because {in_short(reason)}; use a checkpoint that CNNRNNLSTM.py wrote."
+        )
 
 
 def newest_checkpoint(outputs: Path) -> Path:

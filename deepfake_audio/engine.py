@@ -2,6 +2,9 @@
 
 The twin is ``model.onnx`` beside ``model.keras``, written by :mod:`deepfake_audio.export`. It is bound to its
 checkpoint by hash, and carries librosa's mel filters, so that a verdict needs neither TensorFlow nor librosa.
+
+Whoever writes a twin can write that hash, and other weights with it, which nothing here notices: a twin is to come from
+whoever the checkpoint comes from.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import base64
 import hashlib
 import json
 import math
+import reprlib
 import threading
 import zlib
 from pathlib import Path
@@ -18,11 +22,11 @@ import numpy as np
 
 from . import console
 from .checkpoint import Checkpoint
-from .errors import ExportError
+from .errors import CheckpointError, ExportError, in_short
 from .features import mel_filters
 from .files import file_sha256
-from .settings import CLASS_NAMES, to_dict
-from .trust import onnx_metadata, suspicious_graph
+from .settings import CLASS_NAMES, Settings, to_dict
+from .trust import MOST_BYTES, onnx_metadata, suspicious_graph
 
 ENGINES = ("onnx", "keras")
 
@@ -56,6 +60,18 @@ def seal(content: bytes) -> bytes:
     return content + SEAL + hashlib.sha256(content).hexdigest().encode("ascii")
 
 
+def suspicious_answers(answers: dict[str, np.ndarray], windows: int, settings: Settings) -> str:
+    """Say what is wrong with what a network answers to so many windows; empty if it is in order."""
+    frames = settings.window.label_frames
+    wanted = {"joins": (windows, frames, 1), "timeline": (windows, frames, 1), "verdict": (windows, len(CLASS_NAMES))}
+    found = {name: np.shape(values) for name, values in answers.items()}
+    if found != wanted:
+        return f"its answers have the shapes {reprlib.repr(found)}, not {wanted}"
+    if not all(values.dtype.kind == "f" and np.isfinite(values).all() for values in answers.values()):
+        return "its answers are not numbers"
+    return ""
+
+
 class OnnxEngine:
     """Runs the ONNX twin of a checkpoint; several threads may use one.
 
@@ -75,7 +91,7 @@ class OnnxEngine:
     ------
     ExportError
         If there is no such file, or it is damaged, of another checkpoint, holds what no network here needs, or cannot
-        be run.
+        be run, or answers what no network here does.
     """
 
     name = "onnx"
@@ -83,9 +99,12 @@ class OnnxEngine:
     def __init__(self, checkpoint: Checkpoint, path: Path | None = None):
         path = path or onnx_file(checkpoint.path)
         try:
-            content = path.read_bytes()
+            with path.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
         except OSError as error:
             raise ExportError(f"{path} cannot be read ({error.strerror})") from error
+        if len(content) > MOST_BYTES:
+            raise ExportError(f"{path} has more than {MOST_BYTES >> 20} MiB, more than any network here")
         if content != seal(content[: -len(SEAL) - DIGEST_CHARACTERS]):
             raise ExportError(f"{path} is damaged or cut short")
         # Before onnxruntime sees it: loading a network calculates what it can of it.
@@ -110,13 +129,22 @@ class OnnxEngine:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a type of its own for every trouble, and no common one
-            raise ExportError(f"{path} cannot be run by onnxruntime ({str(error).splitlines()[0]})") from error
+            raise ExportError(f"{path} cannot be run by onnxruntime ({in_short(error)})") from error
         self.mel_filters = _filters(about, checkpoint, path)
         self._outputs = [output.name for output in self._session.get_outputs()]
+        self._path, self._settings = path, checkpoint.settings
+        window, features = checkpoint.settings.window, checkpoint.settings.features
+        self.predict(np.zeros((1, window.frames, features.mel_bands), dtype=np.float32))  # while Keras may still judge
 
     def predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
-        """From network inputs, shape (windows, frames, mel_bands), to the outputs by name."""
-        return dict(zip(self._outputs, self._session.run(None, {"input": windows}), strict=True))
+        """From network inputs, shape (windows, frames, mel_bands), to the outputs by name; same errors."""
+        try:
+            answers = dict(zip(self._outputs, self._session.run(None, {"input": windows}), strict=True))
+        except Exception as error:
+            raise ExportError(f"{self._path} cannot be run by onnxruntime ({in_short(error)})") from error
+        if reason := suspicious_answers(answers, len(windows), self._settings):
+            raise ExportError(f"{self._path} cannot be used because {reason}")
+        return answers
 
 
 def _filters(about: dict[str, str], checkpoint: Checkpoint, path: Path) -> np.ndarray:
@@ -142,24 +170,32 @@ class KerasEngine:
     checkpoint : Checkpoint
         Whose answers are wanted.
 
+    Attributes
+    ----------
+    network : keras.Model
+        The network.
+
     Raises
     ------
     CheckpointError
-        If it cannot be loaded.
+        If it cannot be loaded, or answers what no network here does.
     """
 
     name = "keras"
 
     def __init__(self, checkpoint: Checkpoint):
-        self._network = checkpoint.network()
+        self._checkpoint, self.network = checkpoint, checkpoint.network()
         self._turn = threading.Lock()
         self.mel_filters = mel_filters(checkpoint.settings.features)
 
     def predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
-        """From network inputs, shape (windows, frames, mel_bands), to the outputs by name."""
+        """From network inputs, shape (windows, frames, mel_bands), to the outputs by name; same error."""
         # Keras promises nothing about two threads in one network; each batch keeps all cores busy anyway.
         with self._turn:
-            return self._network.predict_on_batch(windows)
+            answers = self.network.predict_on_batch(windows)
+        if reason := suspicious_answers(answers, len(windows), self._checkpoint.settings):
+            raise CheckpointError(f"{self._checkpoint.path} cannot be used because {reason}; use another checkpoint.")
+        return answers
 
 
 def load_engine(checkpoint: Checkpoint, wanted: str = ENGINES[0]) -> OnnxEngine | KerasEngine:

@@ -39,3 +39,9 @@ class MicrophoneError(DeepfakeAudioError):
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
     """Somebody asked for the work to end."""
+
+
+def in_short(value: object, most: int = 200) -> str:
+    """Return text, of a library or of somebody else's file, in one line that is not too long for a sentence."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -10,6 +10,7 @@ from .checkpoint import Checkpoint, read_checkpoint
 from .cluster import cluster
 from .corpus import Clip, Split, describe_data, fingerprint, split_corpus
 from .dataset import Example, FeatureStore, extract_features, side_examples
+from .engine import KerasEngine
 from .errors import CorpusError, RunError
 from .evaluation import ClipScore, evaluate, read_scores, write_scores
 from .report import format_table, write_metrics, write_model_card
@@ -86,8 +87,8 @@ def examine(
         The metrics.
     """
     settings = checkpoint.settings
-    network = checkpoint.network()
-    scans = list(scan_examples(examples, store, settings, network.predict_on_batch))
+    engine = KerasEngine(checkpoint)
+    scans = list(scan_examples(examples, store, settings, engine.predict))
     if not scans:
         raise RunError("No test clip could be read; see the reasons above.")
     judged = score_examples(scans, settings)
@@ -102,7 +103,7 @@ def examine(
         "version": checkpoint.version,
         "seed": checkpoint.seed,
         "settings": to_dict(settings),
-        "parameters": network.count_params(),
+        "parameters": engine.network.count_params(),
     }
     write_model_card(folder / "MODEL_CARD.md", metrics, about | card)
     write_metrics(folder / "metrics.json", metrics)

@@ -7,6 +7,7 @@ uses only those, never the defaults below.
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 import typing
 
 CLASS_NAMES = ("Real", "Fake", "Hybrid")
@@ -18,18 +19,34 @@ NO_SPEECH = "No speech"
 SAMPLE_RATE = 16_000
 """Rate in Hz at which every recording of every class is analysed."""
 
+MOST_UNITS = 512
+"""Units or filters of a layer, and mel bands: eight times what the default network has."""
+
+MOST_STEPS = 1024
+"""Of the recurrence in one window, which training writes out step by step."""
+
+
+def within(least: float, most: float, default):
+    """Declare a setting and between which numbers it makes sense: a file from somebody else may hold any other."""
+    return dataclasses.field(default=default, metadata={"within": (least, most)})
+
+
+def share(default: float):
+    """Declare a setting that is a share or a probability."""
+    return within(0.0, 1.0, default)
+
 
 @dataclasses.dataclass(frozen=True)
 class FeatureSettings:
     """Log-mel spectrogram: see :mod:`deepfake_audio.features`."""
 
-    sample_rate: int = SAMPLE_RATE
-    fft_samples: int = 512
-    hop_samples: int = 160
-    mel_bands: int = 80
-    lowest_hz: float = 0.0
-    highest_hz: float = 8000.0
-    dynamic_range_db: float = 80.0
+    sample_rate: int = within(8_000, 48_000, SAMPLE_RATE)
+    fft_samples: int = within(64, 16_384, 512)
+    hop_samples: int = within(32, 4_096, 160)
+    mel_bands: int = within(1, MOST_UNITS, 80)
+    lowest_hz: float = within(0.0, 24_000.0, 0.0)
+    highest_hz: float = within(0.0, 24_000.0, 8000.0)
+    dynamic_range_db: float = within(1.0, 300.0, 80.0)
     """Everything further than this below the loudest point of a window is floored."""
 
     def __post_init__(self):
@@ -46,15 +63,15 @@ class FeatureSettings:
 class WindowSettings:
     """What the network sees at once, and how its windows overlap when a recording is judged."""
 
-    frames: int = 300
+    frames: int = within(1, 4_096, 300)
     """Spectrogram frames in a window."""
-    frames_per_step: int = 4
+    frames_per_step: int = within(1, 256, 4)
     """Spectrogram frames in one step of the recurrence."""
-    labels_per_step: int = 2
+    labels_per_step: int = within(1, 256, 2)
     """Timeline frames that one recurrent step answers for."""
-    overlap: float = 0.5
+    overlap: float = within(0.0, 0.95, 0.5)
     """Share of a window that the next one covers again when a recording is judged."""
-    minority_frames: int = 5
+    minority_frames: int = within(0, 4_096, 5)
     """Timeline frames of the rarer class from which on a training window counts as Hybrid."""
 
     def __post_init__(self):
@@ -83,21 +100,21 @@ class WindowSettings:
 class NetworkSettings:
     """Width and regularisation of CNN -> SimpleRNN -> LSTM -> softmax."""
 
-    convolution_filters: tuple[int, ...] = (16, 24, 32, 48)
+    convolution_filters: tuple[int, ...] = within(1, MOST_UNITS, (16, 24, 32, 48))
     strided: bool = False
     """Shrink by strides in every convolution, not by pooling after it: 1.6 times as fast."""
-    texture_filters: int = 0
+    texture_filters: int = within(0, MOST_UNITS, 0)
     """Filters whose mean response per mel band, over the window and around each step, goes past the convolutions
     straight to verdict and recurrence; 0 for none."""
-    texture_steps: int = 25
+    texture_steps: int = within(1, MOST_STEPS, 25)
     """Recurrent steps over which the response around a step is averaged."""
-    texture_dropout: float = 0.5
-    path_dropout: float = 0.0
+    texture_dropout: float = share(0.5)
+    path_dropout: float = share(0.0)
     """How often a training window's verdict has to do without the recurrent states, so that it does not lean on the
     path that learns its training voices by heart first."""
-    rnn_units: int = 64
-    lstm_units: int = 64
-    dropout: float = 0.3
+    rnn_units: int = within(2, MOST_UNITS, 64)
+    lstm_units: int = within(2, MOST_UNITS, 64)
+    dropout: float = share(0.3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,40 +124,40 @@ class HybridSettings:
     pseudo_fakes: bool = False
     """Copy the real training clips by re-synthesis (:mod:`deepfake_audio.resynthesis`) before splicing. Off: with
     the few steps of the default run it teaches that degraded speech is synthetic."""
-    hybrids_per_clip: float = 1.0
+    hybrids_per_clip: float = within(0.0, 10.0, 1.0)
     """Hybrid clips per Real or Fake clip of a side."""
-    controls_per_clip: float = 0.5
+    controls_per_clip: float = within(0.0, 10.0, 0.5)
     """Same-class splices (real+real, fake+fake) per Real or Fake clip of a side."""
-    most_per_side: int = 4000
+    most_per_side: int = within(0, 20_000, 4000)
     """Upper bound on either, so that a large corpus does not fill the disk with splices."""
-    most_spans: int = 3
-    shortest_span_seconds: float = 0.2
-    longest_span_seconds: float = 3.0
-    longest_crossfade_seconds: float = 0.08
+    most_spans: int = within(1, 20, 3)
+    shortest_span_seconds: float = within(0.05, 10.0, 0.2)
+    longest_span_seconds: float = within(0.05, 60.0, 3.0)
+    longest_crossfade_seconds: float = within(0.0, 1.0, 0.08)
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentSettings:
     """Random channels that training windows pass through (:mod:`deepfake_audio.augment`)."""
 
-    channel_copies: int = 0
+    channel_copies: int = within(0, 100, 0)
     """Copies of every training clip, whatever its class, that go through a random room, noise and codec. None: in the
     default run they cost more than they bring; a long run on a large corpus needs them."""
-    shift_chance: float = 0.3
-    most_shift_bands: float = 3.0
+    shift_chance: float = share(0.3)
+    most_shift_bands: float = within(0.0, MOST_UNITS, 3.0)
     """Largest shift of the whole spectrum along the mel axis. It smooths what synthesis smooths: not for the texture
     path."""
-    equaliser_chance: float = 0.5
-    equaliser_db: float = 3.0
-    noise_chance: float = 0.0
-    most_noise_db: float = 70.0
+    equaliser_chance: float = share(0.5)
+    equaliser_db: float = within(0.0, 60.0, 3.0)
+    noise_chance: float = share(0.0)
+    most_noise_db: float = within(0.0, 200.0, 70.0)
     """Quietest noise, in dB under the loudest point of the window."""
-    least_noise_db: float = 30.0
+    least_noise_db: float = within(0.0, 200.0, 30.0)
     """Loudest noise, likewise."""
-    band_limit_chance: float = 0.25
-    lowest_cutoff_hz: float = 3400.0
-    mask_chance: float = 0.5
-    mask_share: float = 0.15
+    band_limit_chance: float = share(0.25)
+    lowest_cutoff_hz: float = within(0.0, 24_000.0, 3400.0)
+    mask_chance: float = share(0.5)
+    mask_share: float = share(0.15)
     """Widest frequency mask as a share of the mel bands."""
 
 
@@ -148,46 +165,46 @@ class AugmentSettings:
 class TrainingSettings:
     """Optimisation."""
 
-    epochs: int = 40
-    batch_size: int = 32
-    windows_per_epoch: int = 1024
+    epochs: int = within(1, 10**9, 40)
+    batch_size: int = within(1, 10**9, 32)
+    windows_per_epoch: int = within(1, 10**9, 1024)
     """More for a large corpus: an epoch has at least one window for every second training clip."""
-    most_minutes_per_speaker: float = 60.0
+    most_minutes_per_speaker: float = within(0.0, 1e9, 60.0)
     """A voice with more in a class is drawn as often as if it had so much: it cannot dominate, and nothing of it is
     thrown away."""
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
-    focal_gamma: float = 2.0
-    label_smoothing: float = 0.0
-    weight_averaging: float = 0.0
+    learning_rate: float = within(0.0, 10.0, 2e-3)
+    weight_decay: float = within(0.0, 10.0, 1e-4)
+    focal_gamma: float = within(0.0, 100.0, 2.0)
+    label_smoothing: float = share(0.0)
+    weight_averaging: float = share(0.0)
     """Momentum of a running average of the weights, which is what is validated, chosen and kept: the weights of any one
     step follow its last few batches. 0 for none."""
-    frame_loss_weight: float = 1.0
-    join_loss_weight: float = 0.5
-    patience_epochs: int = 25
-    seed: int = 0
+    frame_loss_weight: float = within(0.0, 1e6, 1.0)
+    join_loss_weight: float = within(0.0, 1e6, 0.5)
+    patience_epochs: int = within(0, 10**9, 25)
+    seed: int = within(0, 2**32 - 1, 0)
 
 
 @dataclasses.dataclass(frozen=True)
 class DecisionSettings:
     """How probabilities become an answer; fitted on validation clips (:mod:`deepfake_audio.training`)."""
 
-    temperature: float = 1.0
+    temperature: float = within(0.01, 100.0, 1.0)
     """Verdict log-probabilities are divided by this before they are read as confidence."""
-    fake_threshold: float = 0.5
+    fake_threshold: float = share(0.5)
     """A timeline frame at or above this is called Fake."""
-    join_threshold: float = 1.0
+    join_threshold: float = share(1.0)
     """Peaks of the joins output at or above this cut the timeline into pieces."""
-    piece_weight: float = 0.0
+    piece_weight: float = share(0.0)
     """How much a timeline frame follows the mean of its piece rather than its own answer."""
-    shortest_stretch_seconds: float = 0.1
+    shortest_stretch_seconds: float = within(0.0, 60.0, 0.1)
     """Shorter stretches of the timeline are merged into their neighbours."""
-    least_confidence: float = 0.0
+    least_confidence: float = share(0.0)
     """Verdicts under this confidence are given as Uncertain: on validation they were wrong more often than right."""
-    least_accusation: float = 0.0
+    least_accusation: float = within(0.0, 2.0, 0.0)
     """Fake and Hybrid under this confidence are given as Uncertain: few real clips of the validation side reached it,
     and these words accuse somebody."""
-    least_speech_seconds: float = 1.0
+    least_speech_seconds: float = within(0.0, 3_600.0, 1.0)
     """Recordings with less speech than this are answered with No speech."""
 
 
@@ -248,27 +265,35 @@ def from_dict(kind: type, values: dict):
     Raises
     ------
     ValueError
-        When a field is unknown, missing, or of another type than the settings declare.
+        When a field is unknown, missing, of another type than the settings declare, or beyond its bounds.
     """
     if not isinstance(values, dict):
-        raise ValueError(f"{kind.__name__} must be an object, not {values!r}")
+        raise ValueError(f"{kind.__name__} must be an object, not {reprlib.repr(values)}")
     types = typing.get_type_hints(kind)
     if set(values) != set(types):
         odd = sorted(set(values) ^ set(types))
         raise ValueError(f"{kind.__name__} has unknown or missing fields: {', '.join(odd)}")
-    arguments = {}
-    for name, wanted in types.items():
-        value = values[name]
-        if dataclasses.is_dataclass(wanted):
-            arguments[name] = from_dict(wanted, value)
-        elif typing.get_origin(wanted) is tuple:
-            if not isinstance(value, (list, tuple)) or not all(isinstance(item, int) for item in value):
-                raise ValueError(f"{kind.__name__}.{name} must be a list of whole numbers, not {value!r}")
-            arguments[name] = tuple(value)
-        elif wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            arguments[name] = float(value)
-        elif isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool):
-            arguments[name] = value
-        else:
-            raise ValueError(f"{kind.__name__}.{name} must be {wanted.__name__}, not {value!r}")
-    return kind(**arguments)
+    fields = dataclasses.fields(kind)
+    return kind(**{field.name: _value(kind, field, types[field.name], values[field.name]) for field in fields})
+
+
+def _value(kind: type, field: dataclasses.Field, wanted: type, value: object):
+    """Return the value of one field as settings of type `kind` hold it; same errors."""
+    if dataclasses.is_dataclass(wanted):
+        return from_dict(wanted, value)
+    several = typing.get_origin(wanted) is tuple
+    one, what = (int, "a list of whole numbers") if several else (wanted, wanted.__name__)
+    items = value if several and isinstance(value, (list, tuple)) else [value]
+    # A bool is an int to Python, and a whole number may stand for a float.
+    if (items is value) != several or not all(
+        isinstance(item, (float, int) if one is float else one) and isinstance(item, bool) == (one is bool)
+        for item in items
+    ):
+        raise ValueError(f"{kind.__name__}.{field.name} must be {what}, not {reprlib.repr(value)}")
+    if bounds := field.metadata.get("within"):
+        least, most = bounds
+        if not all(least <= item <= most for item in items):
+            raise ValueError(
+                f"{kind.__name__}.{field.name} must be between {least:g} and {most:g}, not {reprlib.repr(value)}"
+            )
+    return tuple(items) if several else one(value)

@@ -10,19 +10,31 @@ through.
 from __future__ import annotations
 
 import json
+import math
 import re
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
-from .settings import Settings
+from .errors import in_short
+from .settings import MOST_STEPS, MOST_UNITS, Settings
 
-MOST_BYTES = 2**28
-"""Unpacked, all members together, and all weights together; a network of this project has a hundredth of it."""
+MOST_BYTES = 2**27
+"""Unpacked, all members together, and all weights together: room for ``MOST_UNITS`` in every layer, where the default
+network has a hundredth of it."""
 
 MOST_MEMBERS = 32
+MOST_BYTES_OF = {".json": 2**20, ".txt": 2**24}
+"""By suffix: what is read as a whole. A list of heard clips has 13 bytes for each."""
+
+MOST_PARTS = 2**10
+"""Groups and arrays of weights; the default network has a tenth of it."""
 
 NETWORK_MEMBER = "config.json"
 WEIGHTS_MEMBER = "model.weights.h5"
+
+ENCRYPTED = 1
+"""Bit of a member's flags."""
 
 PLAIN_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
@@ -49,8 +61,14 @@ OPERATORS = frozenset({
 
 MOST_NODES = 512
 
-LARGEST = {"units": 1024, "filters": 1024, "kernel_size": 32, "pool_size": 1024}
+LARGEST = {"units": MOST_UNITS, "filters": MOST_UNITS, "kernel_size": 32, "pool_size": MOST_STEPS}
 """A network is built before its weights are read: what is larger than these is not one of ours."""
+
+MOST_CONVOLUTIONS = 16
+MOST_VALUES = 2**25
+"""Of a window, times the filters of its widest convolution: memory is needed for the values of many windows at once."""
+MOST_TIMELINE_SECONDS = 0.5
+"""Pauses and stretches are told in timeline frames."""
 
 
 def suspicious_members(archive: zipfile.ZipFile) -> str:
@@ -59,6 +77,11 @@ def suspicious_members(archive: zipfile.ZipFile) -> str:
     for member in members:
         if not PLAIN_NAME.fullmatch(member.filename):
             return f"its member {member.filename!r} leads out of the file"
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & ENCRYPTED:
+            return f"its member {member.filename} is encrypted, or packed in a way that is not used here"
+        most = MOST_BYTES_OF.get(PurePosixPath(member.filename).suffix, MOST_BYTES)
+        if member.file_size > most:
+            return f"its member {member.filename} unpacks to more than {most >> 20} MiB"
     if len({member.filename for member in members}) < len(members):
         return "it holds two members of the same name"
     size = sum(member.file_size for member in members)
@@ -78,15 +101,16 @@ def suspicious_network(archive: zipfile.ZipFile) -> str:
     for part in _parts(json.loads(archive.read(NETWORK_MEMBER))):
         name = part.get("class_name", "")
         module = part.get("module") or "keras"
+        called = in_short(f"{module}.{name}", 80)
         if "class_name" in part and name not in LAYERS | PARTS:
-            return f"it wants to run {module}.{name}, which is none of the layers used here"
+            return f"it wants to run {called}, which is none of the layers used here"
         if module.split(".")[0] != "keras" or part.get("registered_name") not in (None, name):
-            return f"it wants to run {module}.{name}, which is not part of Keras"
+            return f"it wants to run {called}, which is not part of Keras"
         for key, most in LARGEST.items():
             values = part.get(key, 0)
             for value in values if isinstance(values, list) else [values]:
                 if not isinstance(value, int) or value > most:
-                    return f"a layer has {key} of {value}, and {most} is the most used here"
+                    return f"a layer has {key} of {in_short(value, 80)}, and {most} is the most used here"
     return ""
 
 
@@ -102,12 +126,13 @@ def described_shapes(archive: zipfile.ZipFile) -> dict[str, object]:
 
 
 def suspicious_settings(settings: Settings) -> str:
-    """Say what is wrong with the sizes from which a network is to be built; empty if they are in order."""
-    network = settings.network
-    sizes = [*network.convolution_filters, network.texture_filters, network.rnn_units, network.lstm_units]
-    largest = max(*sizes, settings.features.mel_bands, settings.window.labels_per_step)
-    if largest > LARGEST["units"]:
-        return f"its settings ask for a network of {largest} units, and {LARGEST['units']} is the most used here"
+    """Say what is wrong with settings, each of which is within its own bounds; empty if they are in order."""
+    window, network = settings.window, settings.network
+    values = window.frames * settings.features.mel_bands * max(1, *network.convolution_filters, network.texture_filters)
+    if len(network.convolution_filters) > MOST_CONVOLUTIONS or window.steps > MOST_STEPS or values > MOST_VALUES:
+        return "its settings ask for a larger network than any here"
+    if settings.label_seconds > MOST_TIMELINE_SECONDS:
+        return f"its timeline frames have {settings.label_seconds:g} s, and {MOST_TIMELINE_SECONDS:g} s is the most"
     return ""
 
 
@@ -119,13 +144,13 @@ def _parts(node: object) -> Iterator[dict]:
             yield from _parts(child)
 
 
-def suspicious_weights(archive: zipfile.ZipFile) -> str:
-    """Say what is wrong with the weights; none of them is read.
+def suspicious_weights(path: str | Path) -> str:
+    """Say what is wrong with an HDF5 file of weights; none of them is read.
 
     Raises
     ------
     OSError, KeyError, RuntimeError
-        If there are none.
+        If it is none.
     """
     import h5py
 
@@ -133,18 +158,26 @@ def suspicious_weights(archive: zipfile.ZipFile) -> str:
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 yield f"its weights {name} point somewhere else"
-            elif isinstance(group[name], h5py.Group):
-                yield from look(group[name])
-            else:
-                weights = group[name]
-                sizes.append(weights.nbytes)
-                if weights.external or weights.is_virtual or weights.dtype.kind not in "fiu":
-                    yield f"its weights {name} are not in the file"
-                if sum(sizes) > MOST_BYTES:
-                    yield f"its weights take more than {MOST_BYTES >> 20} MiB, more than any network here"
+            part = group[name]
+            address = h5py.h5o.get_info(part.id).addr
+            if address in seen:  # twice as many ways to it, and again for each part that is
+                yield f"its weights {name} are in it twice"
+            seen.add(address)
+            if len(seen) > MOST_PARTS:
+                yield f"its weights have more than {MOST_PARTS} parts, more than any network here"
+            if isinstance(part, h5py.Group):
+                yield from look(part)
+                continue
+            # A piece is unpacked as a whole, however little of it is wanted.
+            sizes.append(max(part.nbytes, math.prod(part.chunks or ()) * part.dtype.itemsize))
+            if part.external or part.is_virtual or part.dtype.kind not in "fiu":
+                yield f"its weights {name} are not in the file"
+            if sum(sizes) > MOST_BYTES:
+                yield f"its weights take more than {MOST_BYTES >> 20} MiB, more than any network here"
 
     sizes: list[int] = []
-    with archive.open(WEIGHTS_MEMBER) as member, h5py.File(member, "r") as file:
+    with h5py.File(path, "r") as file:
+        seen = {h5py.h5o.get_info(file["/"].id).addr}
         return next(look(file), "")
 
 
@@ -185,9 +218,11 @@ def suspicious_graph(content: bytes) -> str:
             if kind == GRAPH_SPARSE_WEIGHTS or (kind == GRAPH_WEIGHTS and WEIGHTS_ELSEWHERE in dict(_fields(piece))):
                 return "its weights are not in the file"
             nodes += kind == GRAPH_NODE
+            if nodes > MOST_NODES:
+                return f"it has more than {MOST_NODES} nodes, more than any network here"
             if kind == GRAPH_NODE and (reason := _suspicious_node(piece)):
                 return reason
-    return f"it has {nodes} nodes, more than any network here" if nodes > MOST_NODES else ""
+    return ""
 
 
 def _suspicious_node(node: memoryview) -> str:

@@ -215,6 +215,34 @@ def test_unknown_missing_and_wrong_settings_are_named(changed):
 
 @pytest.mark.parametrize(
     ("part", "changes"),
+    [
+        ("window", {"overlap": float("nan")}),
+        ("window", {"frames": 4_000_000}),
+        ("features", {"hop_samples": 0}),
+        ("features", {"fft_samples": 10**9}),
+        ("decision", {"temperature": 0.0}),
+        ("decision", {"shortest_stretch_seconds": float("inf")}),
+        ("network", {"texture_steps": 10**12}),
+        ("network", {"convolution_filters": [1] * 2000}),
+        ("hybrid", {"hybrids_per_clip": 1e12}),
+        ("training", {"seed": -1}),
+        ("features", {"hop_samples": "A" * 100_000}),
+    ],
+)
+def test_settings_beyond_all_bounds_are_refused_in_one_short_sentence(part, changes, changed):
+    right = to_dict(DECIDED)
+    path = changed(settings=right | {part: right[part] | changes})
+    assert len(refusal(path)) < len(str(path)) + 300
+
+
+def test_a_list_of_heard_clips_that_is_no_text_is_named(changed):
+    path = changed({HEARD_MEMBER: b"\xff\xfe"})
+    with pytest.raises(CheckpointError, match=f"{HEARD_MEMBER} that is no text"):
+        read_checkpoint(path).heard()
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
     [("features", {"mel_bands": 21}), ("window", {"frames": 52}), ("window", {"labels_per_step": 4})],
 )
 def test_settings_that_contradict_the_weights_are_named(part, changes, changed):

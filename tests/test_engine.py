@@ -16,7 +16,7 @@ from deepfake_audio import export, trust
 from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.detector import Detector, decide, scan_features
 from deepfake_audio.engine import KerasEngine, OnnxEngine, describe, load_engine, onnx_file, seal
-from deepfake_audio.errors import ExportError
+from deepfake_audio.errors import CheckpointError, ExportError
 from deepfake_audio.features import log_mel, mel_filters, speech_seconds
 
 SETTINGS = tiny.settings()
@@ -203,6 +203,73 @@ def test_a_file_that_attacks_is_refused_before_onnxruntime_sees_it(pair, monkeyp
     changed(pair, change)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert_refused(pair, capsys, f"is refused because .*{reason}")
+
+
+def answers_that_are_not_numbers(model):
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            tensor.raw_data = np.full(len(tensor.raw_data) // 4, np.nan, "<f4").tobytes()
+
+
+def one_answer_less(model):
+    del model.graph.output[-1]
+
+
+def answers_of_another_shape(model):
+    node = next(node for node in model.graph.node if node.output[0] == "timeline")
+    node.input[0] = next(node.input[0] for node in model.graph.node if node.output[0] == "verdict")
+    del model.graph.output[1].type.tensor_type.shape.dim[:]
+
+
+def whole_numbers(model):
+    outputs = {output.name: output for output in model.graph.output}
+    for node in list(model.graph.node):
+        if node.output[0] in outputs:
+            shape = {"verdict": (1, 3)}.get(node.output[0], (1, SETTINGS.window.label_frames, 1))
+            values = onnx.numpy_helper.from_array(np.ones(shape, np.int64), f"whole-{node.output[0]}")
+            model.graph.initializer.append(values)
+            node.input[0] = values.name
+            outputs[node.output[0]].type.tensor_type.elem_type = onnx.TensorProto.INT64
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (answers_that_are_not_numbers, "its answers are not numbers"),
+        (one_answer_less, "its answers have the shapes"),
+        (answers_of_another_shape, "its answers have the shapes"),
+        (whole_numbers, "its answers are not numbers"),
+    ],
+)
+def test_a_forged_twin_whose_answers_cannot_be_used(pair, capsys, change, reason):
+    changed(pair, change)
+    assert_refused(pair, capsys, f"cannot be used because {reason}")
+
+
+def test_a_twin_that_fails_later_is_one_sentence(pair):
+    changed(pair, whole_numbers)
+    engine = OnnxEngine.__new__(OnnxEngine)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OnnxEngine, "predict", lambda *_: {})
+        engine.__init__(pair)
+    windows = np.zeros((2, SETTINGS.window.frames, SETTINGS.features.mel_bands), np.float32)
+    with pytest.raises(ExportError, match="cannot be used because its answers have the shapes"):
+        engine.predict(windows)
+    with pytest.raises(ExportError, match="cannot be run by onnxruntime"):
+        engine.predict(windows[:, :1])
+
+
+def test_weights_that_overflow_are_one_sentence(made):
+    engine = KerasEngine(made)
+    engine.network.set_weights([np.full_like(weights, 3e38) for weights in engine.network.get_weights()])
+    with pytest.raises(CheckpointError, match="its answers are not numbers; use another checkpoint"):
+        engine.predict(np.ones((2, SETTINGS.window.frames, SETTINGS.features.mel_bands), np.float32))
+
+
+def test_a_file_that_is_too_large_is_not_read(pair, capsys):
+    with onnx_file(pair.path).open("r+b") as file:
+        file.truncate(2**40)  # with a hole: it takes no room
+    assert_refused(pair, capsys, "MiB, more than any network here")
 
 
 def test_no_damage_is_more_than_a_wrong_file(made):

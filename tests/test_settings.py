@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,13 @@ from deepfake_audio.settings import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
+
+NUMBERS = [
+    (part.name, field.name)
+    for part in dataclasses.fields(Settings)
+    for field in dataclasses.fields(part.default)
+    if not isinstance(field.default, bool)
+]
 
 
 def test_the_order_of_the_classes_is_fixed():
@@ -106,6 +114,18 @@ def test_missing_and_misshapen_fields_are_named():
         from_dict(NetworkSettings, to_dict(NetworkSettings()) | {"convolution_filters": [8, "16"]})
     with pytest.raises(ValueError, match=r"mel_bands must be int, not 80\.5"):
         from_dict(FeatureSettings, to_dict(FeatureSettings()) | {"mel_bands": 80.5})
+
+
+@pytest.mark.parametrize(("part", "name"), NUMBERS)
+def test_every_number_is_within_bounds(part, name):
+    values = to_dict(Settings())
+    number = values[part][name]
+    assert from_dict(Settings, values) == Settings()
+    for wrong in (math.nan, math.inf, -math.inf, -1, 10**18, 1e300, 10**400):
+        values[part][name] = (wrong,) if isinstance(number, tuple) else wrong
+        with pytest.raises(ValueError, match=rf"{name} must be (between|int|a list of whole numbers)") as caught:
+            from_dict(Settings, values)
+        assert len(str(caught.value)) < 200
 
 
 def test_nothing_heavy_is_imported_before_it_is_used():

@@ -1,7 +1,9 @@
 """Checkpoints that attack whoever loads them are refused with the reason, before anything in them runs."""
 
+import dataclasses
 import io
 import json
+import struct
 import zipfile
 from pathlib import Path
 
@@ -42,7 +44,9 @@ def rebuilt(good, tmp_path):
 def refusal(path):
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(path).network()
-    return str(caught.value)
+    told = str(caught.value)
+    assert len(told) < len(str(path)) + 400 and "\n" not in told
+    return told
 
 
 def with_layer(**layer):
@@ -68,12 +72,14 @@ def with_weights(write):
     return {WEIGHTS: change}
 
 
-def test_what_this_project_wrote_is_let_through(good):
+def test_what_this_project_wrote_is_let_through(good, tmp_path):
     assert read_checkpoint(good).network() is not None
     for path in (good, SHIPPED):
         with zipfile.ZipFile(path) as archive:
             assert not trust.suspicious_members(archive)
-            assert not trust.suspicious_network(archive) and not trust.suspicious_weights(archive)
+            assert not trust.suspicious_network(archive)
+            assert not trust.suspicious_weights(archive.extract(WEIGHTS, tmp_path))
+        assert not trust.suspicious_settings(read_checkpoint(path).settings)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +154,110 @@ def test_weights_that_are_none_are_refused(rebuilt, write, reason):
     assert reason in refusal(rebuilt(with_weights(write)))
 
 
-def test_weights_that_hold_themselves_are_refused(rebuilt):
-    def knot(file):
-        file["layers/knot"] = file["layers"]
+def piece_larger_than_all(file):
+    file.create_dataset("piece", (8,), "f4", maxshape=(None,), chunks=(900_000_000,), compression="gzip")
 
-    assert "cannot be loaded by Keras" in refusal(rebuilt(with_weights(knot)))
+
+def many_parts(file):
+    for number in range(trust.MOST_PARTS):
+        file.create_group(f"part-{number}")
+
+
+def knot(file):
+    file["layers/knot"] = file["layers"]
+
+
+def two_ways_each(file):
+    group = file.create_group("layers/a")
+    for _ in range(40):
+        child = group.create_group("a")
+        group["b"] = child
+        group = child
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (piece_larger_than_all, "take more than"),
+        (many_parts, "parts, more than any network here"),
+        (knot, "are in it twice"),
+        (two_ways_each, "are in it twice"),
+    ],
+)
+def test_weights_that_cost_more_than_they_hold_are_refused(rebuilt, write, reason):
+    assert reason in refusal(rebuilt(with_weights(write)))
+
+
+def test_a_network_as_large_as_is_let_through_has_room():
+    units, bands = trust.MOST_UNITS, 80
+    recurrent = 2 * 4 * (units + units // 2) * units // 2 + 2 * (2 * units + units // 2) * units // 2
+    weights = bands * units * units + 3 * 9 * units**2 + bands // 16 * units**2 + recurrent
+    heard = 13 * 200_000
+    assert 4 * weights + heard + 2 * trust.MOST_BYTES_OF[".json"] < trust.MOST_BYTES
+    assert heard < trust.MOST_BYTES_OF[".txt"]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_members_packed_in_another_way_are_refused(good, tmp_path, compression):
+    path = tmp_path / "packed.keras"
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(path, "w", compression) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    assert "packed in a way that is not used here" in refusal(path)
+
+
+def test_encrypted_members_are_refused(good, tmp_path):
+    content = bytearray(good.read_bytes())
+    entry = content.index(b"PK\x01\x02")  # of the directory at the end
+    content[entry + 8] |= 1
+    path = tmp_path / "encrypted.keras"
+    path.write_bytes(content)
+    assert "is encrypted" in refusal(path)
+
+
+def test_members_that_overlap_are_refused(good, tmp_path):
+    """The directory says of every member that it is where the first one is."""
+    content = bytearray(good.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    while content[entry : entry + 4] == b"PK\x01\x02":
+        content[entry + 42 : entry + 46] = bytes(4)
+        name, extra, comment = struct.unpack_from("<HHH", content, entry + 28)
+        entry += 46 + name + extra + comment
+    path = tmp_path / "overlapping.keras"
+    path.write_bytes(content)
+    assert "damaged" in refusal(path)
+
+
+@pytest.mark.parametrize("name", [NETWORK, "deepfake_audio.json", "metadata.json", "heard.txt"])
+def test_text_that_is_too_long_is_refused_before_it_is_read(rebuilt, name):
+    spaces = b" " * (trust.MOST_BYTES_OF[Path(name).suffix] + 1)
+    assert f"member {name} unpacks to more than" in refusal(rebuilt({name: lambda _: spaces}))
+
+
+def test_nothing_that_a_file_says_makes_a_message_long(rebuilt):
+    def shout(content):
+        return json.dumps(json.loads(content) | {"classes": ["A" * 100_000], "format": 2})
+
+    assert "was trained for the classes" in refusal(rebuilt({"deepfake_audio.json": shout}))
+    assert "none of the layers" in refusal(rebuilt(with_layer(class_name="A" * 100_000, module="keras")))
+    nested = b"[" * 100_000
+    assert "damaged" in refusal(rebuilt({"deepfake_audio.json": lambda _: nested}))
+    assert "cannot be loaded by Keras" in refusal(rebuilt({NETWORK: lambda _: nested}))
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "reason"),
+    [
+        ("network", {"convolution_filters": (1,) * 2000}, "larger network"),
+        ("window", {"frames": 4096, "frames_per_step": 1, "labels_per_step": 1}, "larger network"),
+        ("features", {"mel_bands": 512}, "larger network"),
+        ("features", {"hop_samples": 4096}, "timeline frames have"),
+    ],
+)
+def test_settings_that_are_too_much_together_are_refused(part, changes, reason):
+    wide = dataclasses.replace(tiny.settings().network, convolution_filters=(512, 512))
+    window = dataclasses.replace(tiny.settings().window, frames=1024, labels_per_step=1)
+    some = dataclasses.replace(tiny.settings(), network=wide, window=window)
+    assert not trust.suspicious_settings(some)
+    some = dataclasses.replace(some, **{part: dataclasses.replace(getattr(some, part), **changes)})
+    assert reason in trust.suspicious_settings(some)
