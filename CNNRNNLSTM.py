@@ -47,7 +47,7 @@ def begin(arguments: Namespace) -> tuple:
         if run := Run.interrupted(arguments.outputs):
             console.say(f"Resuming {run.folder} with its own settings.")
             return run.settings, run, read_checkpoint(run.init_from) if run.init_from else None, run.init_from
-        console.say("Nothing to resume: starting a run.")
+        console.say(f"No run in {arguments.outputs} was interrupted, so a new one starts.")
     # The defaults, unless the command line or the checkpoint to start from has others.
     asked = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "seed")}
     settings = Settings()
@@ -95,8 +95,6 @@ def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) 
     from deepfake_audio.cluster import cluster
     from deepfake_audio.dataset import extract_features, side_examples
 
-    with cluster(arguments.dask):
-        pass  # what is wrong with it is said before anything is made
     jobs = arguments.jobs
     examples = {
         side: side_examples(side, split, settings, folder / "hybrids", jobs, console.progress(side))
@@ -108,13 +106,43 @@ def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) 
         return examples, extract_features(everything, arguments.cache, settings.features, jobs, bar)
 
 
+def start(arguments: Namespace, run, settings: Settings, manifest: str, init_from: Path | None):
+    """Return the run that is resumed, or a new one, which is not kept if it could not even begin."""
+    from deepfake_audio.cache import FeatureCache
+    from deepfake_audio.cluster import cluster
+    from deepfake_audio.runs import Run
+
+    new = None if run else Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
+    try:
+        FeatureCache(arguments.cache, settings.features)
+        with cluster(arguments.dask):
+            pass
+    except BaseException:
+        if new:
+            new.discard()
+        raise
+    return new or run
+
+
+def tell(report, arguments: Namespace, watch: interrupts.Watch, *more: str) -> None:
+    """Tell what was found; all is written by now, so that nothing has to be done again if this is interrupted."""
+    watch.sentence = f"Interrupted, but all is done: the report is in {console.clean(report.folder)}."
+    with console.results():
+        report.tell(arguments.show)
+        for line in more:
+            print(line)
+
+
 def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     """Run the whole story, or the part of it that was asked for."""
     from deepfake_audio.check import check_data, remarks
     from deepfake_audio.corpus import describe_data, fingerprint, write_manifest
     from deepfake_audio.examine import evaluate_checkpoint, examine
-    from deepfake_audio.runs import Run
+    from deepfake_audio.runs import tidy_finished
     from deepfake_audio.skipped import report_skipped
+
+    if arguments.resume and (folder := tidy_finished(arguments.outputs)):
+        return console.say(f"The run that was interrupted is done: the report is in {console.clean(folder)}.")
 
     # Corpus: which clips there are.
     settings, run, base, init_from = begin(arguments)
@@ -122,20 +150,23 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     clips = [clip for dataset in datasets for clip in dataset.clips]
     if arguments.check_data:
         bar = console.progress("Decoding")
-        return check_data(datasets, settings.training.seed, arguments.decode_all, arguments.jobs, arguments.json, bar)
+        seed, every = settings.training.seed, arguments.decode_all
+        with console.results():
+            return check_data(datasets, seed, every, arguments.jobs, arguments.json, bar)
     aside = remarks(datasets)
     for line in aside:
         console.say(f"warning: {line}")
     if arguments.evaluate:
         places = arguments.outputs, arguments.cache
-        return evaluate_checkpoint(
+        report = evaluate_checkpoint(
             arguments.evaluate, clips, *places, arguments.jobs, arguments.show, arguments.dask, aside
         )
+        return tell(report, arguments, watch)
     split, areas = sides(clips, settings.training.seed, base, arguments.jobs)
     manifest = fingerprint(split)
     if run and run.manifest != manifest:
         raise RunError(f"The clips are not those that {run.folder} was started with; start without --resume.")
-    run = run or Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
+    run = start(arguments, run, settings, manifest, init_from)
     watch.sentence = f"Interrupted. Finished features and epochs are kept; {console.clean(go_on(arguments))}"
     write_manifest(run.folder / "manifest.csv", split)
 
@@ -165,12 +196,10 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
         "warnings": split.warnings + skipped + aside,
         "command": console.command_line(words),
     }
-    examine(run.folder, checkpoint, examples["test"], store, card, result.log, arguments.show)
+    report = examine(run.folder, checkpoint, examples["test"], store, card, result.log, arguments.show)
     run.tidy()
-    print(
-        f"\nJudge a recording with:\n    {console.command_line(['python', 'script.py', 'FILE', '--model', run.model])}"
-    )
-    return None
+    judge = console.command_line(["python", "script.py", "FILE", "--model", run.model])
+    return tell(report, arguments, watch, f"\nJudge a recording with:\n    {judge}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -186,6 +215,8 @@ def main(argv: list[str] | None = None) -> int:
     except DeepfakeAudioError as error:
         console.say(f"error: {console.clean(error)}")
         return 1
+    except BrokenPipeError:
+        return 1  # whoever read the results has stopped
     except OSError as error:
         where = error.filename or f"A file in {arguments.outputs}"  # libraries do not always say which
         what = f"error: {console.clean(where)} cannot be read or written ({error.strerror or error})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
@@ -11,7 +12,9 @@ import subprocess
 import sys
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+
+from .errors import OutputError
 
 HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that a name must not bring onto a terminal: controls, direction marks, lone halves, line ends."""
@@ -42,6 +45,30 @@ def give_up_results(error: OSError) -> None:
 def say(text: str = "") -> None:
     """Tell the user something that is not a result, in one line or more."""
     print(clean_lines(text), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def results() -> Iterator[None]:
+    """Leave nothing of what the block prints on its way to stdout.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be printed.
+    BrokenPipeError
+        If whoever read it has stopped.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"The results cannot be printed ({error.strerror}).") from error
 
 
 def command_line(words: Iterable[object]) -> str:

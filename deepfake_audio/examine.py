@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from . import console
@@ -14,7 +17,7 @@ from .engine import KerasEngine
 from .errors import CorpusError, RunError
 from .evaluation import ClipScore, evaluate, read_scores, write_scores
 from .report import format_table, write_metrics, write_model_card
-from .runs import new_folder
+from .runs import REPORT, new_folder
 from .scoring import scan_examples, score_examples
 from .settings import CLASS_NAMES, to_dict
 from .skipped import report_skipped
@@ -53,6 +56,27 @@ def only_unheard(split: Split, base: Checkpoint) -> Split:
     return Split(sides, split.groups, left_out, split.warnings)
 
 
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was found, and what was written about it, the folder of all of it included."""
+
+    folder: Path
+    metrics: dict
+    files: list[Path]
+
+    def tell(self, show: bool = False) -> None:
+        """Print figures and files; open the plots in windows if asked to, until they are closed."""
+        print(format_table(self.metrics))
+        print()
+        for path in self.files:
+            print(path)
+        if show:
+            from .plots import show_all
+
+            if not show_all():
+                console.say("No display was found: the plots were saved, but no window was opened.")
+
+
 def examine(
     folder: Path,
     checkpoint: Checkpoint,
@@ -61,7 +85,7 @@ def examine(
     card: dict,
     log: Path | None = None,
     show: bool = False,
-) -> dict:
+) -> Report:
     """Judge a test side once and write everything that is said about it.
 
     Parameters
@@ -79,12 +103,11 @@ def examine(
     log : Path, optional
         Training log, for the learning curves.
     show : bool
-        Also open the plots in windows.
+        Keep the plots for windows, too.
 
     Returns
     -------
-    dict
-        The metrics.
+    Report
     """
     settings = checkpoint.settings
     engine = KerasEngine(checkpoint)
@@ -106,18 +129,8 @@ def examine(
         "parameters": engine.network.count_params(),
     }
     write_model_card(folder / "MODEL_CARD.md", metrics, about | card)
-    write_metrics(folder / "metrics.json", metrics)
-
-    print(format_table(metrics))
-    print()
-    for path in (folder / "scores.csv", folder / "metrics.json", folder / "MODEL_CARD.md", *plots):
-        print(path)
-    if show:
-        from .plots import show_all
-
-        if not show_all():
-            console.say("No display was found: the plots were saved, but no window was opened.")
-    return metrics
+    write_metrics(folder / REPORT, metrics)
+    return Report(folder, metrics, [folder / "scores.csv", folder / REPORT, folder / "MODEL_CARD.md", *plots])
 
 
 def _draw(
@@ -179,7 +192,7 @@ def evaluate_checkpoint(
     show: bool,
     dask: str | None = None,
     remarks: Sequence[str] = (),
-) -> None:
+) -> Report:
     """Report a checkpoint on a corpus, without anything that its training heard.
 
     On the corpus that it was trained on, this is the test side of that training; on another one, every clip that
@@ -198,11 +211,15 @@ def evaluate_checkpoint(
     jobs : int
         Threads for features.
     show : bool
-        Also open the plots in windows.
+        Keep the plots for windows, too.
     dask : str, optional
         Scheduler of a cluster that computes the features.
     remarks : sequence of str
         What the model card should warn of besides: what was left aside when the corpus was listed.
+
+    Returns
+    -------
+    Report
     """
     checkpoint = read_checkpoint(path)
     warnings = []
@@ -226,25 +243,39 @@ def evaluate_checkpoint(
     for warning in warnings:
         console.say(f"warning: {warning}")
     side = Split(sides={"train": [], "validation": [], "test": test}, groups=groups, left_out=[], warnings=warnings)
-    folder = new_folder(outputs, "evaluation")
-    if {clip.label for clip in test} >= {"Real", "Fake"}:
-        examples = side_examples("test", side, checkpoint.settings, folder / "hybrids", jobs, console.progress("test"))
-    else:
-        from .dataset import examples_of_clips
+    with _folder_of_report(outputs) as folder:
+        if {clip.label for clip in test} >= {"Real", "Fake"}:
+            examples = side_examples(
+                "test", side, checkpoint.settings, folder / "hybrids", jobs, console.progress("test")
+            )
+        else:
+            from .dataset import examples_of_clips
 
-        warnings.append("The corpus lacks real or fake clips, so no hybrids were spliced.")
-        examples = examples_of_clips(test, groups)
-    bar = console.progress("Mel-spectrograms")
-    with cluster(dask):
-        store = extract_features(examples, cache, checkpoint.settings.features, jobs, bar)
-    for line in report_skipped(test, store.failures, folder):
-        console.say(f"warning: {line}")
-        warnings.append(line)
-    card = {
-        "data": describe_data(clips),
-        "split": side.counts(without=store.failures),
-        "training_minutes": 0.0,
-        "warnings": [*warnings, *remarks],
-        "command": console.command_line(["python", "CNNRNNLSTM.py", "--evaluate", path]),
-    }
-    examine(folder, checkpoint, examples, store, card, show=show)
+            warnings.append("The corpus lacks real or fake clips, so no hybrids were spliced.")
+            examples = examples_of_clips(test, groups)
+        bar = console.progress("Mel-spectrograms")
+        with cluster(dask):
+            store = extract_features(examples, cache, checkpoint.settings.features, jobs, bar)
+        for line in report_skipped(test, store.failures, folder):
+            console.say(f"warning: {line}")
+            warnings.append(line)
+        card = {
+            "data": describe_data(clips),
+            "split": side.counts(without=store.failures),
+            "training_minutes": 0.0,
+            "warnings": [*warnings, *remarks],
+            "command": console.command_line(["python", "CNNRNNLSTM.py", "--evaluate", path]),
+        }
+        return examine(folder, checkpoint, examples, store, card, show=show)
+
+
+@contextlib.contextmanager
+def _folder_of_report(outputs: Path) -> Iterator[Path]:
+    """Make a folder for a report, and remove it where none comes about: nothing would go on with it."""
+    folder = new_folder(outputs, "evaluation")
+    try:
+        yield folder
+    except BaseException:
+        if not (folder / REPORT).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -63,11 +63,13 @@ def test_only_what_the_base_has_not_heard_is_left_to_judge_by(folder, tmp_path):
 def test_a_report_is_written_from_the_scores_file(corpus, tmp_path, capsys):
     _, test, store = corpus
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
-    metrics = examine(tmp_path, checkpoint, test, store, CARD)
+    report = examine(tmp_path, checkpoint, test, store, CARD)
+    assert capsys.readouterr().out == "", "what is printed comes after all is written"
+    report.tell()
     scores = read_scores(tmp_path / "scores.csv")
     assert [score.path for score in scores] == [example.name for example in test]
     stored = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert stored == json.loads(json.dumps(metrics)) == json.loads(json.dumps(evaluate(scores)))
+    assert stored == json.loads(json.dumps(report.metrics)) == json.loads(json.dumps(evaluate(scores)))
     card = (tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "made-up bursts of noise" in card and "this is a test" in card
     told = capsys.readouterr().out
@@ -101,6 +103,18 @@ def test_what_was_heard_in_training_is_not_counted(folder, tmp_path, capsys):
     scores = read_scores(report / "scores.csv")
     assert {s.path for s in scores if s.kind in ("real", "fake")} == {clip.name for clip in clips[1::2]}
     assert "8 of 16 clips were heard in training" in capsys.readouterr().err
+
+
+def test_an_evaluation_that_fails_leaves_no_folder(folder, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
+    arguments = find_clips([folder]), tmp_path / "outputs", tmp_path / "cache"
+    monkeypatch.setattr("deepfake_audio.examine.write_metrics", stop)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_checkpoint(checkpoint.path, *arguments, jobs=1, show=False)
+    assert list((tmp_path / "outputs").iterdir()) == []
 
 
 def test_a_corpus_of_real_clips_alone_can_be_judged(folder, tmp_path):

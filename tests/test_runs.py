@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from deepfake_audio import runs
 from deepfake_audio.errors import RunError
-from deepfake_audio.runs import Run
+from deepfake_audio.runs import Run, tidy_finished
 from deepfake_audio.settings import Settings, TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,6 +63,61 @@ def test_nothing_to_resume(tmp_path):
     run = Run.start(tmp_path, SETTINGS, [])
     (run.folder / "metrics.json").write_text("{}")
     assert Run.interrupted(tmp_path) is None
+
+
+@pytest.mark.parametrize("left", [["run.tmp-4711.json", "in-use.lock"], ["in-use.lock"], []])
+def test_a_run_that_was_killed_before_it_recorded_anything_is_removed(tmp_path, left):
+    stillborn, foreign = tmp_path / "run-20250101-000000", tmp_path / "run-of-mine"
+    for folder in (stillborn, foreign):
+        folder.mkdir()
+        for name in left:
+            (folder / name).write_text("{")
+    (foreign / "notes.tmp-1.txt").write_text("kept")
+    assert Run.interrupted(tmp_path) is None
+    assert [path.name for path in tmp_path.rglob("*")] == ["run-of-mine", "notes.tmp-1.txt"]
+
+
+def test_a_run_that_is_just_starting_is_left_alone(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(runs, "to_dict", lambda settings: found.append(Run.interrupted(tmp_path)) or {})
+    run = Run.start(tmp_path, SETTINGS, [])
+    assert found == [None] and (run.folder / "run.json").is_file()
+
+
+def test_a_run_that_cannot_be_recorded_or_is_discarded_leaves_nothing(tmp_path, monkeypatch):
+    Run.start(tmp_path, SETTINGS, []).discard()
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(Path, "write_text", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(OSError, match="No space"):
+        Run.start(tmp_path, SETTINGS, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_not_trained_again(tmp_path, monkeypatch):
+    run = Run.start(tmp_path, SETTINGS, [])
+    (run.folder / "last.keras").write_text("x")
+    read = runs.from_dict
+
+    def meanwhile(*arguments):
+        (run.folder / "metrics.json").write_text("{}")
+        run.tidy()
+        return read(*arguments)
+
+    monkeypatch.setattr(runs, "from_dict", meanwhile)
+    assert Run.interrupted(tmp_path) is None
+    assert sorted(path.name for path in run.folder.iterdir()) == ["metrics.json", "run.json"]
+
+
+@pytest.mark.parametrize("left", ["last.keras", "in-use.lock"])
+def test_a_run_that_was_killed_after_its_report_is_tidied_and_done(tmp_path, left):
+    run = Run.start(tmp_path, SETTINGS, [])
+    (run.folder / "metrics.json").write_text("{}")
+    run.release()
+    assert tidy_finished(tmp_path) is None
+    (run.folder / left).write_text("x")
+    assert tidy_finished(tmp_path) == run.folder
+    assert sorted(path.name for path in run.folder.iterdir()) == ["metrics.json", "run.json"]
+    assert tidy_finished(tmp_path) is None
 
 
 def damaged_records():

@@ -1,5 +1,6 @@
 """Both scripts as a user runs them: real processes, real starter clips, one short training."""
 
+import argparse
 import csv
 import json
 import os
@@ -107,6 +108,7 @@ def test_check_data_shows_the_split_and_trains_nothing(tmp_path):
         (["--data", "empty"], "empty"),
         (["--data", STARTER, "--evaluate", "text.keras"], "text.keras"),
         (["--data", STARTER, "--outputs", "text.keras"], "text.keras"),
+        (["--data", STARTER, "--cache", "text.keras"], "give another --cache"),
     ],
 )
 def test_training_that_cannot_start_is_exit_code_1_in_one_sentence(arguments, reason, tmp_path):
@@ -116,6 +118,60 @@ def test_training_that_cannot_start_is_exit_code_1_in_one_sentence(arguments, re
     assert done.returncode == 1 and done.stdout == ""
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1 and reason in errors[0] and "Traceback" not in done.stderr
+    assert not list((tmp_path / "outputs").glob("run-*")), "it would be resumed later"
+
+
+PRINTS = """
+import sys, CNNRNNLSTM
+from types import SimpleNamespace
+report = SimpleNamespace(folder="folder", tell=lambda show: print("x" * {}))
+CNNRNNLSTM.experiment = lambda *rest: CNNRNNLSTM.tell(report, *rest)
+sys.exit(CNNRNNLSTM.main([]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and devices of other systems")
+@pytest.mark.parametrize("count", [10, 1_000_000])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_results_that_nobody_takes_are_no_fault_of_the_outputs(count, unbuffered):
+    command, options = [sys.executable, "-c", PRINTS.format(count)], {"cwd": HERE, "stderr": subprocess.PIPE}
+    options["env"] = ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, **options) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == (b"", 1)
+    if Path("/dev/full").exists():
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(command, stdout=full, timeout=60, **options)
+        assert done.returncode == 1
+        assert done.stderr == b"error: The results cannot be printed (No space left on device).\n"
+
+
+def test_ctrl_c_once_all_is_written_says_so(tmp_path, capsys):
+    import CNNRNNLSTM
+    from deepfake_audio import interrupts
+
+    class Report:
+        folder = tmp_path
+
+        def tell(self, show):
+            raise KeyboardInterrupt
+
+    with interrupts.Watch("never said") as watch:
+        CNNRNNLSTM.tell(Report(), argparse.Namespace(show=True), watch)
+    assert capsys.readouterr().err == f"\nInterrupted, but all is done: the report is in {tmp_path}.\n"
+
+
+def test_a_run_that_was_killed_when_all_was_written_is_not_trained_again(tmp_path):
+    from deepfake_audio.runs import Run
+
+    run = Run.start(tmp_path / "outputs", Settings(), [])
+    for name in ("metrics.json", "last.keras"):
+        (run.folder / name).write_text("{}", encoding="utf-8")
+    run.release()
+    done = python(TRAIN, "--resume", "--outputs", tmp_path / "outputs", timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"The run that was interrupted is done: the report is in {run.folder}.\n"
+    assert only(tmp_path / "outputs", "run-*") == run.folder
 
 
 @pytest.mark.parametrize("content", [None, b"just some text"])
