@@ -22,9 +22,13 @@ HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 JOINERS = "\u200c\u200d"
 """Of those categories, but part of emoji and of Persian spelling."""
 
-FORMULA = re.compile(r"(^|[;,\t])(\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+FORMULA = re.compile(r"(^|[;,\t])('*\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """What makes a spreadsheet calculate instead of showing a text, full-width forms included: at the beginning, or behind
-what some country's spreadsheets take for the end of a cell."""
+what some country's spreadsheets take for the end of a cell. A quote before it makes it text; those that were there
+already get one more, so that it can be taken away again."""
+
+ESCAPE = re.compile(r"\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+"""What :func:`clean` makes of a character."""
 
 
 def prepare() -> None:
@@ -121,6 +125,17 @@ def cell(value: object) -> str:
         return str(value)
     text = FORMULA.sub(r"\1'\2", str(value))
     return clean(text)
+
+
+def exact_cell(text: str) -> str:
+    """Return text as harmless as from :func:`cell`, but such that :func:`from_exact_cell` gives the very text back."""
+    return cell(text.replace("\\", "\\\\"))
+
+
+def from_exact_cell(text: str) -> str:
+    """Return what :func:`exact_cell` was given."""
+    text = ESCAPE.sub(lambda escape: escape[0].encode("ascii").decode("unicode_escape"), text)
+    return FORMULA.sub(lambda found: found[1] + found[2].removeprefix("'"), text)
 
 
 def colour(text: str, code: str) -> str:

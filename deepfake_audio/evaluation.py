@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from sklearn.metrics import roc_curve
 
+from .console import exact_cell, from_exact_cell
 from .errors import RunError
 from .files import atomic_path
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
@@ -109,6 +110,8 @@ class ClipScore:
                 raise ValueError(f"span {start}-{end} s is not a stretch of time")
 
 
+_FREE_COLUMNS = ("path", "speaker", "generator", "source", "language")
+"""What a dataset names as it likes."""
 _PROBABILITY_COLUMNS = tuple(f"p_{name.lower()}" for name in CLASS_NAMES)
 _COLUMNS = tuple(
     column
@@ -118,16 +121,16 @@ _COLUMNS = tuple(
 
 
 def write_scores(path: str | os.PathLike, scores: Sequence[ClipScore]) -> None:
-    """Write one CSV line per clip (UTF-8); spans as ``0.5120-1.2340 2.0000-2.5000``, frames as ``0.012 0.934``."""
-    with (
-        atomic_path(path) as temporary,
-        # A file name that is not valid Unicode (possible on Linux) must not cost the results of a run.
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
-    ):
+    """Write one CSV line per clip (UTF-8); spans as ``0.5120-1.2340 2.0000-2.5000``, frames as ``0.012 0.934``.
+
+    Names are written so that a spreadsheet calculates nothing and a terminal obeys nothing, and are read back exactly.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(_COLUMNS)
         for score in scores:
             row = {field.name: getattr(score, field.name) for field in dataclasses.fields(score)}
+            row |= {name: exact_cell(row[name]) for name in _FREE_COLUMNS}
             row["seconds"] = f"{score.seconds:.4f}"
             row["frame_seconds"] = f"{score.frame_seconds:.6g}"
             row["confidence"] = f"{score.confidence:.9g}"  # nine digits give a float32 back exactly
@@ -175,6 +178,7 @@ def _read_row(path: pathlib.Path, line: int, header: list[str], row: list[str]) 
         raise RunError(f"{path}, line {line}: {len(row)} fields instead of {len(header)}; was the file cut off?")
     cells = dict(zip(header, row, strict=True))
     values: dict = {field.name: cells.get(field.name) for field in dataclasses.fields(ClipScore)}
+    values |= {name: from_exact_cell(cells[name]) for name in _FREE_COLUMNS}
     try:
         values["probabilities"] = [float(cells[column]) for column in _PROBABILITY_COLUMNS]
         values["frame_probabilities"] = [float(item) for item in cells["frame_probabilities"].split()]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 
 from .audit import SUSPICIOUS_AUC
+from .console import clean
 from .evaluation import ANSWERS, SMALLEST_GROUP
 from .files import atomic_path
 from .settings import CLASS_NAMES
@@ -113,7 +115,8 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: dict) -> None
 
 def _write(path: str | os.PathLike, text: str) -> None:
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        # A name that is not valid Unicode (possible on Linux) must not cost the results of a run; JSON reads it back.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def _value(value: float | None, unit: str) -> str:
@@ -152,11 +155,8 @@ def _columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(text: object) -> str:
-    """Names and messages as one line of Markdown text that breaks no table and opens no tag."""
-    text = " ".join(str(text).split())
-    for character in "\\|<`":
-        text = text.replace(character, "\\" + character)
-    return text
+    """Names and messages as one line of Markdown text that means itself: no table, tag, link, picture or entity."""
+    return re.sub(r"[\\`*_\[\]<>!&|#~]", r"\\\g<0>", clean(" ".join(str(text).split())))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -250,7 +250,7 @@ def _training(card: dict) -> str:
 
 Seed {card["seed"]}{minutes}. The same run again:
 
-{_fenced(card["command"], "console")}
+{_fenced(clean(card["command"]), "console")}
 
 <details>
 <summary>All settings</summary>

@@ -1,8 +1,10 @@
 """Metrics against hand-computed cases, scikit-learn, and slow but obvious code."""
 
+import csv
 import dataclasses
 import itertools
 import json
+import re
 import time
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support, roc_auc_score
 
 from deepfake_audio import evaluation
+from deepfake_audio.console import clean_lines
 from deepfake_audio.errors import RunError
 from deepfake_audio.evaluation import ClipScore, boundary_errors, equal_error_rate, evaluate, read_scores, write_scores
 from deepfake_audio.settings import CLASS_NAMES
@@ -328,6 +331,30 @@ def test_round_trip(tmp_path):
     first, second = evaluate(scores, resamples=20), evaluate(back, resamples=20)
     for name in METRICS:
         assert second[name]["value"] == pytest.approx(first[name]["value"], abs=1e-4)
+
+
+def test_names_are_written_harmless_and_read_exactly(tmp_path):
+    names = [
+        "=1",
+        "'=1",
+        "''\t+1",
+        "a;-b",
+        "@x,\u202e\x1b[2J\n",
+        "back\\n",
+        "\\x41\\\\",
+        "'quoted'",
+        "\udcff",
+        "-",
+        "é\u200d",
+    ]
+    scores = [clip(path=n, speaker=n, generator=n, source=n, language=n) for n in names]
+    write_scores(tmp_path / "scores.csv", scores)
+    for score, name in zip(read_scores(tmp_path / "scores.csv"), names, strict=True):
+        assert {score.path, score.speaker, score.generator, score.source, score.language} == {name}
+    text = (tmp_path / "scores.csv").read_text(encoding="utf-8")
+    assert text.count("\n") == len(names) + 1 and clean_lines(text) == text
+    for row in csv.reader(text.splitlines()):
+        assert not re.search(r"(^|[;,\t])\s*[=+@-]", row[0]), row[0]
 
 
 def test_a_file_keeps_the_frames_that_metrics_need(tmp_path):

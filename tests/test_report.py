@@ -7,6 +7,7 @@ import pytest
 from test_evaluation import clip, pool
 
 from deepfake_audio import report
+from deepfake_audio.console import clean, clean_lines
 from deepfake_audio.evaluation import evaluate
 
 CARD = {
@@ -96,7 +97,7 @@ def test_model_card(tmp_path, metrics):
     assert "evidence" in text and "accuses" in text
     assert "123,456 weights" in text and "2026-01-31" in text and "12.3 minutes" in text
     assert CARD["command"] in text and '"frames": 300' in text
-    assert r"flite \| espeak \<b>" in text
+    assert r"flite \| espeak \<b\>" in text
     assert "- only two speakers in test" in text
     table = rows(text)
     assert table["train"] == ["3", "4", "5", "12"]
@@ -132,6 +133,31 @@ def test_names_break_no_table(tmp_path):
     report.write_model_card(tmp_path / "card.md", evaluate(scores, resamples=0), CARD)
     text = (tmp_path / "card.md").read_text(encoding="utf-8")
     assert rows(text)[r"a\|b c\\"] == ["Fake", "5", "100.0 %", "0.0 %"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("![x](https://evil.example/p.png)", r"\!\[x\](https://evil.example/p.png)"),
+        ("[click](javascript:alert(1))", r"\[click\](javascript:alert(1))"),
+        ("*a* _b_ ~~c~~ # d", r"\*a\* \_b\_ \~\~c\~\~ \# d"),
+        ("&lt;b&gt; > <i> `c`", r"\&lt;b\&gt; \> \<i\> \`c\`"),
+        ("\x1b[2J\u202e", r"\\x1b\[2J\\u202e"),
+        ("\udcff", r"\\udcff"),
+    ],
+)
+def test_names_mean_themselves(tmp_path, name, shown):
+    scores = [clip()] * 5 + [clip("fake", generator=name)] * 5
+    card = CARD | {"data": [name], "warnings": [name], "command": f"python {name}"}
+    report.write_model_card(tmp_path / "card.md", evaluate(scores, resamples=0), card)
+    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert shown in rows(text) and text.count(f"- {shown}\n") == 2
+    assert clean_lines(text) == text and f"python {clean(name)}\n" in text
+
+
+def test_a_name_that_is_no_text_costs_no_metrics(tmp_path):
+    report.write_metrics(tmp_path / "metrics.json", {"name": "\udcff"})
+    assert json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8")) == {"name": "\udcff"}
 
 
 def test_model_card_without_values(tmp_path, poor_metrics):
