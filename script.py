@@ -157,15 +157,16 @@ def main(argv: list[str] | None = None) -> int:
     console.prepare()
     arguments = options.judging(argv, OUTPUTS)
     try:
-        with interrupts.Watch(farewell(arguments)) as watch:
+        with interrupts.Watch(farewell(arguments)) as watch, console.results():
             return run(arguments, watch)
         return interrupts.EXIT_CODE
     except DeepfakeAudioError as error:
         console.say(f"error: {console.clean(error)}")
         return 1
+    except BrokenPipeError:
+        return 1  # whoever read the results has stopped
     except OSError as error:
-        # Of files this is said where they are written, so it is the results: a pipe that nobody reads, a full disk.
-        console.give_up_results(error)
+        console.say(f"error: {console.clean(error.filename)} cannot be read or written ({error.strerror or error}).")
         return 1
 
 

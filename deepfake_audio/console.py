@@ -38,14 +38,6 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def give_up_results(error: OSError) -> None:
-    """Say that results cannot be printed, but not to whoever has just read enough, and print no more of them."""
-    if not isinstance(error, BrokenPipeError):
-        say(f"error: The results cannot be printed ({error.strerror or error}): send them somewhere else.")
-    # Python would complain again when it flushes at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def say(text: str = "") -> None:
     """Tell the user something that is not a result, in one line or more."""
     print(clean_lines(text), file=sys.stderr, flush=True)
