@@ -213,14 +213,15 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         return interrupts.EXIT_CODE
     except DeepfakeAudioError as error:
-        console.say(f"error: {console.clean(error)}")
+        # Cleaned line by line, so that no name in one begins another.
+        console.say("error: " + "\n".join(map(console.clean, error.args)))
         return 1
     except BrokenPipeError:
         return 1  # whoever read the results has stopped
     except OSError as error:
         where = error.filename or f"A file in {arguments.outputs}"  # libraries do not always say which
-        what = f"error: {console.clean(where)} cannot be read or written ({error.strerror or error})"
-        console.say(f"{what}; {go_on(arguments)}")
+        what = f"error: {where} cannot be read or written ({error.strerror or error})"
+        console.say(console.clean(f"{what}; {go_on(arguments)}"))
         return 1
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from .audio import about_audio, read_audio
 from .audit import shortcuts, suspicions
 from .clips import SIDES, Clip, Dataset, class_of
-from .console import clean_lines
+from .console import clean, counted
 from .corpus import Split, describe, describe_data, split_corpus
 from .errors import AudioError, CorpusError
 from .files import file_sha256
@@ -107,6 +107,7 @@ class Report:
             "layout": self.dataset.layout,
             "clips": {label: sum(n for (_, of), n in counts.items() if of == label) for label in CLASS_NAMES},
             "splits": {side: {label: counts[side, label] for label in CLASS_NAMES} for side in SIDES},
+            "left_out": {label: counts[LEFT_OUT, label] for label in CLASS_NAMES},
             "hours": round(sum(self.hours().values()), 4),
             "speakers": len(self.named("speaker")),
             "generators": len(self.named("generator")),
@@ -153,13 +154,19 @@ def check_data(
     reports = inspect(datasets, split, seed, everything, jobs, progress)
     areas = shortcuts(split, seed, jobs, progress) if split else {}
     if as_json:
-        print(json.dumps({"datasets": [report.to_dict() for report in reports], "shortcuts": areas}, indent=2))
+        answer = {
+            "datasets": [report.to_dict() for report in reports],
+            "shortcuts": areas,
+            "warnings": (split.warnings if split else []) + suspicions(areas),
+            "refusal": str(problem) if problem else None,
+        }
+        print(json.dumps(answer, indent=2))
     else:
-        print(clean_lines("\n".join(describe_data(clips))))
+        print("\n".join(describe_data(clips)))
         for report in reports:
-            print(clean_lines("\n" + describe_report(report)))
+            print("\n" + describe_report(report))
         if split:
-            print(clean_lines("\n" + describe(split)))
+            print("\n" + describe(split))
         if areas:
             print("\nHow well each property alone tells Real from Fake (AUC on the test side; 0.5 is chance):")
             print("\n".join(f"  {name:<12} {area:.2f}" for name, area in areas.items()))
@@ -330,9 +337,11 @@ def _warn_of_duplicates(reports: Sequence[Report]) -> None:
             )
     for report in reports:
         if found := across[id(report)]:
-            report.warnings.append(f"{len(found)} recordings stand on more than one side: {_examples(found)}.")
+            what = counted(len(found), "recording", "stands", "stand")
+            report.warnings.append(f"{what} on more than one side: {_examples(found)}.")
         if found := labels[id(report)]:
-            report.warnings.append(f"{len(found)} recordings have two labels: {_examples(found)}.")
+            what = counted(len(found), "recording", "has", "have")
+            report.warnings.append(f"{what} two labels: {_examples(found)}.")
 
 
 def ignored(dataset: Dataset) -> list[str]:
@@ -340,7 +349,7 @@ def ignored(dataset: Dataset) -> list[str]:
     lines = []
     for reason, entry in dataset.ignored.items():
         more = ", ..." if entry.count > len(entry.examples) else ""
-        lines.append(f"{entry.count} {reason} ({', '.join(entry.examples)}{more})")
+        lines.append(f"{entry.counted(reason)} ({', '.join(entry.examples)}{more})")
     return lines
 
 
@@ -350,7 +359,7 @@ def remarks(datasets: Iterable[Dataset]) -> list[str]:
     for dataset in datasets:
         lines += [f"{dataset.layout}: {warning}" for warning in dataset.warnings]
         lines += [f"{dataset.layout}: left aside {line}" for line in ignored(dataset)]
-    return lines
+    return list(map(clean, lines))
 
 
 def describe_report(report: Report) -> str:
@@ -362,13 +371,13 @@ def describe_report(report: Report) -> str:
         about = "" if complete else "about "
         for side in (*SIDES, LEFT_OUT, NO_SIDE):
             cells = [
-                f"{counts[side, label]} {label} ({about}{hours.get((side, label), 0.0):.2f} h)"
+                f"{counts[side, label]} {label} ({about}{_length(hours.get((side, label), 0.0))})"
                 for label in CLASS_NAMES
                 if counts[side, label]
             ]
             if cells:
                 lines.append(f"  {side:<12}  {', '.join(cells)}")
-        named = [f"{len(report.named(field))} {field}s" for field in ("speaker", "generator")]
+        named = [counted(len(report.named(field)), field) for field in ("speaker", "generator")]
         languages = ", ".join(report.named("language")) or "not named"
         lines.append(f"  names         {', '.join(named)}, languages: {languages}")
         good = [probe for probe in report.probes.values() if not probe.error]
@@ -379,7 +388,14 @@ def describe_report(report: Report) -> str:
         lines.append(f"  decoded       {len(good)} of {len(report.probes)} ({how})")
     lines += [f"  ignored       {line}" for line in ignored(dataset)]
     lines += [f"  warning: {warning}" for warning in report.warnings]
-    return "\n".join(lines)
+    return "\n".join(map(clean, lines))
+
+
+def _length(hours: float) -> str:
+    """Return hours in the largest unit that there is one of."""
+    if hours >= 1:
+        return f"{hours:.2f} h"
+    return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.1f} s"
 
 
 def _shares(counts: Counter[str]) -> str:

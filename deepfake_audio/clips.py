@@ -7,6 +7,8 @@ import functools
 import re
 from pathlib import Path
 
+from .console import clean
+
 SIDES = ("train", "validation", "test")
 
 FOLDER_NAMES = {
@@ -24,6 +26,15 @@ SIDE_NAMES = {
 """What datasets call their partitions, in lower case."""
 
 EXAMPLES_KEPT = 3
+
+_ONE_OF_THEM = (
+    (r"^((?:hidden )?\w+)s\b", r"\1"),
+    (r"\b(?:or|and) (file|folder|special file)s\b", r"or \1"),
+    (r"\bthat are\b", "that is"),
+    (r"\bthat name\b", "that names"),
+    (r"\btheir segments\b", "its segments"),
+)
+"""What makes a reason for leaving several things aside one for a single thing."""
 
 
 @functools.cache
@@ -85,6 +96,12 @@ class Ignored:
     count: int = 0
     examples: list[str] = dataclasses.field(default_factory=list)
 
+    def counted(self, reason: str) -> str:
+        """Return number and reason: ``1 line with missing columns``, ``2 lines with missing columns``."""
+        for several, one in _ONE_OF_THEM if self.count == 1 else ():
+            reason = re.sub(several, one, reason)
+        return f"{self.count} {reason}"
+
 
 @dataclasses.dataclass
 class Dataset:
@@ -118,5 +135,4 @@ class Dataset:
         entry = self.ignored.setdefault(reason, Ignored())
         entry.count += 1
         if len(entry.examples) < EXAMPLES_KEPT:
-            # A name that is no text in any encoding must not break the report either.
-            entry.examples.append(example.encode("utf-8", "backslashreplace").decode())
+            entry.examples.append(clean(example))  # one line, whatever the name

@@ -119,6 +119,12 @@ def cell(value: object) -> str:
     return clean(text)
 
 
+def counted(number: int, noun: str, *verbs: str) -> str:
+    """Return ``1 clip`` or ``2 clips``, followed by the first or the second of two verbs if they are given."""
+    words = [f"{number} {noun}{'' if number == 1 else 's'}", *verbs[number != 1 :][:1]]
+    return " ".join(words)
+
+
 def exact_cell(text: str) -> str:
     """Return text as harmless as from :func:`cell`, but such that :func:`from_exact_cell` gives the very text back."""
     return cell(text.replace("\\", "\\\\"))

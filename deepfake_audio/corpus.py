@@ -18,7 +18,7 @@ import numpy as np
 
 from .audio import AUDIO_SUFFIXES, about_audio
 from .clips import SIDES, Clip
-from .console import cell
+from .console import cell, clean, counted
 from .errors import CorpusError
 from .files import atomic_path
 from .recognise import find_datasets
@@ -156,8 +156,9 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     for label in ("Real", "Fake"):
         if not _enough([clip for clip in clips if clip.label == label], FEWEST_CLIPS * len(SIDES)):
             raise CorpusError(
-                f"The corpus has {counts[label]} {label} clips and needs at least {FEWEST_CLIPS * len(SIDES)}; "
-                f"add recordings under a folder named '{label.lower()}', or another dataset to --data."
+                f"The corpus has {counted(counts[label], f'{label} clip')} and needs at least "
+                f"{FEWEST_CLIPS * len(SIDES)}; add recordings under a folder named "
+                f"'{label.lower()}', or another dataset to --data."
             )
     split = _split(clips, seed)
     problem = _shortage(split)
@@ -203,7 +204,7 @@ def _shortage(split: Split) -> str:
                 advice = f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, more are better)."
                 if official:
                     advice = "the datasets' own partitions have no more: add another dataset to --data."
-                what = f"{len(members)} {label} clips would be left for {side}"
+                what = f"{counted(len(members), f'{label} clip')} would be left for {side}"
                 return f"The corpus is too small to split: {what}; {advice}"
     return ""
 
@@ -291,7 +292,7 @@ def _shared_by_partitions(clips: Sequence[Clip]) -> list[str]:
                 sides.setdefault(getattr(clip, key), set()).add(clip.side)
         several = sum(len(found) > 1 for found in sides.values())
         if several:
-            shared.append(f"{several} of {len(sides)} {key}s")
+            shared.append(f"{several} of {counted(len(sides), key)}")
     if not shared:
         return []
     return [f"The datasets' own partitions are kept; in them {' and '.join(shared)} stand on more than one side."]
@@ -341,8 +342,8 @@ def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict
             if passed_over:
                 kind = key.replace("_family", "")
                 warnings.append(
-                    f"{label} clips name {len(passed_over)} different {kind} labels, too few or too seldom for three "
-                    f"sides: the same {kind} may stand on several."
+                    f"{label} clips name {counted(len(passed_over), f'different {kind} label')}, too few or too "
+                    f"seldom for three sides: the same {kind} may stand on several."
                 )
         for clip in members:
             value = getattr(clip, chosen) if chosen else ""
@@ -436,12 +437,13 @@ def describe_data(clips: Sequence[Clip]) -> list[str]:
         lines.append(
             f"{root}: "
             + ", ".join(f"{counts[label]} {label}" for label in CLASS_NAMES if counts[label])
-            + f" clips, {len({c.speaker for c in members} - {''})} named speakers, "
-            + f"{len({c.generator for c in members} - {''})} named generators"
+            + (" clip, " if len(members) == 1 else " clips, ")
+            + f"{counted(len({c.speaker for c in members} - {''}), 'named speaker')}, "
+            + counted(len({c.generator for c in members} - {""}), "named generator")
             + (f", languages {', '.join(languages)}" if languages else "")
             + "; for licences see the dataset."
         )
-    return lines
+    return list(map(clean, lines))
 
 
 def describe(split: Split) -> str:
@@ -453,7 +455,7 @@ def describe(split: Split) -> str:
         named = (len({getattr(clip, key) for clip in clips} - {""}) for key in keys)
         rows.append((side, *(str(counts[label]) for label in CLASS_NAMES), *map(str, named)))
     lines = [f"{row[0]:<12}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
-    return "\n".join(lines + [f"warning: {warning}" for warning in split.warnings])
+    return "\n".join(lines + [clean(f"warning: {warning}") for warning in split.warnings])
 
 
 MANIFEST_COLUMNS = ("clip", "label", "speaker", "generator", "source", "language", "group", "side", "reason")

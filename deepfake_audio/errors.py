@@ -2,7 +2,10 @@
 
 
 class DeepfakeAudioError(Exception):
-    """Base of every error whose message is meant for the user, in one sentence."""
+    """Base of every error whose message is meant for the user: in one sentence, or in one argument per line."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class AudioError(DeepfakeAudioError):

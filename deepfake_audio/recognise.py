@@ -18,6 +18,7 @@ from pathlib import Path
 
 from .audio import AUDIO_SUFFIXES, LONGEST_SECONDS
 from .clips import EXAMPLES_KEPT, SIDE_NAMES, Clip, Dataset, Ignored, class_of
+from .console import counted
 from .errors import CorpusError
 from .layouts import FOLDERS, GENERAL, PROTOCOLS, TABLES, Protocol, Table, layout_names, segments_in_npy
 from .tree import HIDDEN, Tree, common_folder, distance, is_below, is_text, lines_of, rows_of, title_of
@@ -70,7 +71,7 @@ def find_datasets(roots: Iterable[Path], skip: Path | None = None) -> list[Datas
         found = [*_read_tables(tree), *_read_protocols(tree), *_read_metadata(tree), *_read_folders(tree)]
         found.append(_read_class_folders(tree))
         if not any(dataset.clips for dataset in found):
-            raise CorpusError(_nothing_found(root, found))
+            raise CorpusError(*_nothing_found(root, found))
         _hand_over(found)
         for dataset in found:
             kept = []
@@ -101,23 +102,26 @@ def _hand_over(found: Sequence[Dataset]) -> None:
     rest.ignored = {}
 
 
-def _nothing_found(root: Path, found: Sequence[Dataset]) -> str:
+def _nothing_found(root: Path, found: Sequence[Dataset]) -> list[str]:
+    """Return the lines of an error."""
     everything = [(reason, entry) for dataset in found for reason, entry in dataset.ignored.items()]
     nameless = next((entry for reason, entry in everything if reason == NAMELESS), None)
     if nameless:
-        what = f"{nameless.count} recordings but no folder named after a class"
+        what = f"{counted(nameless.count, 'recording')} but no folder named after a class"
         example = nameless.examples[0]
     else:
         what, example = "no recordings", "FILE.wav"
-    others = [f"{entry.count} {reason} (such as {entry.examples[0]})" for reason, entry in everything
+    others = [f"{entry.counted(reason)} (such as {entry.examples[0]})" for reason, entry in everything
               if reason not in (NAMELESS, HIDDEN) and entry.examples]  # fmt: skip
     if others and not nameless:
         what = "no recordings that can be used: " + "; ".join(others)
-    return (
-        f"{root} holds {what}. {LAYOUT_HELP}\n"
-        f"Layouts that are recognised: {', '.join(layout_names())}, {TABLE_NAME}, {GENERAL}.\n"
-        f"For anything else two lines in {root / TABLE_NAME} are a beginning:\n    path,label\n    {example},real"
-    )
+    return [
+        f"{root} holds {what}. {LAYOUT_HELP}",
+        f"Layouts that are recognised: {', '.join(layout_names())}, {TABLE_NAME}, {GENERAL}.",
+        f"For anything else two lines in {root / TABLE_NAME} are a beginning:",
+        "    path,label",
+        f"    {example},real",
+    ]
 
 
 def _read_tables(tree: Tree) -> Iterator[Dataset]:
@@ -247,7 +251,7 @@ def _owner(tree: Tree, folder: str) -> str:
 
 def _read_lists(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owners: dict[str, str]) -> Dataset:
     names = sorted(name for _, name, _ in lists)
-    why = f"{names[0]}" + (f" and {len(names) - 1} more lists" if len(names) > 1 else "")
+    why = f"{names[0]}" + (f" and {counted(len(names) - 1, 'more list')}" if len(names) > 1 else "")
     dataset = Dataset(tree.root, protocol.layout, why)
     columns = protocol.columns.split()
     homes = {folder for folder, owner in owners.items() if owner == protocol.layout}
@@ -297,12 +301,13 @@ def _read_lists(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owne
     dataset.root = tree.root / common_folder([*homes, *(folder for folder, _, _ in lists)])
     if unknown_place:
         dataset.warnings.append(
-            f"{unknown_place} partly fake clips have no segment labels: where they are fake is not known. "
-            "Add segment_labels/ or vad/ of the dataset."
+            f"{counted(unknown_place, 'partly fake clip', 'has', 'have')} no segment labels: where speech is fake "
+            "is not known. Add segment_labels/ or vad/ of the dataset."
         )
     if numbers[False] > numbers[True]:
         dataset.warnings.append(
-            f"In {numbers[False]} lines the number says the opposite of the segments: the segments were believed."
+            f"In {counted(numbers[False], 'line')} the number says the opposite of the segments: the segments were "
+            "believed."
         )
     return dataset
 

@@ -15,6 +15,8 @@ from commands import STARTER, TRAIN, python
 
 from deepfake_audio import check
 from deepfake_audio.check import check_data, contradictions, describe_report, inspect, probe, remarks, same_content
+from deepfake_audio.clips import Ignored
+from deepfake_audio.console import counted
 from deepfake_audio.corpus import split_corpus
 from deepfake_audio.errors import CorpusError
 from deepfake_audio.recognise import find_datasets
@@ -104,7 +106,7 @@ def test_the_same_content_on_two_sides_is_found(grow):
     shutil.copyfile(next((top / "training/real").iterdir()), top / "testing/real/copy.wav")
     shutil.copyfile(next((top / "training/fake").iterdir()), top / "training/fake/copy.wav")
     (warning,) = report_of(grow.root).warnings
-    assert warning.startswith("1 recordings stand on more than one side: ")
+    assert warning.startswith("1 recording stands on more than one side: ")
     assert re.search(r"testing/real/copy\.wav \(test\) is .*training/real/file\S+ \(train\)", warning)
 
 
@@ -113,7 +115,7 @@ def test_the_same_content_under_two_labels_is_found(grow):
     top = grow.root / "for-norm/for-norm"
     shutil.copyfile(next((top / "training/real").iterdir()), top / "training/fake/copy.wav")
     (warning,) = report_of(grow.root).warnings
-    assert warning.startswith("1 recordings have two labels: ") and "(Fake) is" in warning
+    assert warning.startswith("1 recording has two labels: ") and "(Fake) is" in warning
 
 
 def test_files_are_told_apart_at_their_ends_and_in_the_middle(grow):
@@ -166,6 +168,8 @@ def test_what_all_clips_have_above_them_says_nothing(tmp_path):
 
 # What is printed
 
+MEASURES = ("left_out", "hours", "speakers", "generators")
+
 
 def test_the_json_answer_has_the_agreed_form(tmp_path, capsys):
     one, two = trees.Grower(tmp_path / "one"), trees.Grower(tmp_path / "two")
@@ -174,11 +178,13 @@ def test_the_json_answer_has_the_agreed_form(tmp_path, capsys):
     datasets = find_datasets([one.root, two.root])
     check_data(datasets, seed=0, everything=False, jobs=1, as_json=True)
     answer = json.loads(capsys.readouterr().out)
-    assert list(answer) == ["datasets", "shortcuts"]
+    assert list(answer) == ["datasets", "shortcuts", "warnings", "refusal"]
+    assert answer["refusal"] is None
     assert set(answer["shortcuts"]) == {"level", "silence", "noise floor", "bandwidth", "length", "format"}
     assert all(0 <= area <= 1 for area in answer["shortcuts"].values())
     first, second = answer["datasets"]
-    assert list(first) == ["root", "layout", "clips", "splits", "hours", "speakers", "generators", "warnings"]
+    assert list(first) == ["root", "layout", "clips", "splits", *MEASURES, "warnings"]
+    assert first["left_out"] == {"Real": 0, "Fake": 0, "Hybrid": 0}
     assert first["root"] == str((one.root / "for-norm/for-norm").resolve())
     assert first["clips"] == {"Real": 30, "Fake": 30, "Hybrid": 0}
     assert first["splits"]["validation"] == {"Real": 10, "Fake": 10, "Hybrid": 0}
@@ -193,8 +199,11 @@ def test_what_cannot_be_split_is_described_all_the_same(grow, capsys):
     with pytest.raises(CorpusError, match="0 Real clips"):
         check_data(find_datasets([grow.root]), seed=0, everything=False, jobs=1, as_json=False)
     text = capsys.readouterr().out
+    with pytest.raises(CorpusError):
+        check_data(find_datasets([grow.root]), seed=0, everything=False, jobs=1, as_json=True)
+    assert json.loads(capsys.readouterr().out)["refusal"].startswith("The corpus has 0 Real clips")
     assert "no side       4 Fake" in text and "pair it with LJSpeech" in text
-    assert "ignored       1 recordings without a folder named after a class (readme/x.wav)" in text
+    assert "ignored       1 recording without a folder named after a class (readme/x.wav)" in text
 
 
 def test_a_run_passes_nothing_over_in_silence(grow):
@@ -212,11 +221,53 @@ def test_a_run_passes_nothing_over_in_silence(grow):
 def test_the_command_answers_in_json_or_says_what_is_wrong(grow, tmp_path):
     done = python(TRAIN, "--data", STARTER, "--check-data", "--json", "--jobs", 1, "--outputs", tmp_path / "outputs")
     assert done.returncode == 0, done.stderr
-    (dataset,) = json.loads(done.stdout)["datasets"]
+    answer = json.loads(done.stdout)
+    (dataset,) = answer["datasets"]
     assert dataset["layout"] == "clips.csv" and dataset["clips"] == {"Real": 146, "Fake": 146, "Hybrid": 0}
+    assert sum(dataset["left_out"].values()) == 10
+    assert any(warning.startswith("10 of 292 clips are left out") for warning in answer["warnings"])
     assert not (tmp_path / "outputs").exists()
     assert python(TRAIN, "--data", STARTER, "--json").returncode == 2
     grow.clips("somewhere/1.wav")
     done = python(TRAIN, "--data", grow.root, "--check-data", "--json")
     assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
-    assert "Layouts that are recognised: ASVspoof 2017" in done.stderr and "somewhere/1.wav,real" in done.stderr
+    assert "\nLayouts that are recognised: ASVspoof 2017" in done.stderr
+    assert done.stderr.endswith("are a beginning:\n    path,label\n    somewhere/1.wav,real\n")
+
+
+def test_warnings_are_the_same_in_json_and_in_text(grow, capsys):
+    trees.fake_or_real(grow, each=10)
+    for path in (grow.root / "for-norm/for-norm").rglob("fake/*.wav"):
+        write(path, 1.0, 8000)  # a short cut
+    datasets = find_datasets([grow.root])
+    check_data(datasets, seed=0, everything=False, jobs=1, as_json=True)
+    answer = json.loads(capsys.readouterr().out)
+    check_data(datasets, seed=0, everything=False, jobs=1, as_json=False)
+    text = capsys.readouterr().out
+    assert answer["warnings"] == [line.removeprefix("warning: ") for line in text.splitlines() if line[:3] == "war"]
+    assert any("alone tells Real from Fake" in warning for warning in answer["warnings"])
+
+
+def test_one_thing_is_not_several():
+    reasons = {
+        "recordings without a folder named after a class": "1 recording without a folder named after a class",
+        "lines or files with segments that cannot be read": "1 line or file with segments that cannot be read",
+        "clips that a list names but that are not there": "1 clip that a list names but that is not there",
+        "hidden files and folders": "1 hidden file or folder",
+        "links to nothing and special files": "1 link to nothing or special file",
+        "lines that name a clip again": "1 line that names a clip again",
+        "lines whose label contradicts their segments": "1 line whose label contradicts its segments",
+        "not in clips.csv": "1 not in clips.csv",
+    }
+    for several, one in reasons.items():
+        assert (Ignored(1).counted(several), Ignored(2).counted(several)) == (one, f"2 {several}")
+    assert [counted(n, "clip", "is", "are") for n in (0, 1, 2)] == ["0 clips are", "1 clip is", "2 clips are"]
+    assert counted(1, "clip") == "1 clip"
+
+
+@pytest.mark.parametrize(("hours", "said"), [(2.5, "2.50 h"), (0.5, "30.0 min"), (0.001, "3.6 s"), (0.0, "0.0 s")])
+def test_short_lengths_are_not_zero_hours(grow, hours, said, monkeypatch):
+    trees.fake_or_real(grow, each=3)
+    report = report_of(grow.root)
+    monkeypatch.setattr(report, "hours", lambda: dict.fromkeys(report.counts(), hours))
+    assert f"train         3 Real ({said}), 3 Fake ({said})" in describe_report(report)

@@ -165,3 +165,27 @@ def test_what_is_said_of_a_dataset(tmp_path, capsys):
     told = capsys.readouterr()
     assert "broken" in told.out and "[2J" in told.err
     assert harmless(told.out) and harmless(told.err)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_no_name_begins_a_line(tmp_path, capsys):
+    forged = "\nwarning: forged\n"
+    root = tmp_path / f"data{forged}"
+    for label in ("real", "fake"):
+        for number in range(9):
+            path = root / label / f"voice{number}{forged}" / f"{number}{forged}.wav"
+            path.parent.mkdir(parents=True)
+            soundfile.write(path, np.random.default_rng(number).normal(0, 0.1, SAMPLE_RATE), SAMPLE_RATE)
+    (path.parent / f"broken{forged}.wav").write_bytes(b"no sound")
+    (path.parent / f"spoof real{forged}.zip").write_bytes(b"")
+    (root / "odd").mkdir()
+    (root / "odd" / f"{forged}.wav").write_bytes(b"")
+    CNNRNNLSTM.main(["--check-data", "--data", str(root)])
+    assert CNNRNNLSTM.main(["--check-data", "--data", str(root / "odd")]) == 1
+    assert CNNRNNLSTM.main(["--check-data", "--data", str(tmp_path / f"none{forged}")]) == 1
+    (root / "clips.csv").write_text(f'path,label\n"{forged}.wav",real\n', encoding="utf-8")
+    assert CNNRNNLSTM.main(["--check-data", "--data", str(root)]) == 1
+    told = capsys.readouterr()
+    for text in (told.out, told.err):
+        assert "forged" in text and "warning: forged" not in text.splitlines()
+    assert "\n    path,label\n" in told.err, "these are lines of their own"

@@ -227,7 +227,7 @@ def test_partial_spoof_without_segment_labels_is_hybrid_at_an_unknown_place(grow
     dataset = one(grow.root)
     assert {(c.label, c.spans) for c in dataset.clips if c.path.stem.startswith("CON")} == {("Hybrid", None)}
     assert dataset.warnings == [
-        "6 partly fake clips have no segment labels: where they are fake is not known. "
+        "6 partly fake clips have no segment labels: where speech is fake is not known. "
         "Add segment_labels/ or vad/ of the dataset."
     ]
 
@@ -500,8 +500,8 @@ def test_recordings_without_their_list_are_not_guessed(grow):
     grow.clips("PartialSpoof/database/train/con_wav/CON_T_0000001.wav", "ASVspoof2019_LA_train/flac/LA_T_1.flac")
     with pytest.raises(CorpusError) as error:
         find_datasets([grow.root])
-    assert "1 recordings of PartialSpoof without its list of labels" in str(error.value)
-    assert "1 recordings of ASVspoof 2019 LA without its list of labels" in str(error.value)
+    assert "1 recording of PartialSpoof without its list of labels" in str(error.value)
+    assert "1 recording of ASVspoof 2019 LA without its list of labels" in str(error.value)
     grow.clips("other/real/1.wav")
     assert [(d.layout, len(d.clips)) for d in find_datasets([grow.root])] == [
         ("ASVspoof 2019 LA", 0),
