@@ -4,11 +4,12 @@ import json
 import re
 
 import pytest
+from commands import HERE
 from test_evaluation import clip, pool
 
 from deepfake_audio import report
 from deepfake_audio.console import clean, clean_lines
-from deepfake_audio.evaluation import evaluate
+from deepfake_audio.evaluation import evaluate, read_scores
 
 CARD = {
     "name": "tiny",
@@ -175,3 +176,16 @@ def test_a_card_says_where_figures_come_from_that_are_not_of_a_test_side(tmp_pat
     text = (tmp_path / "card.md").read_text(encoding="utf-8")
     assert "Of 5 folds." in text and "decision tree, mean of 5 folds;" in text and "test side" not in text
     assert "Seed 7. The same run" in text
+
+
+def test_what_comes_with_the_project_is_what_its_scores_say():
+    folder = HERE / "outputs" / "pretrained"
+    found = evaluate(read_scores(folder / "scores.csv"), resamples=0)
+    stored = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert set(stored) == set(found)
+    card = rows((folder / "MODEL_CARD.md").read_text(encoding="utf-8"))
+    for name, title, unit in report._ROWS:
+        assert stored[name]["value"] == pytest.approx(found[name]["value"]), name
+        assert card[title] == list(report._cells(stored[name], unit))
+    assert stored["answers"] == found["answers"] and stored["confusion"] == found["confusion"]
+    assert card["Real"] == [*map(str, found["answers"][0]), str(found["clips"]["Real"])], "the last table with that row"

@@ -5,6 +5,7 @@
 Prints the verdict and the seconds that each recording took.
 """
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -42,10 +43,18 @@ def judge(network, path, settings):
     return decide(scan, settings)
 
 
-if __name__ == "__main__":
-    checkpoint = read_checkpoint(Path(sys.argv[1]))
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("recordings", nargs="+", metavar="recording")
+    arguments = parser.parse_args()
+    checkpoint = read_checkpoint(arguments.checkpoint)
     network = tf.keras.models.load_model(checkpoint.path, compile=False)
-    for path in sys.argv[2:]:
+    for path in arguments.recordings:
         started = time.perf_counter()
         verdict = judge(network, path, checkpoint.settings).verdict
         print(f"{verdict}\t{time.perf_counter() - started}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

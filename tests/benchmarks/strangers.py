@@ -21,6 +21,7 @@ import dataclasses
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,7 @@ sys.path.insert(0, str(HERE))
 
 from deepfake_audio import console  # noqa: E402
 from deepfake_audio.corpus import Clip, Split, find_clips, with_copies  # noqa: E402
+from deepfake_audio.evaluation import ANSWERS, ClipScore  # noqa: E402
 from deepfake_audio.files import atomic_path  # noqa: E402
 from deepfake_audio.settings import Settings, from_dict, to_dict  # noqa: E402
 
@@ -134,10 +136,27 @@ def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: 
         (folder / "settings.json").write_text(json.dumps(to_dict(settings), indent=1), encoding="utf-8")
     scores = read_scores(folder / "scores.csv")
     metrics = evaluate(scores)
-    others = [score for score in scores if score.kind == "hybrid" and "hybrid-" not in Path(score.path).name]
-    found = [int(np.argmax(score.probabilities)) > 0 for score in others]
+    found = [int(np.argmax(score.probabilities)) > 0 for score in by_others(scores)]
     metrics["hybrids_found"] = {"value": float(np.mean(found)) if found else None, "n": len(found)}
     return metrics
+
+
+def by_others(scores: Sequence[ClipScore]) -> list[ClipScore]:
+    """Return the hybrids that came with the corpus, by their names."""
+    return [score for score in scores if score.kind == "hybrid" and not Path(score.path).name.startswith("hybrid-")]
+
+
+def about_folds(folds: int, scores: Sequence[ClipScore]) -> str:
+    """Say for the model card whose figures its results are, and what was answered to hybrids by others."""
+    spliced = sum("+" in score.kind or score.kind == "hybrid" for score in scores) - len(by_others(scores))
+    answers = Counter(score.verdict for score in by_others(scores))
+    return (
+        f"Of {folds} networks that were trained by the same recipe, each without the sources that it is tested on "
+        "(source-grouped folds), and pooled; this network itself has heard all of them. "
+        f"{len(scores) - spliced} of the test clips are the corpus's own, {spliced} were spliced from those. To the "
+        f"{answers.total()} hybrids by others the answers were "
+        f"{', '.join(f'{answers[answer]} {answer}' for answer in ANSWERS)}."
+    )
 
 
 def _digest(settings: Settings, clips: Sequence[Clip]) -> str:
@@ -230,15 +249,13 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
         "settings": to_dict(checkpoint.settings),
         "parameters": fitted.parameters,
         "data": describe_data(clips),
-        "split": split.counts(),
+        "split": {side: counts for side, counts in split.counts().items() if side != "test"},
         "training_minutes": (time.monotonic() - started) / 60,
         "warnings": suspicions(areas),
         "command": console.command_line(words),
         "shortcuts": areas,
-        "about_results": (
-            f"Of {len(folds)} networks that were trained by the same recipe, each without the sources that it is "
-            "tested on (source-grouped folds), and pooled; this network itself has heard all of them."
-        ),
+        "about_shortcuts": "fitted and tested on the sides of each fold, the mean of them",
+        "about_results": about_folds(len(folds), scores),
         "remarks": arguments.remarks.read_text(encoding="utf-8") if arguments.remarks else "",
     }
     write_model_card(arguments.ship / "MODEL_CARD.md", metrics, card)
