@@ -114,6 +114,8 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     console.say("\nThe recording is kept and judged as a whole now; Ctrl-C ends that, too." if heard else "")
     if source.lost_seconds:
         console.say(f"warning: {source.lost_seconds:.1f} s of sound were lost; close other programs while listening.")
+    if ended:
+        console.say(f"error: {console.clean(ended)}")
     code = 0
     if heard:
         arguments.paths, arguments.report = [str(recording)], arguments.report or recording.with_name("report.html")
@@ -121,8 +123,6 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         console.say(f"Recording and report: {console.clean(recording.parent)}")
     else:
         console.say("Nothing was heard, so there is nothing to judge and nothing was kept.")
-    if ended:
-        console.say(f"error: {console.clean(ended)}")
     return 1 if ended else code
 
 

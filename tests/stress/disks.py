@@ -187,7 +187,7 @@ def run(_: argparse.Namespace) -> bool:
             again = functools.partial(judge, option)
             cases.append(Case("full, with an earlier result", ROOM, option, again, 0, again))
         cases.append(Case("full, with an earlier result", ROOM, "training", train, 0, train))
-        cases.append(Case("full after 8 KiB", ROOM, "scan", scan_folder, 8192, None, answers, folder / "scanned"))
+        cases.append(Case("full after 4 KiB", ROOM, "scan", scan_folder, 4096, None, answers, folder / "scanned"))
         cases.append(Case("full after 32 KiB", ROOM, "microphone", listen, 32768))
         for case in cases:
             row, gone = try_case(case, disk, told)
