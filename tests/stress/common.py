@@ -99,7 +99,7 @@ def progress(*words) -> None:
 
 
 def write_corpus(folder: Path) -> None:
-    """Make 40 clips of ten voices, of which a small network learns something."""
+    """Make 40 clips of ten voices, of which a small network learns something, under names that are not ASCII."""
     import tiny
 
     from deepfake_audio.audio import write_flac
@@ -107,7 +107,7 @@ def write_corpus(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for label in ("Real", "Fake"):
         for number in range(20):
-            path = folder / label.lower() / f"voice{number // 4}" / f"{number}.flac"
+            path = folder / label.lower() / f"voice \u00e9\u5f55{number // 4}" / f"{number} \u0142\u00fc.flac"
             write_flac(path, tiny.voice(label, 1.0 + 0.1 * (number % 4), rng))
 
 

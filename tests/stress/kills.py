@@ -1,4 +1,7 @@
-"""SIGKILL in every stage of training and scanning: what goes on must end as if nothing had happened."""
+"""SIGKILL in every stage and between any two file operations of training and scanning.
+
+What goes on must end as if nothing had happened: with the same files, and the same in each of them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,12 @@ import argparse
 import dataclasses
 import functools
 import importlib
+import mmap
+import os
+import re
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -16,9 +24,7 @@ from pathlib import Path
 import numpy as np
 from common import SHIPPED, Life, half_written, prepare, progress, table
 
-from deepfake_audio.evaluation import read_scores
-
-MINUTES = 90
+MINUTES = 120
 
 LIVES = 4
 """A work that was killed three times may end, so that what follows a kill is met as often as another kill."""
@@ -42,7 +48,8 @@ SCANNING = {
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=50, help="at random moments, in all stages equally")
+    parser.add_argument("--operations", type=int, default=40, help="of each work, evenly over all on files")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -58,14 +65,11 @@ class Work:
         As above.
     run : callable
         Works into a folder and returns the exit code; the same call goes on where it stopped.
-    difference : callable
-        Returns how far the results in two folders are from each other; 0 if they are the same.
     """
 
     name: str
     stages: dict[str, str]
     run: Callable[[Path], int]
-    difference: Callable[[Path, Path], float]
 
     def announce(self) -> None:
         """Have every stage say in a :class:`common.Life` that it begins."""
@@ -123,36 +127,137 @@ def planned(kills: int, stages: int, rng: np.random.Generator) -> list[int]:
 
 def until_killed_often(work: Work, kills: int, rng: np.random.Generator, folder: Path) -> tuple[list[tuple], list[str]]:
     """Kill it so often, in all stages equally; return rows of the table, and what was lost."""
-    work.announce()
     names, met = ["loading", *work.stages], Counter()
     durations = undisturbed(work, folder / "undisturbed")
     plan = planned(kills, len(durations), rng)
-    lost, differences, lives, at_work = [], [], 0, folder / "killed"
+    lost, ends, lives, at_work = [], 0, 0, folder / "killed"
     while plan or lives:
         lives += 1
         life = Life(lambda: work.run(at_work), str(folder / "told"))
         code = killed_in(plan[-1], rng.uniform(0, durations[plan[-1]]), life) if plan and lives < LIVES else life.end()
-        lost += [f"still running: {command}" for command in life.orphans()]
-        lost += half_written(at_work)
+        lost += left_by(life, at_work)
         if code is None:
             plan.pop()
             met[life.stage] += 1
             progress(work.name, f"killed while {names[life.stage]}")
             continue
+        lost += lost_at_the_end(code, f"{lives - 1} kills", folder)
         if code:
-            lost.append(f"ended with {code} after {lives - 1} kills: {(folder / 'told').read_text('utf-8')[-500:]}")
             break
-        differences.append(work.difference(folder / "undisturbed", at_work))
-        if differences[-1]:
-            lost.append(f"another result, by {differences[-1]:g}")
-        left = (path for path in at_work.rglob("*") if ".tmp" in path.name or path.suffix == ".lock")
-        lost += [f"left over: {path.relative_to(at_work)}" for path in left]
-        shutil.rmtree(at_work)
-        lives = 0
+        lives, ends = 0, ends + 1
         progress(work.name, "ended")
     stages = enumerate(zip(names, durations, strict=True))
     rows = [(work.name, name, f"{took:.2f} s", met[number]) for number, (name, took) in stages]
-    return [*rows, (work.name, f"all; {len(differences)} works ended", f"{sum(durations):.1f} s", met.total())], lost
+    return [*rows, (work.name, f"all; {ends} works ended", f"{sum(durations):.1f} s", met.total())], lost
+
+
+def left_by(life: Life, at_work: Path) -> list[str]:
+    """Return what is wrong after the end of a life."""
+    return [f"still running: {command}" for command in life.orphans()] + half_written(at_work)
+
+
+def lost_at_the_end(code: int, kills: str, folder: Path) -> list[str]:
+    """Return what a work that came to its end has lost, and make room for the next one."""
+    if code:
+        lost = [f"ended with {code} after {kills}: {(folder / 'told').read_text('utf-8')[-500:]}"]
+    else:
+        lost = [f"after {kills}: {what}" for what in differences(folder / "undisturbed", folder / "killed")]
+    shutil.rmtree(folder / "killed", ignore_errors=True)
+    return lost
+
+
+# The results
+
+TIMES = re.compile(r"run-\d{8}-\d{6}(-\d+)?|\d{4}-\d\d-\d\d|\d+\.\d minutes")
+
+OF_THE_MOMENT = (".keras", ".onnx", ".sqlite")
+"""What holds times within; the scores say whether a network is the same."""
+
+
+def files(folder: Path) -> list[tuple[str, bytes]]:
+    """Return names and contents of what a work wrote, without times; of shards, which have any name, only whether."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".f16"):
+        data = b"" if path.suffix in OF_THE_MOMENT else path.read_bytes()
+        if path.suffix in (".csv", ".html", ".json", ".jsonl", ".md"):
+            text = TIMES.sub("TIME", data.decode("utf-8")).replace(str(folder), "FOLDER")
+            # A scan that goes on appends its rows in another order.
+            data = "".join(sorted(text.splitlines(keepends=True)) if path.suffix == ".csv" else text).encode()
+        found.append((TIMES.sub("TIME", str(path.relative_to(folder))), data))
+    return found
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Return how the results in a folder differ from the undisturbed ones."""
+    wanted, found = files(one), files(other)
+    names = [Counter(name for name, _ in some) for some in (wanted, found)]
+    missing, added = names[0] - names[1], names[1] - names[0]
+    changed = {name for name, _ in set(wanted) - set(found)} - set(missing)
+    told = {"missing": missing, "left over": added, "another content": sorted(changed)}
+    return [f"{what}: {name}" for what, some in told.items() for name in some]
+
+
+# Between operations
+
+
+class Operations:
+    """Counts what a child of this process does to the files below a folder, and ends it at one of them."""
+
+    _count = mmap.mmap(-1, 8)  # shared with the children
+    WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+    @classmethod
+    def count(cls) -> int:
+        """Return the number of the last child."""
+        return int.from_bytes(cls._count[:], "little")
+
+    @classmethod
+    def watch(cls, folder: Path, last: int) -> None:
+        """Count from now on, in the child; end it like a power cut before the operation with this number."""
+        below, count = os.fspath(folder), 0
+        cls._count[:] = bytes(8)
+
+        def hear(event: str, arguments: tuple) -> None:
+            nonlocal count
+            if event not in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"):
+                return
+            if event == "open" and not (arguments[2] or 0) & cls.WRITING:
+                return
+            if isinstance(arguments[0], (str, bytes, os.PathLike)) and os.fsdecode(arguments[0]).startswith(below):
+                count += 1
+                cls._count[:] = count.to_bytes(8, "little")
+                if count == last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hear)
+
+
+def until_killed_between_operations(work: Work, times: int, folder: Path) -> tuple[list[tuple], list[str]]:
+    """Kill it before so many of its file operations, each time from the start; return rows and what was lost."""
+    at_work, lost, met = folder / "killed", [], 0
+
+    def end_at(number: int) -> Life:
+        def live() -> int:
+            Operations.watch(at_work, number)
+            return work.run(at_work)
+
+        return Life(live, str(folder / "told"))
+
+    end_at(0).end()
+    total = Operations.count()
+    shutil.rmtree(at_work)
+    for number in np.unique(np.linspace(1, total, times).round().astype(int)).tolist():
+        life = end_at(number)
+        code = life.end()
+        met += code == -signal.SIGKILL
+        lost += left_by(life, at_work)
+        code = Life(lambda: work.run(at_work), str(folder / "told")).end()
+        lost += lost_at_the_end(code, f"a kill before file operation {number}", folder)
+        progress(work.name, f"killed before file operation {number} of {total}")
+    return [(work.name, "between file operations", f"{total} operations", met)], lost
+
+
+# The works
 
 
 def works(folder: Path) -> list[Work]:
@@ -162,22 +267,11 @@ def works(folder: Path) -> list[Work]:
     def train(outputs: Path) -> int:
         return training.main(["--resume", "--data", str(folder / "data"), "--outputs", str(outputs)])
 
-    def scores(one: Path, other: Path) -> float:
-        files = [next(path.glob("run-*/scores.csv")) for path in (one, other)]
-        rows = [{score.path: score.probabilities for score in read_scores(file)} for file in files]
-        if rows[0].keys() != rows[1].keys():
-            return 1.0
-        return max(float(np.abs(np.subtract(rows[0][name], rows[1][name])).max()) for name in rows[0])
-
     def scan(outputs: Path) -> int:
         out = ["--csv", str(outputs / "answers.csv"), "--report", str(outputs / "report.html"), "--quiet"]
         return script.main([str(folder / "data"), *out, "--model", str(SHIPPED)])
 
-    def tables(one: Path, other: Path) -> float:
-        texts = [sorted((path / "answers.csv").read_text("utf-8").splitlines()) for path in (one, other)]
-        return float(texts[0] != texts[1] or not (other / "report.html").is_file())
-
-    return [Work("training", TRAINING, train, scores), Work("scan", SCANNING, scan, tables)]
+    return [Work("training", TRAINING, train), Work("scan", SCANNING, scan)]
 
 
 def run(arguments: argparse.Namespace) -> bool:
@@ -189,9 +283,11 @@ def run(arguments: argparse.Namespace) -> bool:
         for work in works(folder):
             stages = 1 + len(work.stages)
             kills = round(arguments.kills * stages / (2 + len(TRAINING) + len(SCANNING)))
+            work.announce()
             row, gone = until_killed_often(work, kills, rng, folder / work.name)
-            rows += row
-            lost += gone
+            more, also = until_killed_between_operations(work, arguments.operations, folder / work.name)
+            rows += [*row, *more]
+            lost += [*gone, *also]
     table(rows)
     print(f"lost: {lost or 'nothing'}")
     return not lost
