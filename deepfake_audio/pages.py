@@ -331,7 +331,7 @@ fake</span>, grey is no speech.
 {_stretches(segments, heard)}
 <dl>
 <dt>File</dt><dd>{html.escape(path)}</dd>
-<dt>Length</dt><dd>{_clock(seconds)}, {_clock(result["speech_seconds"])} of it speech</dd>
+<dt>Length</dt><dd>{_clock(seconds)}, {_clock(result["speech_seconds"])} of it speech or other sound</dd>
 <dt>SHA-256</dt><dd>{_text(result["sha256"])}</dd>
 <dt>Model</dt><dd>{_text(model["name"])}, trained {_text(model["trained"])}, version {_text(model["version"])}</dd>
 {threshold}</dl>
