@@ -5,7 +5,7 @@
     python tests/stress bombs [--hours 100]           a megabyte that unpacks to days
     python tests/stress listening [--hours 24]        a day of microphone, as fast as it goes
     python tests/stress folder [--files 20000]        memory and handles over a large folder
-    python tests/stress kills [--kills 50]            SIGKILL in every stage of training and scanning
+    python tests/stress kills [--kills 50]            SIGKILL in every stage and file operation of training and scanning
     python tests/stress ctrl_c [--times 20]           Ctrl-C at moments spread over every work's life
     python tests/stress disks                         full, without inodes, read-only, vanished
     python tests/stress fuzz [--seconds 600]          coverage-guided fuzzing of three readers (pip install atheris)
