@@ -41,8 +41,8 @@ class FeatureSettings:
     """Log-mel spectrogram: see :mod:`deepfake_audio.features`."""
 
     sample_rate: int = within(8_000, 48_000, SAMPLE_RATE)
-    fft_samples: int = within(64, 16_384, 512)
-    hop_samples: int = within(32, 4_096, 160)
+    fft_samples: int = within(64, 8_192, 512)
+    hop_samples: int = within(64, 4_096, 160)
     mel_bands: int = within(1, MOST_UNITS, 80)
     lowest_hz: float = within(0.0, 24_000.0, 0.0)
     highest_hz: float = within(0.0, 24_000.0, 8000.0)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ import pytest
 import tiny
 from commands import HERE, STARTER
 
-from deepfake_audio import export, trust
+from deepfake_audio import engine, export, trust
 from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.detector import Detector, decide, scan_features
 from deepfake_audio.engine import KerasEngine, OnnxEngine, describe, load_engine, onnx_file, seal
@@ -75,7 +76,7 @@ def test_the_twin_brings_the_filters_of_librosa(made):
 def test_both_engines_say_the_same_of_starter_clips():
     with (STARTER / "clips.csv").open(encoding="utf-8", newline="") as file:
         paths = [STARTER / row["path"] for row in csv.DictReader(file)][::12]
-    fast, slow = (Detector(SHIPPED, engine=engine) for engine in ("onnx", "keras"))
+    fast, slow = (Detector(SHIPPED, engine=name) for name in ("onnx", "keras"))
     assert (fast.engine.name, slow.engine.name) == ("onnx", "keras"), "the shipped ONNX file is not the checkpoint's"
     for path in paths:
         one, other = fast.judge(path), slow.judge(path)
@@ -118,9 +119,9 @@ def assert_refused(pair, capsys, reason):
     """Check that the twin is not used, for this reason, and that Keras then judges."""
     with pytest.raises(ExportError, match=reason):
         OnnxEngine(pair)
-    engine = load_engine(pair)
+    loaded = load_engine(pair)
     said = capsys.readouterr()
-    assert engine.name == "keras"
+    assert loaded.name == "keras"
     assert said.out == "" and said.err.startswith("notice: ") and said.err.count("\n") == 1
     assert re.search(reason, said.err)
 
@@ -248,28 +249,41 @@ def test_a_forged_twin_whose_answers_cannot_be_used(pair, capsys, change, reason
 
 def test_a_twin_that_fails_later_is_one_sentence(pair):
     changed(pair, whole_numbers)
-    engine = OnnxEngine.__new__(OnnxEngine)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(OnnxEngine, "predict", lambda *_: {})
-        engine.__init__(pair)
+        twin = OnnxEngine(pair)
     windows = np.zeros((2, SETTINGS.window.frames, SETTINGS.features.mel_bands), np.float32)
     with pytest.raises(ExportError, match="cannot be used because its answers have the shapes"):
-        engine.predict(windows)
+        twin.predict(windows)
     with pytest.raises(ExportError, match="cannot be run by onnxruntime"):
-        engine.predict(windows[:, :1])
+        twin.predict(windows[:, :1])
 
 
 def test_weights_that_overflow_are_one_sentence(made):
-    engine = KerasEngine(made)
-    engine.network.set_weights([np.full_like(weights, 3e38) for weights in engine.network.get_weights()])
+    slow = KerasEngine(made)
+    slow.network.set_weights([np.full_like(weights, 3e38) for weights in slow.network.get_weights()])
     with pytest.raises(CheckpointError, match="its answers are not numbers; use another checkpoint"):
-        engine.predict(np.ones((2, SETTINGS.window.frames, SETTINGS.features.mel_bands), np.float32))
+        slow.predict(np.ones((2, SETTINGS.window.frames, SETTINGS.features.mel_bands), np.float32))
 
 
-def test_a_file_that_is_too_large_is_not_read(pair, capsys):
-    with onnx_file(pair.path).open("r+b") as file:
-        file.truncate(2**40)  # with a hole: it takes no room
+def test_a_file_that_is_too_large_is_refused(pair, capsys, monkeypatch):
+    monkeypatch.setattr(engine, "MOST_BYTES", onnx_file(pair.path).stat().st_size - 1)
     assert_refused(pair, capsys, "MiB, more than any network here")
+
+
+@pytest.mark.parametrize("field", [b"\x3a\x00", b"\x10\x00", b"\x72\x00"], ids=["graphs", "numbers", "metadata"])
+def test_millions_of_empty_fields_are_not_read(pair, capsys, field):
+    onnx_file(pair.path).write_bytes(seal(field * 2**22))
+    started = time.process_time()
+    with pytest.raises(ExportError, match="is no ONNX file"):
+        OnnxEngine(pair)
+    assert time.process_time() - started < 1.0
+
+
+def test_two_graphs_are_refused(made):
+    content = onnx_file(made.path).read_bytes()
+    assert not trust.suspicious_graph(content)
+    assert "functions of its own" in trust.suspicious_graph(content + b"\x3a\x00")
 
 
 def test_no_damage_is_more_than_a_wrong_file(made):

@@ -252,6 +252,7 @@ def test_nothing_that_a_file_says_makes_a_message_long(rebuilt):
         ("window", {"frames": 4096, "frames_per_step": 1, "labels_per_step": 1}, "larger network"),
         ("features", {"mel_bands": 512}, "larger network"),
         ("features", {"hop_samples": 4096}, "timeline frames have"),
+        ("features", {"sample_rate": 17_000}, "hears at 17000 Hz"),
     ],
 )
 def test_settings_that_are_too_much_together_are_refused(part, changes, reason):
