@@ -146,7 +146,7 @@ def run(arguments: Namespace, watch: interrupts.Watch) -> int:
 
     checkpoint = read_checkpoint(arguments.model or newest_checkpoint(OUTPUTS))
     shipped = " (comes with the project)" if checkpoint.path.parent.name == PRETRAINED else ""
-    console.say(f"Model: {console.clean(checkpoint.path)}{shipped}, trained {console.clean(checkpoint.trained)}")
+    console.say(f"Model: {console.clean(checkpoint.path)}{shipped}, trained {checkpoint.trained}")
     if (clips := len(checkpoint.heard())) < FEW_CLIPS:
         console.say(f"warning: it has heard {clips} clips in its life, too few to know the recordings of strangers.")
     return judge_recordings(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)

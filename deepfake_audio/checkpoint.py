@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import __version__
+from .console import clean
 from .errors import CheckpointError, in_short
 from .files import atomic_path, file_sha256
 from .settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
@@ -271,8 +272,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         read = Checkpoint(
             path=path,
             settings=settings,
-            trained=in_short(about["trained"]),
-            version=in_short(about["version"]),
+            trained=clean(in_short(about["trained"])),
+            version=clean(in_short(about["version"])),
             seed=settings.training.seed,
             manifest=in_short(about["manifest"]),
             packages=dict(about["packages"]),

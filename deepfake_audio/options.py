@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .kaggle import HANDLE
-from .settings import Settings
+from .settings import Settings, TrainingSettings
+
+MOST_JOBS = 64
 
 LEAST_SECONDS, MOST_SECONDS = 0.3, 36_000.0
 """How long the microphone can be listened to."""
@@ -37,7 +40,7 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--labels", type=Path, metavar="FILE", help="also write the timeline of one recording as Audacity labels")
     add("--engine", choices=("onnx", "keras"), default="onnx",
         help="what runs the network: onnxruntime, which starts faster, or Keras (default: %(default)s)")  # fmt: skip
-    add("--jobs", type=_jobs, metavar="N", default=min(4, os.cpu_count() or 1),
+    add("--jobs", type=_whole_number(1, MOST_JOBS), metavar="N", default=min(4, os.cpu_count() or 1),
         help="processor cores to keep busy (default: %(default)s)")  # fmt: skip
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that judges the recordings")
     add("--threshold", type=_probability, metavar="P",
@@ -73,10 +76,10 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--kaggle", type=_kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
     add("--outputs", type=Path, default=outputs, metavar="DIR", help="where runs are kept")
     add("--cache", type=Path, metavar="DIR", help="where features are kept (default: OUTPUTS/features)")
-    add("--epochs", type=_whole_number(1), metavar="N", help=f"default {defaults.epochs}")
-    add("--batch-size", type=_whole_number(1), metavar="N", help=f"default {defaults.batch_size}")
-    add("--seed", type=_whole_number(0), metavar="N", help=f"default {defaults.seed}")
-    add("--jobs", type=_whole_number(1), metavar="N", help="threads for features (default 2)")
+    add("--epochs", type=_setting("epochs"), metavar="N", help=f"default {defaults.epochs}")
+    add("--batch-size", type=_setting("batch_size"), metavar="N", help=f"default {defaults.batch_size}")
+    add("--seed", type=_setting("seed"), metavar="N", help=f"default {defaults.seed}")
+    add("--jobs", type=_whole_number(1, MOST_JOBS), metavar="N", help="threads for features (default 2)")
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that computes the features")
     add("--show", action="store_true", help="also open the plots in windows")
     add("--init-from", type=Path, metavar="CHECKPOINT", help="go on from a trained network's weights")
@@ -120,16 +123,16 @@ def _duration(text: str) -> float:
     return value
 
 
-def _jobs(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 64")
-    return int(text)
+def _setting(name: str) -> Callable[[str], int]:
+    """Return what understands a number that the settings of a training allow."""
+    field = next(field for field in dataclasses.fields(TrainingSettings) if field.name == name)
+    return _whole_number(*field.metadata["within"])
 
 
-def _whole_number(least: int) -> Callable[[str], int]:
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.lstrip("-").isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+        if not text.isdecimal() or len(text) > 20 or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
         return int(text)
 
     return parse

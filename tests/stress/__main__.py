@@ -32,12 +32,16 @@ from common import table
 WORKS = ("recordings", "bombs", "listening", "folder", "kills", "ctrl_c", "disks", "fuzz", "versions")
 
 
+class TimeIsOver(BaseException):
+    """A work was not finished in time; nothing that is tried may take it for an error of its own."""
+
+
 @contextlib.contextmanager
 def at_most(minutes: float) -> Iterator[None]:
-    """Raise TimeoutError in the block once its time is over."""
+    """Raise TimeIsOver in the block once its time is over."""
 
     def over(*_) -> None:
-        raise TimeoutError(f"not finished within {minutes:g} minutes")
+        raise TimeIsOver(f"not finished within {minutes:g} minutes")
 
     signal.signal(signal.SIGALRM, over)
     signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
@@ -75,7 +79,7 @@ def main() -> int:
     try:
         with at_most(arguments.minutes):
             return 0 if arguments.run(arguments) else 1
-    except TimeoutError as error:
+    except TimeIsOver as error:
         print(f"lost: {error}")
         return 1
 
