@@ -118,7 +118,9 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         console.say(f"error: {console.clean(ended)}")
     code = 0
     if heard:
-        arguments.paths, arguments.report = [str(recording)], arguments.report or recording.with_name("report.html")
+        arguments.paths = [str(recording)]
+        if not isinstance(ended, OutputError):  # on a disk that is full there is no room for a page, either
+            arguments.report = arguments.report or recording.with_name("report.html")
         code = judge_recordings(arguments, checkpoint, detector)
         console.say(f"Recording and report: {console.clean(recording.parent)}")
     else:

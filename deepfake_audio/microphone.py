@@ -224,7 +224,7 @@ def timeline_text(judgement) -> str:
 
 def listen(
     detector, microphone: Microphone, path: Path, show: Callable[[Moment], None], seconds: float | None = None
-) -> str | None:
+) -> MicrophoneError | OutputError | None:
     """Record until Ctrl-C, until the device vanishes, or for some seconds, and judge the last seconds all along.
 
     Parameters
@@ -243,8 +243,8 @@ def listen(
 
     Returns
     -------
-    str or None
-        Why listening ended early: the device vanished, or the disk is full.
+    MicrophoneError, OutputError or None
+        Why listening ended early: the device vanished, or the disk is full. What was heard until then is kept.
 
     Raises
     ------
@@ -280,11 +280,13 @@ def listen(
     except KeyboardInterrupt:
         pass
     except MicrophoneError as error:
-        return str(error)
+        return error
     except (OSError, soundfile.SoundFileError) as error:
         # libsndfile itself does not say why a disk refuses.
         if count and path.is_file():
-            return f"'{path}' cannot be written any further ({error}): make room, or give --outputs on another disk."
+            return OutputError(
+                f"'{path}' cannot be written any further ({error}): make room, or give --outputs on another disk."
+            )
         raise OutputError(f"'{path}' cannot be written ({error}): give --outputs on another disk.") from error
     finally:
         if not count:

@@ -8,6 +8,7 @@ names above all, is escaped.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import html
 import re
@@ -173,8 +174,11 @@ class Report:
 
     def __exit__(self, kind, *_) -> None:
         try:
-            if self._rows and (kind is None or not self.path.exists()):
+            if self._rows and kind is None:
                 self.write()
+            elif self._rows and not self.path.exists():
+                with contextlib.suppress(OutputError):  # the first error is the one to tell
+                    self.write()
         finally:
             if self._lock is not None:
                 self._lock.release()

@@ -77,6 +77,11 @@ def test_a_fragment_takes_the_place_of_nothing_but_nothing(tmp_path):
     whole = write(tmp_path / "a.html", judged("first.wav"), judged("second.wav"))
     assert interrupt(tmp_path / "a.html") == whole
     assert "first.wav" in interrupt(tmp_path / "b.html")
+    (tmp_path / "file").touch()
+    with pytest.raises(KeyboardInterrupt), pages.Report(tmp_path / "file" / "c.html", SETTINGS, MODEL) as report:
+        report.add(*judged("first.wav"))
+        raise KeyboardInterrupt  # which is not hidden by what cannot be written
+    (tmp_path / "file").unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "b.html"]
 
 
