@@ -210,7 +210,7 @@ def test_links_that_lead_out_of_a_dataset_are_refused(places, target):
 def test_archives_that_nobody_unpacked_are_reported(tmp_path):
     grow = trees.Grower(tmp_path / "set")
     grow.text("release_in_the_wild.zip", "PK")
-    with pytest.raises(CorpusError, match=r"1 archives that are not unpacked \(such as release_in_the_wild\.zip\)"):
+    with pytest.raises(CorpusError, match=r"1 archive that is not unpacked \(such as release_in_the_wild\.zip\)"):
         find_datasets([grow.root])
 
 

@@ -307,7 +307,7 @@ def test_a_log_that_is_cut_keeps_the_line_ends_of_keras(tmp_path):
     logger.on_train_begin()
     before = []
     for epoch in range(3):
-        logger.on_epoch_end(epoch, {"loss": 0.5})
+        logger.on_epoch_end(epoch, {"loss": 0.5, "val_loss": 0.6})
         before.append(log.read_bytes())
     logger.on_train_end()
     assert [row["epoch"] for row in training._truncate_log(log, 2)] == [0, 1]
