@@ -1,10 +1,13 @@
-"""Lists of known datasets, one of which is replaced by something else: for the fuzzer and for what it found."""
+"""Files of other people, replaced by something else: for the fuzzer and for what it found."""
 
+import contextlib
+import zipfile
 from pathlib import Path
 
 import trees
 
-from deepfake_audio.errors import CorpusError
+from deepfake_audio import checkpoint, trust
+from deepfake_audio.errors import CheckpointError, CorpusError
 from deepfake_audio.recognise import find_datasets
 
 GROWN = (
@@ -49,3 +52,25 @@ def read(targets: list[tuple[Path, Path]], data: bytes) -> bool:
         return False
     finally:
         path.write_bytes(before)
+
+
+def read_network(data: bytes) -> bool:
+    """Look through an ONNX file; return whether it was one."""
+    understood = 0
+    for look in (trust.suspicious_graph, trust.onnx_metadata):
+        with contextlib.suppress(ValueError):
+            look(data)
+            understood += 1
+    return understood > 0
+
+
+def read_checkpoint(folder: Path, data: bytes) -> bool:
+    """Read a checkpoint that says this of itself; return whether it was read, not refused."""
+    path = folder / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(checkpoint.MEMBER, data)
+        archive.writestr(checkpoint.HEARD_MEMBER, "")
+    try:
+        return checkpoint.read_checkpoint(path) is not None
+    except CheckpointError:
+        return False

@@ -1,4 +1,4 @@
-"""What the fuzzer found in readers of lists: every input is read or refused with a sentence.
+"""What the fuzzer found in readers of other people's files: every input is read or refused with a sentence.
 
 The inputs are the smallest that reached each piece of the code; see tests/stress/fuzz.py.
 """
@@ -8,9 +8,17 @@ import json
 from pathlib import Path
 
 import pytest
-from fuzzed import grow_targets, read
+from fuzzed import grow_targets, read, read_checkpoint, read_network
 
 INPUTS = json.loads(Path(__file__).with_name("fuzzed.json").read_text(encoding="utf-8"))
+
+
+def inputs(reader):
+    return [base64.b85decode(text) for text in INPUTS[reader]]
+
+
+def assert_both_occur(answers):
+    assert len(answers) >= 10 and set(answers) == {True, False}
 
 
 @pytest.fixture(scope="module")
@@ -24,5 +32,12 @@ def test_lists_that_nobody_touched_are_read(targets):
 
 
 def test_whatever_is_in_a_list_it_is_read_or_refused(targets):
-    answers = [read(targets, base64.b85decode(text)) for text in INPUTS]
-    assert len(answers) >= 20 and {True, False} == set(answers)
+    assert_both_occur([read(targets, data) for data in inputs("lists")])
+
+
+def test_whatever_is_in_a_network_it_is_looked_through_or_refused():
+    assert_both_occur([read_network(data) for data in inputs("networks")])
+
+
+def test_whatever_a_checkpoint_says_of_itself_it_is_read_or_refused(tmp_path):
+    assert_both_occur([read_checkpoint(tmp_path, data) for data in inputs("checkpoints")])

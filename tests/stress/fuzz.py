@@ -2,14 +2,13 @@
 
 In a grown tree of a known dataset one list is replaced by what the fuzzer makes of it; the tree must be read or refused
 with a CorpusError. A network in ONNX must be looked through or refused with a ValueError, what a checkpoint says of
-itself read or refused with a CheckpointError. Inputs that broke something are kept in the folder `--corpus`; those of
-lists belong into tests/fuzzed.json.
+itself read or refused with a CheckpointError. Inputs that broke something are kept in the folder `--corpus`; they
+belong into tests/fuzzed.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import subprocess
 import sys
 import tempfile
@@ -52,35 +51,21 @@ def lists(corpus: Path, folder: Path) -> Callable[[bytes], object]:
 
 def networks(corpus: Path, _: Path) -> Callable[[bytes], object]:
     """Write the head of a network, which is all but its weights, to begin with; return what reads one."""
-    from deepfake_audio import trust
+    from fuzzed import read_network
 
     (corpus / "seed").write_bytes((HERE / "outputs" / "pretrained" / "model.onnx").read_bytes()[:4000])
-
-    def read(data: bytes) -> None:
-        with contextlib.suppress(ValueError):
-            trust.suspicious_graph(data)
-        with contextlib.suppress(ValueError):
-            trust.onnx_metadata(data)
-
-    return read
+    return read_network
 
 
 def checkpoints(corpus: Path, folder: Path) -> Callable[[bytes], object]:
     """Write what a checkpoint says of itself, to begin with; return what reads one that says something else."""
-    from deepfake_audio import checkpoint
-    from deepfake_audio.errors import CheckpointError
+    from fuzzed import read_checkpoint
+
+    from deepfake_audio.checkpoint import MEMBER
 
     with zipfile.ZipFile(HERE / "outputs" / "pretrained" / "model.keras") as archive:
-        (corpus / "seed").write_bytes(archive.read(checkpoint.MEMBER))
-
-    def read(data: bytes) -> None:
-        with zipfile.ZipFile(folder / "model.keras", "w") as archive:
-            archive.writestr(checkpoint.MEMBER, data)
-            archive.writestr(checkpoint.HEARD_MEMBER, "")
-        with contextlib.suppress(CheckpointError):
-            checkpoint.read_checkpoint(folder / "model.keras")
-
-    return read
+        (corpus / "seed").write_bytes(archive.read(MEMBER))
+    return lambda data: read_checkpoint(folder, data)
 
 
 READERS = {"lists": lists, "networks": networks, "checkpoints": checkpoints}
