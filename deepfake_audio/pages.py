@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .console import clean
 from .errors import OutputError
-from .files import atomic_path, remove_leftovers
+from .files import atomic_path, has_leftovers, remove_leftovers
 from .glimpse import Glimpse, thin_out
 from .plots import mel_picture, mel_ticks, plot_recording
 from .scan import Summary, claim
@@ -456,6 +456,7 @@ class Pictures:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"'{folder}' cannot be written ({error.strerror}): name another folder.") from error
+        self._untidy = has_leftovers(self.folder)  # once: a folder of many pictures takes long to look through
 
     def add(self, result: dict, glimpse: Glimpse) -> Path:
         """Draw one recording and return the file.
@@ -474,7 +475,8 @@ class Pictures:
             name = f"{name}-{result['sha256'][:12]}"
         self._taken.add(name.lower())
         path = self.folder / f"{name}.png"
-        remove_leftovers(path)
+        if self._untidy:
+            remove_leftovers(path)
         values, group = thin_out(glimpse.timeline)
         verdict, confidence = result["verdict"], result["confidence"]
         answer = verdict if verdict == NO_SPEECH else f"{verdict}, confidence {confidence:.2f}"

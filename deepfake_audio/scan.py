@@ -498,8 +498,8 @@ class Table:
             *(result["seconds"], result["speech_seconds"], result["fake_seconds"], "; ".join(stretches)),
             *(result["sha256"], self.model["name"], self.model["trained"], self.threshold, result["error"]),
         )
+        size = os.fstat(self._file.fileno()).st_size
         try:
-            size = os.fstat(self._file.fileno()).st_size
             write_all(self._file, _lines([["" if value is None else cell(value) for value in values]]))
         except OSError as error:
             with contextlib.suppress(OSError):  # the beginning of a row is no answer

@@ -265,6 +265,13 @@ def test_pictures_have_names_that_every_disk_takes(tmp_path):
     assert imread(paths[0]).shape[1] == 1000
 
 
+def test_what_a_killed_process_had_begun_to_draw_is_removed(tmp_path):
+    for name in ("clip.tmp-7.png", "clip.tmp-monday.png"):
+        (tmp_path / name).touch()
+    assert pages.Pictures(tmp_path, SETTINGS).add(*judged("clip.wav")).name == "clip.png"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.png", "clip.tmp-monday.png"]
+
+
 @pytest.mark.parametrize("verdict", ["Real", NO_SPEECH])
 @pytest.mark.parametrize("seconds", [0.02, 40.0])
 def test_recordings_of_any_length_are_drawn(tmp_path, verdict, seconds):
