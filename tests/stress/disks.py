@@ -130,6 +130,21 @@ def vanishing(owner: object, name: str, folder: Path, times: int) -> None:
     setattr(owner, name, vanish)
 
 
+def try_vanishing(name: str, work: Callable, moment: tuple, folder: Path, told: Path) -> tuple[tuple, list[str]]:
+    """Let the folder of a work vanish at a moment; return a row of the table, and what was lost."""
+    owner, method, times = moment
+
+    def vanish() -> int:
+        vanishing(owner, method, folder, times)
+        return work(folder)
+
+    sentence, wrong = refused(vanish, told)
+    again = life(lambda: work(folder), str(told))
+    lost = [f"folder vanishes, {name}: {wrong}"] if wrong else []
+    lost += [f"folder vanishes, {name}, again: {told.read_text('utf-8')[-1500:]}"] if again else []
+    return ("folder vanishes", name, sentence.replace(str(folder), "FOLDER"), "no" if lost else "done"), lost
+
+
 def run(_: argparse.Namespace) -> bool:
     """Write onto disks that do not take it; return whether every refusal was one sentence and nothing was lost."""
     rows, lost = [("disk", "work", "sentence", "again, with room")], []
@@ -200,18 +215,10 @@ def run(_: argparse.Namespace) -> bool:
             ("training, in an epoch", train, cache.FeatureCache, "read", 200),
             ("training, before its report", train, examine, "write_scores", 0),
         ):
-            gone = folder / "gone"
-
-            def vanish(work=work, owner=owner, method=method, times=times, gone=gone) -> int:
-                vanishing(owner, method, gone, times)
-                return work(gone)
-
-            sentence, wrong = refused(vanish, told)
-            again = life(lambda work=work, gone=gone: work(gone), str(told))
-            rows.append(("folder vanishes", name, sentence.replace(str(gone), "FOLDER"), "no" if again else "done"))
-            lost += [f"folder vanishes, {name}: {wrong}"] if wrong else []
-            lost += [f"folder vanishes, {name}, again: {told.read_text('utf-8')[-1500:]}"] if again else []
-            progress(*rows[-1])
+            row, gone = try_vanishing(name, work, (owner, method, times), folder / "gone", told)
+            rows.append(row)
+            lost += gone
+            progress(*row)
     table(rows)
     print(f"lost: {lost or 'nothing'}")
     return not lost
