@@ -63,6 +63,10 @@ class Clip:
     copy_of : str
         Name (dataset folder and path below it) of the real clip that a pseudo-fake copies, sample for sample in
         time; otherwise empty. Copies are for training only.
+    family : str
+        Engine or model of the generator, without voice, bit rate or checkpoint, where the dataset tells.
+    twin_of : str
+        Name of the real clip with which a fake one is aligned in time: the same words, spoken by the same voice.
     side : str
         One of ``SIDES`` where the dataset's authors put the clip into a partition; otherwise empty.
     """
@@ -77,11 +81,13 @@ class Clip:
     spans: tuple[tuple[float, float], ...] | None = None
     copy_of: str = ""
     side: str = ""
+    family: str = ""
+    twin_of: str = ""
 
     @property
     def generator_family(self) -> str:
         """Name of the synthesiser without its voice: ``Flite (slt)`` and ``Flite (rms)`` sound alike to a detector."""
-        return _without_voice(self.generator)
+        return self.family or _without_voice(self.generator)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -76,6 +77,7 @@ class Example:
     spans: tuple[tuple[float, float], ...] | None = ()
     channel_seed: tuple[int, ...] = ()
     joins: tuple[float, ...] = ()
+    family: str = ""
 
     def frame_labels(self, frames: int, label_seconds: float) -> np.ndarray:
         """Return one label per timeline frame: 1 fake, 0 real, ``UNKNOWN`` where the spans are not known.
@@ -130,6 +132,7 @@ def examples_of_clips(clips: Sequence[Clip], groups: dict[str, str]) -> list[Exa
             language=clip.language,
             spans=clip.spans if clip.label == "Hybrid" else (),
             joins=tuple(edge for span in clip.spans or () for edge in span if edge > 0),
+            family=clip.generator_family,
         )
         for clip in clips
     ]
@@ -155,6 +158,7 @@ def examples_of_splices(splices: Sequence[tuple[SplicePlan, Path]], clips: Seque
                 language=base.language,
                 spans=tuple((start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in plan.fake_spans),
                 joins=tuple(position / SAMPLE_RATE for position in plan.boundaries),
+                family=fakes[0].generator_family if fakes else "",
             )
         )
     return examples
@@ -184,10 +188,12 @@ def side_examples(
     copies = settings.augment.channel_copies if side == "train" else 0
     return examples + [
         dataclasses.replace(
-            example, name=f"{example.name}#channel-{copy}", channel_seed=(settings.training.seed, copy, number)
+            example,
+            name=f"{example.name}#channel-{copy}",
+            channel_seed=(*seed, copy, zlib.crc32(example.name.encode())),
         )
         for copy in range(copies)
-        for number, example in enumerate(examples)
+        for example in examples
     ]
 
 

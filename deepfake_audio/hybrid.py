@@ -215,7 +215,8 @@ class Splicer:
     def __init__(self, clips: Sequence[Clip], settings: HybridSettings, read: Callable[[str], np.ndarray]):
         self.settings = settings
         self.read = read
-        self.copies = [clip for clip in clips if clip.copy_of]
+        by_name = {clip.name: clip for clip in clips}
+        self.copies = [clip for clip in clips if clip.copy_of or clip.twin_of in by_name]
         self.clips = {}
         for label in ("Real", "Fake"):
             of_label = [clip for clip in clips if clip.label == label]
@@ -224,15 +225,16 @@ class Splicer:
             if not members:
                 raise CorpusError(f"There is no {label} clip to splice; add some under a folder '{label.lower()}'.")
         self.twins: dict[str, list[Clip]] = defaultdict(list)
-        by_name = {clip.name: clip for clip in clips}
         for clip in clips:
-            if clip.copy_of in by_name:
-                self.twins[clip.copy_of].append(clip)
-                self.twins[clip.name].append(by_name[clip.copy_of])
-        self.by_speaker: dict[tuple[str, str], list[Clip]] = defaultdict(list)
+            if original := by_name.get(clip.copy_of or clip.twin_of):
+                self.twins[original.name].append(clip)
+                self.twins[clip.name].append(original)
+        # The nearer a donor is, the less but the synthesis gives a splice away.
+        self.near: dict[tuple[str, str, str], list[Clip]] = defaultdict(list)
         for clip in clips:
-            if clip.speaker and not clip.copy_of:
-                self.by_speaker[clip.label, clip.speaker].append(clip)
+            for key in ("speaker", "source"):
+                if getattr(clip, key) and not clip.copy_of:
+                    self.near[clip.label, key, getattr(clip, key)].append(clip)
 
     def draw(self, kind: str, name: str, rng: np.random.Generator) -> SplicePlan | None:
         """Draw one plan.
@@ -320,10 +322,15 @@ class Splicer:
         return round(float(np.exp(rng.uniform(np.log(shortest), np.log(longest)))))
 
     def _donor(self, label: str, base: Clip, rng: np.random.Generator) -> Clip:
-        """Prefer another clip by the same speaker; the base itself only where nothing else is left."""
-        same_voice = [c for c in self.by_speaker[label, base.speaker] if c is not base] if base.speaker else []
-        others = same_voice or [c for c in self.clips[label] if c is not base] or [base]
-        return others[rng.integers(len(others))]
+        """Prefer another clip by the same speaker, then of the same source; the base itself only where none is left."""
+        for members in (
+            self.near.get((label, "speaker", base.speaker), ()),
+            self.near.get((label, "source", base.source), ()),
+            self.clips[label],
+        ):
+            if others := [clip for clip in members if clip is not base]:
+                return others[rng.integers(len(others))]
+        return base
 
     def _donor_span(self, donor: Clip, longest: int, at_pause: bool, rng) -> tuple[int, int] | None:
         """Choose a stretch of the donor that is mostly speech; short words are as likely as phrases."""

@@ -24,7 +24,7 @@ from .layouts import FOLDERS, GENERAL, PROTOCOLS, TABLES, Protocol, Table, layou
 from .tree import HIDDEN, Tree, common_folder, distance, is_below, is_text, lines_of, rows_of, title_of
 
 TABLE_NAME = "clips.csv"
-KNOWN_COLUMNS = ("speaker", "generator", "source", "language", "copy_of")
+KNOWN_COLUMNS = ("speaker", "generator", "source", "language", "copy_of", "family", "twin_of")
 """Columns of the table beside ``path`` and ``label``, each of which may be missing; ``side`` is another one."""
 SPANS_NAME = "hybrid_spans.csv"
 

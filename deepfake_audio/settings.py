@@ -156,6 +156,8 @@ class AugmentSettings:
     """Loudest noise, likewise."""
     band_limit_chance: float = share(0.25)
     lowest_cutoff_hz: float = within(0.0, 24_000.0, 3400.0)
+    floor_chance: float = share(0.0)
+    """How often everything further than 45-80 dB under the peak is floored, as gates and codecs do."""
     mask_chance: float = share(0.5)
     mask_share: float = share(0.15)
     """Widest frequency mask as a share of the mel bands."""
@@ -172,6 +174,14 @@ class TrainingSettings:
     most_minutes_per_speaker: float = within(0.0, 1e9, 60.0)
     """A voice with more in a class is drawn as often as if it had so much: it cannot dominate, and nothing of it is
     thrown away."""
+    splice_share: float = share(0.35)
+    """Share of the training windows that come from splices: hybrids and their same-class controls."""
+    page_share: float = share(0.7)
+    """Share of the others that come from sources with both classes."""
+    ramp_share: float = share(0.0)
+    """Share of the training in which the channels come in, from none to all."""
+    validation_windows: int = within(1, 10**9, 10**9)
+    """Windows by which an epoch is judged at most, evenly spread over the validation set."""
     learning_rate: float = within(0.0, 10.0, 2e-3)
     weight_decay: float = within(0.0, 10.0, 1e-4)
     focal_gamma: float = within(0.0, 100.0, 2.0)

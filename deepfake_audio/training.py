@@ -28,7 +28,7 @@ from .features import cut_window, normalise_window, window_starts
 from .files import atomic_path
 from .network import JOINS, TIMELINE, VERDICT, build_network
 from .scoring import fit_decision, scan_examples
-from .settings import CLASS_NAMES, Settings
+from .settings import CLASS_NAMES, Settings, TrainingSettings
 
 MACRO_F1 = "val_verdict_macro_f1"
 MONITOR = "val_smoothed_macro_f1"
@@ -45,12 +45,12 @@ LOG_NAME = "log.csv"
 JOIN_WEIGHT = 8.0
 """Weight of a frame at a join in the loss, against one elsewhere: there are few."""
 
-CONTROL_SHARE = 0.35
-"""Share of Real and of Fake training windows that come from same-class splices."""
+CONTROL_SHARE = 0.2
+"""Share of the windows of splices that come from real+real, and from fake+fake."""
 
 
 class TrainingWindows(keras.utils.PyDataset):
-    """Random windows, drawn evenly over classes and, within a class, more evenly than they come over groups.
+    """Random windows, drawn even-handedly: see :func:`drawing_shares`.
 
     Every epoch has its own seed: the same run, interrupted or not, sees the same windows.
 
@@ -74,49 +74,12 @@ class TrainingWindows(keras.utils.PyDataset):
         self.examples = [example for example in examples if example.name in store.extents]
         self.labels = {example.name: labels_of(example, store, settings) for example in self.examples}
         self.joins = {example.name: joins_of(example, store, settings) for example in self.examples}
-        self.shares = self._shares()
-        self.pools = self._pools()
-        clips = sum(self.shares[example.name] for example in self.examples if not example.channel_seed)
-        windows = max(settings.training.windows_per_epoch, int(clips) // 2)
+        clean = {example.name: example for example in self.examples if not example.channel_seed}
+        self.originals = [clean.get(example.name.split("#")[0], example) for example in self.examples]
+        lengths = np.array([store.extents[example.name].seconds for example in self.examples])
+        self.edges = np.cumsum(drawing_shares(self.examples, lengths, settings.training))
+        windows = max(settings.training.windows_per_epoch, len(clean) // 2)
         self.batches = max(1, round(windows / settings.training.batch_size))
-
-    def _shares(self) -> dict[str, float]:
-        """Say as how many clips each example counts: a long recording as several, one of an abundant voice as less."""
-
-        def voice(example: Example) -> tuple[str, str, str]:
-            return example.label, example.kind, example.speaker
-
-        lengths = {example.name: self.store.extents[example.name].seconds for example in self.examples}
-        totals = defaultdict(float)
-        for example in self.examples:
-            if example.speaker and not example.channel_seed:
-                totals[voice(example)] += lengths[example.name]
-        most = 60 * self.settings.training.most_minutes_per_speaker
-        return {
-            example.name: max(1.0, lengths[example.name] / LONG_SECONDS) * most / max(most, totals[voice(example)])
-            for example in self.examples
-        }
-
-    def _pools(self):
-        """For each class: kinds with their share, and in each kind groups with theirs, and how to draw from them."""
-        by_class = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-        for example in self.examples:
-            by_class[example.label][example.kind][example.group].append(example)
-        pools = []
-        for label in CLASS_NAMES:
-            kinds = by_class[label]
-            if not kinds:
-                continue
-            shares = {kind: CONTROL_SHARE if "+" in kind else 1.0 - CONTROL_SHARE for kind in kinds}
-            rows = []
-            for kind, groups in kinds.items():
-                counts = [np.array([self.shares[member.name] for member in members]) for members in groups.values()]
-                sizes = np.sqrt([count.sum() for count in counts])
-                rows += [(shares[kind] * size / sizes.sum(), members, None if (count == 1).all() else np.cumsum(count))
-                         for size, members, count in zip(sizes, groups.values(), counts, strict=True)]  # fmt: skip
-            weights = np.array([weight for weight, *_ in rows])
-            pools.append((weights / weights.sum(), [row[1:] for row in rows]))
-        return pools
 
     def __len__(self) -> int:
         return self.batches
@@ -125,15 +88,17 @@ class TrainingWindows(keras.utils.PyDataset):
         """Move on to the next epoch's seed."""
         self.epoch += 1
 
+    @property
+    def ramp(self) -> float:
+        """How much of the channels is heard, 0 to 1: learning starts with clean speech."""
+        rising = self.settings.training.ramp_share * self.settings.training.epochs
+        return min(1.0, (self.epoch + 1) / rising) if rising else 1.0
+
     def draw(self, rng: np.random.Generator) -> tuple[Example, int, np.ndarray]:
         """Draw one window: its example, first spectrogram frame and frame labels."""
         window = self.settings.window
-        weights, groups = self.pools[rng.integers(len(self.pools))]
-        members, edges = groups[rng.choice(len(groups), p=weights)]
-        if edges is None:
-            example = members[rng.integers(len(members))]
-        else:
-            example = members[np.searchsorted(edges[:-1], rng.random() * edges[-1], side="right")]
+        index = int(np.searchsorted(self.edges[:-1], rng.random() * self.edges[-1], side="right"))
+        example = (self.examples if rng.random() < self.ramp else self.originals)[index]
         labels = self.labels[example.name]
         latest = max(0, len(labels) - window.label_frames)
         start = int(rng.integers(latest + 1))
@@ -146,11 +111,72 @@ class TrainingWindows(keras.utils.PyDataset):
             example, start, frame_labels = self.draw(rng)
             piece = self.store.read(example.name, start, self.settings.window.frames)
             piece = cut_window(piece, 0, self.settings.window.frames)
-            piece = augment_window(piece, self.settings.augment, self.settings.features, rng)
+            if rng.random() < self.ramp:
+                piece = augment_window(piece, self.settings.augment, self.settings.features, rng)
             windows.append(normalise_window(piece, self.settings.features))
             labels.append(frame_labels)
             joins.append(cut_joins(self.joins[example.name], start, self.settings))
         return _batch(windows, labels, joins, self.settings)
+
+
+def drawing_shares(examples: Sequence[Example], seconds: np.ndarray, training: TrainingSettings) -> np.ndarray:
+    """Say how often each example is drawn, so that no corpus, engine or page outweighs the others.
+
+    Splices make ``training.splice_share`` of all windows. Of the others ``training.page_share`` come from sources that
+    hold both classes, half and half within the source: same speakers, same channel, so that nothing but the synthesis
+    tells them apart. The rest come from sources of one class, half Real and half Fake. Sources, and families of
+    generators or speakers within a source, count by the root of their size.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Training set.
+    seconds : ndarray, shape (examples,)
+        Their lengths.
+    training : TrainingSettings
+        Shares.
+
+    Returns
+    -------
+    ndarray of float64, shape (examples,)
+        Sums to one.
+    """
+    sizes = np.maximum(1.0, np.asarray(seconds) / LONG_SECONDS)
+    shares = np.zeros(len(examples))
+    own: dict[tuple[str, str], list[int]] = defaultdict(list)
+    spliced: dict[str, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        if example.label == "Hybrid" or "+" in example.kind:
+            spliced[example.kind].append(index)
+        else:
+            own[example.source or example.group, example.label].append(index)
+    for kind, members in spliced.items():
+        share = 1.0 - 2 * CONTROL_SHARE if kind == "hybrid" else CONTROL_SHARE
+        shares[members] = training.splice_share * share * sizes[members] / sizes[members].sum()
+    both = {source for source, label in own if label == "Real" and (source, "Fake") in own}
+    for on_pages, part in ((True, training.page_share), (False, 1.0 - training.page_share)):
+        for label in CLASS_NAMES:
+            sources = [key for key in own if key[1] == label and (key[0] in both) == on_pages]
+            if on_pages:  # the same for both classes of a page
+                weights = [np.sqrt(min(len(own[source, name]) for name in ("Real", "Fake"))) for source, _ in sources]
+            else:
+                weights = [np.sqrt(sizes[own[key]].sum()) for key in sources]
+            for key, weight in zip(sources, weights, strict=True):
+                part_of_source = (1.0 - training.splice_share) * part / 2 * weight / sum(weights)
+                _spread(shares, own[key], examples, sizes, part_of_source)
+    return shares / shares.sum()
+
+
+def _spread(shares: np.ndarray, members: list[int], examples: Sequence[Example], sizes, part: float) -> None:
+    """Spread the share of one source and class over families of generators, or speakers, by the root of their size."""
+    families: dict[str, list[int]] = defaultdict(list)
+    for index in members:
+        example = examples[index]
+        families[example.speaker if example.label == "Real" else example.family].append(index)
+    weights = {name: np.sqrt(sizes[indices].sum()) for name, indices in families.items()}
+    total = sum(weights.values())
+    for name, indices in families.items():
+        shares[indices] = part * weights[name] / total * sizes[indices] / sizes[indices].sum()
 
 
 class FixedWindows(keras.utils.PyDataset):
@@ -169,6 +195,9 @@ class FixedWindows(keras.utils.PyDataset):
                 first = start // settings.window.frames_per_label
                 here = cut_window(labels, first, settings.window.label_frames)
                 self.windows.append((example.name, int(start), here, cut_joins(joins, start, settings)))
+        most = settings.training.validation_windows
+        if len(self.windows) > most:
+            self.windows = [self.windows[i] for i in np.linspace(0, len(self.windows) - 1, most).astype(int)]
 
     def __len__(self) -> int:
         return -(-len(self.windows) // self.settings.training.batch_size)
