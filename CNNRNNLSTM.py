@@ -92,8 +92,8 @@ def sides(clips: list, seed: int, base, jobs: int) -> tuple:
 
 def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) -> tuple:
     """Splice hybrids and their same-class controls, each side from its own clips; then features, once per content."""
-    from deepfake_audio.cluster import cluster
     from deepfake_audio.dataset import extract_features, side_examples
+    from deepfake_audio.work import cluster
 
     jobs = arguments.jobs
     examples = {
@@ -109,8 +109,8 @@ def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) 
 def start(arguments: Namespace, run, settings: Settings, manifest: str, init_from: Path | None):
     """Return the run that is resumed, or a new one, which is not kept if it could not even begin."""
     from deepfake_audio.cache import FeatureCache
-    from deepfake_audio.cluster import cluster
     from deepfake_audio.runs import Run
+    from deepfake_audio.work import cluster
 
     new = None if run else Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
     try:

@@ -51,7 +51,7 @@ def tell(result: dict, arguments: Namespace) -> None:
 def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     """Judge all that is named; return the exit code."""
     from deepfake_audio import outputs, scan
-    from deepfake_audio.cluster import cluster
+    from deepfake_audio.work import cluster
 
     if arguments.threshold is not None:
         from deepfake_audio.rates import expected_rates

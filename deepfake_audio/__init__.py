@@ -4,8 +4,9 @@ from deepfake_audio import Detector
 print(Detector().judge("clip.wav").verdict)
 """
 
-__version__ = "0.1.0"
-__all__ = ["Detector"]
+from .version import __version__
+
+__all__ = ["Detector", "__version__"]
 
 
 def __getattr__(name: str):

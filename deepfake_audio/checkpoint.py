@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import __version__
 from .console import clean
 from .errors import CheckpointError, in_short
 from .files import atomic_path, file_sha256
@@ -31,6 +30,7 @@ from .trust import (
     suspicious_settings,
     suspicious_weights,
 )
+from .version import __version__
 
 if TYPE_CHECKING:  # a verdict needs no corpus
     from .corpus import Clip

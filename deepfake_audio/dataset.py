@@ -17,13 +17,13 @@ from . import console
 from .audio import about_audio, read_audio
 from .augment import through_channel
 from .cache import Extents, FeatureCache, Spectrogram
-from .cluster import parallel
 from .corpus import SIDES, Clip, Split
 from .errors import AudioError, RunError
 from .features import log_mel, speech_seconds
 from .hybrid import SplicePlan, build_splices
 from .resynthesis import make_copies
 from .settings import CLASS_NAMES, SAMPLE_RATE, FeatureSettings, Settings, WindowSettings
+from .work import parallel
 
 UNKNOWN = -1
 """Frame label of a Hybrid clip whose spans nobody wrote down."""
@@ -271,7 +271,7 @@ def extract_features(
     settings : FeatureSettings
         Frame and mel settings.
     jobs : int
-        Threads that decode and transform; on a cluster (:mod:`deepfake_audio.cluster`) all of its workers do.
+        Threads that decode and transform; on a cluster (:mod:`deepfake_audio.work`) all of its workers do.
     progress : callable, optional
         Called with the number of clips done and wanted.
 

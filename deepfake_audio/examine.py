@@ -10,7 +10,6 @@ from pathlib import Path
 
 from . import console
 from .checkpoint import Checkpoint, read_checkpoint
-from .cluster import cluster
 from .corpus import Clip, Split, describe_data, fingerprint, split_corpus
 from .dataset import Example, FeatureStore, extract_features, side_examples
 from .engine import KerasEngine
@@ -21,6 +20,7 @@ from .runs import REPORT, new_folder
 from .scoring import scan_examples, score_examples
 from .settings import CLASS_NAMES, to_dict
 from .skipped import report_skipped
+from .work import cluster
 
 
 def only_unheard(split: Split, base: Checkpoint) -> Split:

@@ -311,7 +311,7 @@ def judge_all(
 def judge_on_cluster(
     found: Sequence[tuple[Path, str | None]], judge: Judge, known: Callable[[Path], Answer | None]
 ) -> Iterator[Answer]:
-    """Do what :func:`judge_all` does inside a :func:`deepfake_audio.cluster.cluster` block: its workers judge.
+    """Do what :func:`judge_all` does inside a :func:`deepfake_audio.work.cluster` block: its workers judge.
 
     Parameters
     ----------
@@ -322,7 +322,7 @@ def judge_on_cluster(
     """
     from joblib import delayed
 
-    from .cluster import parallel
+    from .work import parallel
 
     there = [Answer(blank(path, error, judge.model)) if error else known(path) for path, error in found]
     wanted = [path for (path, _), answered in zip(found, there, strict=True) if not answered]

@@ -14,7 +14,7 @@ import pytest
 import tiny
 from commands import ENVIRONMENT, HERE, JUDGE, TRAIN, python
 
-from deepfake_audio import cache, cluster, scan
+from deepfake_audio import cache, scan, work
 from deepfake_audio.audio import write_flac
 from deepfake_audio.dataset import Example, extract_features
 from deepfake_audio.errors import RunError
@@ -89,21 +89,21 @@ def clips(tmp_path):
 
 
 def test_without_an_address_everything_stays_here():
-    with cluster.cluster(None):
-        assert list(cluster.parallel(2)([])) == []
+    with work.cluster(None):
+        assert list(work.parallel(2)([])) == []
 
 
 def test_the_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
-    with pytest.raises(RunError, match="pip install distributed"), cluster.cluster("tcp://127.0.0.1:1"):
+    with pytest.raises(RunError, match="pip install distributed"), work.cluster("tcp://127.0.0.1:1"):
         pytest.fail("there is no cluster")
 
 
 @needs_dask
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://x", "no host at all"])
 def test_a_scheduler_that_does_not_answer_is_one_sentence(address, monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    with pytest.raises(RunError, match=f"No Dask scheduler answers at {address} ") as error, cluster.cluster(address):
+    monkeypatch.setattr(work, "CONNECT_SECONDS", 1)
+    with pytest.raises(RunError, match=f"No Dask scheduler answers at {address} ") as error, work.cluster(address):
         pytest.fail("there is no cluster")
     assert "\n" not in str(error.value)
 
@@ -111,14 +111,14 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(address, monkeypatch):
 @needs_dask
 def test_a_scheduler_without_workers_is_one_sentence(scheduler):
     advice = f"has no workers; .*: python -m dask worker {scheduler}"
-    with pytest.raises(RunError, match=advice), cluster.cluster(scheduler):
+    with pytest.raises(RunError, match=advice), work.cluster(scheduler):
         pytest.fail("there is nobody to work")
 
 
 @needs_dask
 def test_workers_that_lack_the_project_are_one_sentence(scheduler, tmp_path):
     refused = pytest.raises(RunError, match="cannot use this project")
-    with working(scheduler, 1, tmp_path, tmp_path), refused as error, cluster.cluster(scheduler):
+    with working(scheduler, 1, tmp_path, tmp_path), refused as error, work.cluster(scheduler):
         pytest.fail("it cannot work")
     assert "\n" not in str(error.value)
 
@@ -158,7 +158,7 @@ def test_features_are_those_of_this_machine_also_when_a_worker_is_killed(
         if done == wanted // 3:
             workers[0].kill()
 
-    with cluster.cluster(scheduler):
+    with work.cluster(scheduler):
         remote = extract_features(clips, tmp_path / "there", SETTINGS.features, progress=kill)
     assert workers[0].wait(60) != 0 and workers[1].poll() is None
     assert len(added) == len(set(added)) == len(clips) - 1, "nothing lost, nothing done twice"
@@ -170,16 +170,16 @@ def test_features_are_those_of_this_machine_also_when_a_worker_is_killed(
 
 @needs_dask
 def test_nobody_left_to_work_is_one_sentence(clips, scheduler, workers, tmp_path, monkeypatch):
-    with cluster.cluster(scheduler):  # until they have loaded what they need
+    with work.cluster(scheduler):  # until they have loaded what they need
         extract_features(clips[:4], tmp_path / "features", SETTINGS.features)
-    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 3.0)
+    monkeypatch.setattr(work, "ANSWER_SECONDS", 3.0)
 
     def kill(done, wanted):
         for process in workers:
             process.kill()
 
     sentence = r"The workers of .* do not answer any more; .* finished is kept"
-    with pytest.raises(RunError, match=sentence), cluster.cluster(scheduler):
+    with pytest.raises(RunError, match=sentence), work.cluster(scheduler):
         extract_features(clips, tmp_path / "features", SETTINGS.features, progress=kill)
     assert extract_features(clips, tmp_path / "features", SETTINGS.features).failures == {}
 
@@ -201,7 +201,7 @@ def test_recordings_are_judged_once_each_also_when_a_worker_is_killed(clips, sch
     features = SETTINGS.features
     judge = scan.Judge(checkpoint.path, None, "onnx", model, Glimpse(features.sample_rate, features.hop_seconds, 1.0))
     answers = []
-    with cluster.cluster(scheduler):
+    with work.cluster(scheduler):
         for answer in scan.judge_on_cluster(found, judge, finished):
             answers.append(answer)
             if len(answers) == 20:
