@@ -26,6 +26,7 @@ from deepfake_audio import console, interrupts, options
 from deepfake_audio.errors import DeepfakeAudioError, RunError
 from deepfake_audio.kaggle import dataset_folder
 from deepfake_audio.settings import Settings
+from deepfake_audio.text import clean
 
 HERE = Path(__file__).resolve().parent
 
@@ -126,7 +127,7 @@ def start(arguments: Namespace, run, settings: Settings, manifest: str, init_fro
 
 def tell(report, arguments: Namespace, watch: interrupts.Watch, *more: str) -> None:
     """Tell what was found; all is written by now, so that nothing has to be done again if this is interrupted."""
-    watch.sentence = f"Interrupted, but all is done: the report is in {console.clean(report.folder)}."
+    watch.sentence = f"Interrupted, but all is done: the report is in {clean(report.folder)}."
     with console.results():
         report.tell(arguments.show)
         for line in more:
@@ -142,7 +143,7 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     from deepfake_audio.skipped import report_skipped
 
     if arguments.resume and (folder := tidy_finished(arguments.outputs)):
-        return console.say(f"The run that was interrupted is done: the report is in {console.clean(folder)}.")
+        return console.say(f"The run that was interrupted is done: the report is in {clean(folder)}.")
 
     # Corpus: which clips there are.
     settings, run, base, init_from = begin(arguments)
@@ -167,7 +168,7 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     if run and run.manifest != manifest:
         raise RunError(f"The clips are not those that {run.folder} was started with; start without --resume.")
     run = start(arguments, run, settings, manifest, init_from)
-    watch.sentence = f"Interrupted. Finished features and epochs are kept; {console.clean(go_on(arguments))}"
+    watch.sentence = f"Interrupted. Finished features and epochs are kept; {clean(go_on(arguments))}"
     write_manifest(run.folder / "manifest.csv", split)
 
     # Hybrids and features.
@@ -214,14 +215,14 @@ def main(argv: list[str] | None = None) -> int:
         return interrupts.EXIT_CODE
     except DeepfakeAudioError as error:
         # Cleaned line by line, so that no name in one begins another.
-        console.say("error: " + "\n".join(map(console.clean, error.args)))
+        console.say("error: " + "\n".join(map(clean, error.args)))
         return 1
     except BrokenPipeError:
         return 1  # whoever read the results has stopped
     except OSError as error:
         where = error.filename or f"A file in {arguments.outputs}"  # libraries do not always say which
         what = f"error: {where} cannot be read or written ({error.strerror or error})"
-        console.say(console.clean(f"{what}; {go_on(arguments)}"))
+        console.say(clean(f"{what}; {go_on(arguments)}"))
         return 1
 
 

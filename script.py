@@ -27,6 +27,7 @@ from pathlib import Path
 
 from deepfake_audio import console, interrupts, options
 from deepfake_audio.errors import DeepfakeAudioError, OutputError
+from deepfake_audio.text import clean
 
 OUTPUTS = Path(__file__).resolve().parent / "outputs"
 
@@ -45,7 +46,7 @@ def tell(result: dict, arguments: Namespace) -> None:
     elif not result["error"]:
         print("\n".join(describe(result)), flush=True)
     if result["error"]:
-        console.say(f"error: {console.clean(result['error'])}")
+        console.say(f"error: {clean(result['error'])}")
 
 
 def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
@@ -85,7 +86,7 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
                     tell(answer.result, arguments)
                     files.add(answer)
     if known:
-        console.say(f"{known} of {len(found)} recordings were already answered in {console.clean(arguments.csv)}.")
+        console.say(f"{known} of {len(found)} recordings were already answered in {clean(arguments.csv)}.")
     if len(found) > 1 and not (arguments.json or arguments.quiet):
         print(f"\n{summary}")
     return 1 if summary.files["Error"] else 0
@@ -108,21 +109,21 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         console.say(f"Listening to {source.name} at {source.native_rate} Hz; Ctrl-C ends.")
         console.say("Level, verdict on the last seconds, and their timeline: r real, F fake, . no speech")
         again = console.command_line(["python", "script.py", recording])
-        watch.sentence = f"Interrupted; what was heard, if anything, is kept: {console.clean(again)}"
+        watch.sentence = f"Interrupted; what was heard, if anything, is kept: {clean(again)}"
         ended = microphone.listen(detector, source, recording, console.live_line(), arguments.seconds)
     heard = recording.is_file()
     console.say("\nThe recording is kept and judged as a whole now; Ctrl-C ends that, too." if heard else "")
     if source.lost_seconds:
         console.say(f"warning: {source.lost_seconds:.1f} s of sound were lost; close other programs while listening.")
     if ended:
-        console.say(f"error: {console.clean(ended)}")
+        console.say(f"error: {clean(ended)}")
     code = 0
     if heard:
         arguments.paths = [str(recording)]
         if not isinstance(ended, OutputError):  # on a disk that is full there is no room for a page, either
             arguments.report = arguments.report or recording.with_name("report.html")
         code = judge_recordings(arguments, checkpoint, detector)
-        console.say(f"Recording and report: {console.clean(recording.parent)}")
+        console.say(f"Recording and report: {clean(recording.parent)}")
     else:
         console.say("Nothing was heard, so there is nothing to judge and nothing was kept.")
     return 1 if ended else code
@@ -133,7 +134,7 @@ def farewell(arguments: Namespace) -> str:
     if not arguments.paths:
         return "Interrupted before anything was recorded."
     if arguments.csv:
-        return f"Interrupted; {console.clean(arguments.csv)} keeps what was answered: the same command goes on there."
+        return f"Interrupted; {clean(arguments.csv)} keeps what was answered: the same command goes on there."
     return "Interrupted; the answers above stand (with --csv FILE, the same command goes on where it stopped)."
 
 
@@ -148,7 +149,7 @@ def run(arguments: Namespace, watch: interrupts.Watch) -> int:
 
     checkpoint = read_checkpoint(arguments.model or newest_checkpoint(OUTPUTS))
     shipped = " (comes with the project)" if checkpoint.path.parent.name == PRETRAINED else ""
-    console.say(f"Model: {console.clean(checkpoint.path)}{shipped}, trained {checkpoint.trained}")
+    console.say(f"Model: {clean(checkpoint.path)}{shipped}, trained {checkpoint.trained}")
     if (clips := len(checkpoint.heard())) < FEW_CLIPS:
         console.say(f"warning: it has heard {clips} clips, splices included: too few for recordings of strangers.")
     return judge_recordings(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)
@@ -163,12 +164,12 @@ def main(argv: list[str] | None = None) -> int:
             return run(arguments, watch)
         return interrupts.EXIT_CODE
     except DeepfakeAudioError as error:
-        console.say(f"error: {console.clean(error)}")
+        console.say(f"error: {clean(error)}")
         return 1
     except BrokenPipeError:
         return 1  # whoever read the results has stopped
     except OSError as error:
-        console.say(f"error: {console.clean(error.filename)} cannot be read or written ({error.strerror or error}).")
+        console.say(f"error: {clean(error.filename)} cannot be read or written ({error.strerror or error}).")
         return 1
 
 

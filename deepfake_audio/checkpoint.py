@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .console import clean
 from .errors import CheckpointError, in_short
 from .files import atomic_path, file_sha256
 from .settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
+from .text import clean
 from .trust import (
     WEIGHTS_MEMBER,
     described_shapes,

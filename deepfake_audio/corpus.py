@@ -18,11 +18,11 @@ import numpy as np
 
 from .audio import AUDIO_SUFFIXES, about_audio
 from .clips import SIDES, Clip
-from .console import cell, clean, counted
 from .errors import CorpusError
 from .files import atomic_path
 from .recognise import find_datasets
 from .settings import CLASS_NAMES
+from .text import cell, clean, counted
 
 TRAIN = SIDES.index("train")
 

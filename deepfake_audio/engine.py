@@ -26,6 +26,7 @@ from .errors import CheckpointError, ExportError, in_short
 from .features import mel_filters
 from .files import file_sha256
 from .settings import CLASS_NAMES, Settings, to_dict
+from .text import clean
 from .trust import MOST_BYTES, onnx_metadata, suspicious_graph
 
 ENGINES = ("onnx", "keras")
@@ -217,5 +218,5 @@ def load_engine(checkpoint: Checkpoint, wanted: str = ENGINES[0]) -> OnnxEngine 
         try:
             return OnnxEngine(checkpoint)
         except ExportError as error:
-            console.say(f"notice: {console.clean(error)}: Keras judges, which starts more slowly.")
+            console.say(f"notice: {clean(error)}: Keras judges, which starts more slowly.")
     return KerasEngine(checkpoint)

@@ -19,6 +19,7 @@ from .checkpoint import Checkpoint, read_checkpoint
 from .engine import OnnxEngine, describe, onnx_file, seal
 from .errors import DeepfakeAudioError, ExportError
 from .files import atomic_path
+from .text import clean
 
 OPSET = 17
 IR_VERSION = 8
@@ -63,7 +64,7 @@ def try_export(checkpoint: Checkpoint) -> Path | None:
     try:
         return export_checkpoint(checkpoint)
     except (DeepfakeAudioError, ImportError) as error:
-        console.say(f"warning: no ONNX file ({console.clean(error)}); the checkpoint is judged with Keras.")
+        console.say(f"warning: no ONNX file ({clean(error)}); the checkpoint is judged with Keras.")
         return None
 
 
@@ -249,9 +250,9 @@ def main(argv: list[str] | None = None) -> int:
     console.prepare()
     try:
         for path in parser.parse_args(argv).checkpoint:
-            print(console.clean(export_checkpoint(read_checkpoint(path))))
+            print(clean(export_checkpoint(read_checkpoint(path))))
     except DeepfakeAudioError as error:
-        console.say(f"error: {console.clean(error)}")
+        console.say(f"error: {clean(error)}")
         return 1
     return 0
 

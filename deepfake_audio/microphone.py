@@ -19,10 +19,10 @@ import soundfile
 import soxr
 
 from .audio import quantise
-from .console import clean
 from .errors import MicrophoneError, OutputError
 from .features import SILENCE_PEAK
 from .settings import NO_SPEECH
+from .text import clean
 
 ROLLING_SECONDS = 6.0
 """The live verdict is about so much of the past."""

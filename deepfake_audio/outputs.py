@@ -13,6 +13,7 @@ from .checkpoint import Checkpoint
 from .errors import OutputError
 from .glimpse import Glimpse
 from .scan import Answer, Table
+from .text import clean
 
 
 def check(found: Sequence[tuple[Path, str | None]], wanted: Mapping[str, Path | None]) -> None:
@@ -79,7 +80,7 @@ class Outputs:
             raise
         if self.table and self._need_sound() and not self.table.began_empty():
             console.say(
-                f"{console.clean(csv)} has answers already, but page, pictures and labels need the sound: "
+                f"{clean(csv)} has answers already, but page, pictures and labels need the sound: "
                 "everything is heard again."
             )
 
@@ -129,6 +130,6 @@ class Outputs:
         if self.report:
             self.report.add(answer.result, answer.glimpse)
         if self.pictures and answer.glimpse:
-            console.say(f"Picture: {console.clean(self.pictures.add(answer.result, answer.glimpse))}")
+            console.say(f"Picture: {clean(self.pictures.add(answer.result, answer.glimpse))}")
         if self.labels and not answer.result["error"]:
             self._write_labels(self.labels, answer.result["segments"])

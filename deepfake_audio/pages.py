@@ -15,13 +15,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from .console import clean
 from .errors import OutputError
 from .files import atomic_path, has_leftovers, remove_leftovers
 from .glimpse import Glimpse, thin_out
 from .plots import mel_picture, mel_ticks, plot_recording
 from .scan import Summary, claim
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, Settings
+from .text import clean
 from .wording import LIMITS, NEXT_STEP, explain
 
 LISTEN_SECONDS = 600.0

@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 
 from .audit import SUSPICIOUS_AUC
-from .console import clean
 from .evaluation import ANSWERS, SMALLEST_GROUP
 from .files import atomic_path
 from .settings import CLASS_NAMES
+from .text import clean
 
 _RATE, _NUMBER, _SECONDS = "rate", "number", "seconds"
 

@@ -21,11 +21,12 @@ from pathlib import Path
 
 from . import decoding
 from .audio import AUDIO_SUFFIXES
-from .console import Bar, cell
+from .console import Bar
 from .errors import DeepfakeAudioError, OutputError, Stopped
 from .files import InUse, Lock, atomic_path, file_sha256, remove_leftovers, write_all
 from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+from .text import cell
 
 RESULT_KEYS = (
     *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .clips import Clip
-from .console import cell
 from .errors import RunError
 from .files import atomic_path
+from .text import cell
 
 SKIPPED_NAME = "skipped.csv"
 MOST_SKIPPED = 0.05

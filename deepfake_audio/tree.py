@@ -16,8 +16,8 @@ import numpy as np
 
 from .audio import AUDIO_SUFFIXES
 from .clips import Clip, Dataset, Ignored
-from .console import clean
 from .errors import CorpusError
+from .text import clean
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 LONGEST_WINDOWS_PATH = 260

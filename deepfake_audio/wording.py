@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .console import clean, colour
+from .console import colour
 from .detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+from .text import clean
 
 MEANING = {
     "Real": "Sounds like a person speaking throughout.",

@@ -16,10 +16,10 @@ from commands import STARTER, TRAIN, python
 from deepfake_audio import check
 from deepfake_audio.check import check_data, contradictions, describe_report, inspect, probe, remarks, same_content
 from deepfake_audio.clips import Ignored
-from deepfake_audio.console import counted
 from deepfake_audio.corpus import split_corpus
 from deepfake_audio.errors import CorpusError
 from deepfake_audio.recognise import find_datasets
+from deepfake_audio.text import counted
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support, roc_auc_score
 
 from deepfake_audio import evaluation
-from deepfake_audio.console import clean_lines
 from deepfake_audio.errors import RunError
 from deepfake_audio.evaluation import ClipScore, boundary_errors, equal_error_rate, evaluate, read_scores, write_scores
 from deepfake_audio.settings import CLASS_NAMES
+from deepfake_audio.text import clean_lines
 
 METRICS = [
     *("accuracy", "macro_f1", "roc_auc", "eer", "eer_real_fake", "false_hybrid_rate", "ece"),

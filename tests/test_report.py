@@ -8,8 +8,8 @@ from commands import HERE
 from test_evaluation import clip, pool
 
 from deepfake_audio import report
-from deepfake_audio.console import clean, clean_lines
 from deepfake_audio.evaluation import evaluate, read_scores
+from deepfake_audio.text import clean, clean_lines
 
 CARD = {
     "name": "tiny",
