@@ -66,10 +66,10 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     wanted = arguments.csv, arguments.report, arguments.plot, arguments.labels
     with outputs.Outputs(checkpoint, *wanted, arguments.threshold) as files, cluster(arguments.dask):
         if detector is None and not arguments.dask and any(error is None for _, error in found):
-            from deepfake_audio import decoding
             from deepfake_audio.detector import Detector
+            from deepfake_audio.sound import decoders
 
-            decoding.prepare()
+            decoders.prepare()
             detector = Detector(checkpoint, arguments.threshold, arguments.engine)
         if arguments.dask:
             use = checkpoint.path, arguments.threshold, arguments.engine
@@ -94,8 +94,8 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
 
 def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     """Judge a live voice, then the whole recording; return the exit code."""
-    from deepfake_audio import microphone
     from deepfake_audio.runs import new_folder
+    from deepfake_audio.sound import microphone
 
     device = int(arguments.device) if (arguments.device or "").isdecimal() else arguments.device
     rate = checkpoint.settings.features.sample_rate
@@ -141,7 +141,7 @@ def farewell(arguments: Namespace) -> str:
 def run(arguments: Namespace, watch: interrupts.Watch) -> int:
     """Do what was asked for; return the exit code."""
     if arguments.list_devices:
-        from deepfake_audio.microphone import list_devices
+        from deepfake_audio.sound.microphone import list_devices
 
         print("\n".join(list_devices()))
         return 0

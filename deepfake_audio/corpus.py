@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import AUDIO_SUFFIXES, about_audio
 from .clips import SIDES, Clip
 from .errors import CorpusError
 from .files import atomic_path
 from .recognise import find_datasets
 from .settings import CLASS_NAMES
+from .sound.reading import AUDIO_SUFFIXES, about_audio
 from .text import cell, clean, counted
 
 TRAIN = SIDES.index("train")

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from . import console
-from .audio import about_audio, read_audio
 from .augment import through_channel
 from .cache import Extents, FeatureCache, Spectrogram
 from .corpus import SIDES, Clip, Split
@@ -23,6 +22,7 @@ from .features import log_mel, speech_seconds
 from .hybrid import SplicePlan, build_splices
 from .resynthesis import make_copies
 from .settings import CLASS_NAMES, SAMPLE_RATE, FeatureSettings, Settings, WindowSettings
+from .sound.reading import about_audio, read_audio
 from .work import parallel
 
 UNKNOWN = -1

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import stream_audio
 from .checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
 from .engine import ENGINES, load_engine
 from .errors import AudioError
@@ -38,6 +37,7 @@ from .features import (
 )
 from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
+from .sound.reading import stream_audio
 
 BATCH_WINDOWS = 16
 MOST_BATCHES = 2
@@ -589,8 +589,8 @@ class Detector:
         Parameters
         ----------
         recording : path or ndarray of float32, shape (samples,)
-            An audio file of any kind that :func:`deepfake_audio.audio.read_audio` reads, or mono samples in -1..1 at
-            the checkpoint's sample rate.
+            An audio file of any kind that :func:`deepfake_audio.sound.reading.read_audio` reads, or mono samples in
+            -1..1 at the checkpoint's sample rate.
         glimpse : Glimpse, optional
             Shown the recording on its way, for pictures.
         heard : callable, optional

@@ -69,7 +69,7 @@ def log_mel(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
     Parameters
     ----------
     samples : ndarray of float32, shape (samples,)
-        Mono audio at ``settings.sample_rate``, as :func:`deepfake_audio.audio.read_audio` gives it.
+        Mono audio at ``settings.sample_rate``, as :func:`deepfake_audio.sound.reading.read_audio` gives it.
     settings : FeatureSettings
         Frame and mel settings.
 

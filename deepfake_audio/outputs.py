@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import console
-from .audio import AUDIO_SUFFIXES
 from .checkpoint import Checkpoint
 from .errors import OutputError
 from .glimpse import Glimpse
 from .scan import Answer, Table
+from .sound.reading import AUDIO_SUFFIXES
 from .text import clean
 
 

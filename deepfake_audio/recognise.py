@@ -16,10 +16,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from .audio import AUDIO_SUFFIXES, LONGEST_SECONDS
 from .clips import EXAMPLES_KEPT, SIDE_NAMES, Clip, Dataset, Ignored, class_of
 from .errors import CorpusError
 from .layouts import FOLDERS, GENERAL, PROTOCOLS, TABLES, Protocol, Table, layout_names, segments_in_npy
+from .sound.reading import AUDIO_SUFFIXES, LONGEST_SECONDS
 from .text import counted
 from .tree import HIDDEN, Tree, common_folder, distance, is_below, is_text, lines_of, rows_of, title_of
 

@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import decoding
-from .audio import AUDIO_SUFFIXES
 from .console import Bar
 from .errors import DeepfakeAudioError, OutputError, Stopped
 from .files import InUse, Lock, atomic_path, file_sha256, remove_leftovers, write_all
 from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+from .sound import decoders
+from .sound.reading import AUDIO_SUFFIXES
 from .text import cell
 
 RESULT_KEYS = (
@@ -306,7 +306,7 @@ def judge_all(
         yield from _shown(answer_all(found, judge, model, 2 * jobs), bar)
     finally:
         stopped.set()
-        decoding.stop()  # nobody waits for a decoder that hangs
+        decoders.stop()  # nobody waits for a decoder that hangs
 
 
 def judge_on_cluster(

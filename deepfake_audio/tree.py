@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import AUDIO_SUFFIXES
 from .clips import Clip, Dataset, Ignored
 from .errors import CorpusError
+from .sound.reading import AUDIO_SUFFIXES
 from .text import clean
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")

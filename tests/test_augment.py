@@ -7,9 +7,9 @@ import pytest
 from conftest import babble
 from scipy.signal import fftconvolve
 
-from deepfake_audio.audio import quantise, read_audio
 from deepfake_audio.augment import CODECS, augment_window, in_room, through_channel, through_codec, with_noise
 from deepfake_audio.settings import AugmentSettings, FeatureSettings
+from deepfake_audio.sound.reading import quantise, read_audio
 
 FEATURES = FeatureSettings()
 OFF = {"shift_chance": 0.0, "equaliser_chance": 0.0, "noise_chance": 0.0, "band_limit_chance": 0.0, "mask_chance": 0.0}

@@ -15,8 +15,8 @@ import soundfile
 import tiny
 
 import script
-from deepfake_audio.audio import to_int16, write_flac
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, SAMPLE_RATE, UNCERTAIN
+from deepfake_audio.sound.reading import to_int16, write_flac
 
 VERDICTS = {*CLASS_NAMES, UNCERTAIN, NO_SPEECH}
 SOUND = 0.5 * np.clip(np.random.default_rng(0).normal(0, 0.3, 2 * SAMPLE_RATE), -1, 1).astype(np.float32)

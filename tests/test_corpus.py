@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from deepfake_audio import corpus
-from deepfake_audio.audio import write_flac
 from deepfake_audio.clips import FOLDER_NAMES
 from deepfake_audio.corpus import (
     SIDES,
@@ -27,6 +26,7 @@ from deepfake_audio.corpus import (
 )
 from deepfake_audio.errors import CorpusError
 from deepfake_audio.settings import CLASS_NAMES
+from deepfake_audio.sound.reading import write_flac
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "speech"
 

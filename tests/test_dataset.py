@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from deepfake_audio import dataset
-from deepfake_audio.audio import read_audio
 from deepfake_audio.augment import through_channel
 from deepfake_audio.corpus import SIDES, find_clips, split_corpus
 from deepfake_audio.dataset import (
@@ -38,6 +37,7 @@ from deepfake_audio.settings import (
     TrainingSettings,
 )
 from deepfake_audio.settings import WindowSettings as Window
+from deepfake_audio.sound.reading import read_audio
 
 FEATURES = FeatureSettings()
 REAL, FAKE, HYBRID = range(3)

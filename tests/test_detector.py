@@ -16,7 +16,6 @@ import tiny
 from commands import HERE
 
 import deepfake_audio
-from deepfake_audio.audio import quantise, write_flac
 from deepfake_audio.dataset import Example, extract_features
 from deepfake_audio.detector import (
     BATCH_WINDOWS,
@@ -37,6 +36,7 @@ from deepfake_audio.errors import AudioError, CheckpointError
 from deepfake_audio.features import cut_window, log_mel, normalise_window, speech_seconds, window_step
 from deepfake_audio.glimpse import Glimpse
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, SAMPLE_RATE, UNCERTAIN, DecisionSettings
+from deepfake_audio.sound.reading import quantise, write_flac
 
 DECISION = DecisionSettings(
     temperature=1.0, fake_threshold=0.5, shortest_stretch_seconds=0.1, least_confidence=0.5, least_speech_seconds=0.3
@@ -596,16 +596,18 @@ def test_a_path_and_its_samples_get_the_same_answer(detector, tmp_path):
 
 
 def test_a_file_that_comes_in_pieces_has_the_answer_of_the_whole(detector, tmp_path):
-    from deepfake_audio import audio
+    from deepfake_audio.sound import reading
 
     path = tmp_path / "clip.wav"
     soundfile.write(path, tiny.voice("Hybrid", 60.0, np.random.default_rng(4)), 44_100)
-    whole, heard = detector.judge(audio.read_audio(path)), []
+    whole, heard = detector.judge(reading.read_audio(path)), []
     glimpse = Glimpse(SAMPLE_RATE, 0.01)
     pieces = detector.judge(path, glimpse, heard.append)
     assert pieces.to_dict() == whole.to_dict()
     assert len(heard) > 1 and heard == sorted(heard) and heard[-1] == pytest.approx(whole.seconds, abs=0.5)
-    np.testing.assert_array_equal(glimpse.spectrogram()[0], _shrunk(log_mel(audio.read_audio(path), SETTINGS.features)))
+    np.testing.assert_array_equal(
+        glimpse.spectrogram()[0], _shrunk(log_mel(reading.read_audio(path), SETTINGS.features))
+    )
     np.testing.assert_array_equal(glimpse.timeline, pieces.frame_probabilities)
 
 

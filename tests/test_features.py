@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from deepfake_audio.audio import read_audio
 from deepfake_audio.features import (
     SMALLEST_POWER,
     SPEECH_RANGE_DB,
@@ -17,6 +16,7 @@ from deepfake_audio.features import (
     window_starts,
 )
 from deepfake_audio.settings import SAMPLE_RATE, FeatureSettings, WindowSettings
+from deepfake_audio.sound.reading import read_audio
 
 SETTINGS = FeatureSettings(
     sample_rate=16_000,

@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from deepfake_audio.audio import from_int16, read_audio, to_int16, write_flac
 from deepfake_audio.corpus import Clip, find_clips
-from deepfake_audio.decoding import DecoderLost
 from deepfake_audio.errors import AudioError, CorpusError
 from deepfake_audio.hybrid import (
     JOIN_SHAPES,
@@ -30,6 +28,8 @@ from deepfake_audio.hybrid import (
     render,
 )
 from deepfake_audio.settings import SAMPLE_RATE, HybridSettings
+from deepfake_audio.sound.decoders import DecoderLost
+from deepfake_audio.sound.reading import from_int16, read_audio, to_int16, write_flac
 
 SETTINGS = HybridSettings()
 LEVELS = {"up": 8000, "down": -8000}

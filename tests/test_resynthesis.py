@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepfake_audio.audio import read_audio
 from deepfake_audio.corpus import find_clips
 from deepfake_audio.features import log_mel
 from deepfake_audio.resynthesis import RECIPES, make_copies
 from deepfake_audio.settings import SAMPLE_RATE, FeatureSettings
+from deepfake_audio.sound.reading import read_audio
 
 ALL = pytest.mark.parametrize("recipe", list(RECIPES))
 

@@ -15,10 +15,10 @@ import tiny
 from commands import ENVIRONMENT, HERE, JUDGE, TRAIN, python
 
 from deepfake_audio import cache, scan, work
-from deepfake_audio.audio import write_flac
 from deepfake_audio.dataset import Example, extract_features
 from deepfake_audio.errors import RunError
 from deepfake_audio.export import export_checkpoint
+from deepfake_audio.sound.reading import write_flac
 
 needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="Dask is not installed: pip install distributed"

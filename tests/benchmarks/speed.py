@@ -33,10 +33,10 @@ sys.path[:0] = [str(HERE), str(Path(__file__).resolve().parent)]
 from long_files import write_long  # noqa: E402
 
 from deepfake_audio import scan  # noqa: E402
-from deepfake_audio.audio import read_audio  # noqa: E402
 from deepfake_audio.checkpoint import read_checkpoint  # noqa: E402
 from deepfake_audio.detector import Detector  # noqa: E402
 from deepfake_audio.settings import SAMPLE_RATE, NetworkSettings, Settings  # noqa: E402
+from deepfake_audio.sound.reading import read_audio  # noqa: E402
 
 MODEL = HERE / "outputs" / "pretrained" / "model.keras"
 STARTER = HERE / "data" / "starter"
@@ -226,7 +226,7 @@ class Played:
 
 def live(folder: Path, quick: bool) -> None:
     """Share of a core that listening costs."""
-    from deepfake_audio import microphone
+    from deepfake_audio.sound import microphone
 
     seconds = 20 if quick else 60
     detector, samples = Detector(MODEL), speech(seconds)

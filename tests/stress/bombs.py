@@ -12,8 +12,8 @@ from pathlib import Path
 from common import MODEL, Listener, decoder_mib, peak_mib, progress, table
 
 from deepfake_audio import scan
-from deepfake_audio.audio import read_audio
 from deepfake_audio.errors import AudioError
+from deepfake_audio.sound.reading import read_audio
 
 MINUTES = 90
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 import tiny
-from commands import ENVIRONMENT, JUDGE
+from commands import ENVIRONMENT, HERE, JUDGE
 
-from deepfake_audio import decoding
-from deepfake_audio.audio import about_audio, read_audio
 from deepfake_audio.errors import AudioError
 from deepfake_audio.settings import SAMPLE_RATE
+from deepfake_audio.sound import decoders
+from deepfake_audio.sound.reading import about_audio, read_audio
 
 SOUND = np.random.default_rng(0).integers(-9000, 9000, SAMPLE_RATE).astype(np.int16)
 
@@ -50,13 +50,13 @@ TREACHEROUS = """
 def treacherous(tmp_path_factory, monkeypatch):
     """Decoders that do what the name of a recording says."""
     here = tmp_path_factory.mktemp("libraries")
-    text = TREACHEROUS.format(here=str(here), too_much=2 * decoding.MEMORY_BYTES)
+    text = TREACHEROUS.format(here=str(here), too_much=2 * decoders.MEMORY_BYTES)
     (here / "soundfile.py").write_text(textwrap.dedent(text), encoding="utf-8")
-    decoding.stop()
+    decoders.stop()
     monkeypatch.syspath_prepend(str(here))
-    monkeypatch.setattr(decoding, "TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr(decoders, "TIMEOUT_SECONDS", 2.0)
     yield here
-    decoding.stop()
+    decoders.stop()
 
 
 @pytest.fixture
@@ -127,30 +127,30 @@ def test_ctrl_c_does_not_wait_for_a_decoder_that_hangs(recording, treacherous, t
 
 
 def test_a_decoder_decodes_one_recording_after_the_other(recording):
-    decoding.stop()
+    decoders.stop()
     path = recording("a.wav")
     read_audio(path)
-    [decoder] = decoding._idle
+    [decoder] = decoders._idle
     assert about_audio(path)["subtype"] == "PCM_16" and about_audio(__file__) is None
     assert np.array_equal(read_audio(path) * 32768, SOUND)
-    assert decoding._idle == [decoder] and decoder.poll() is None and not decoding._busy
+    assert decoders._idle == [decoder] and decoder.poll() is None and not decoders._busy
 
 
 def test_who_wants_no_more_gets_no_more(recording, monkeypatch):
-    monkeypatch.setattr(decoding, "BLOCK_VALUES", 100)
-    with decoding.Recording(recording("a.wav")) as half_read:
+    monkeypatch.setattr(decoders, "BLOCK_VALUES", 100)
+    with decoders.Recording(recording("a.wav")) as half_read:
         blocks = half_read.blocks()
         first = next(blocks)
         decoder = half_read._decoder
-    assert len(first) and decoder.poll() is not None and decoder not in decoding._idle
+    assert len(first) and decoder.poll() is not None and decoder not in decoders._idle
 
 
 def test_stopping_ends_a_reader_at_once(recording):
-    with decoding.Recording(recording("a.wav")) as sound:
-        decoding.stop()
-        with pytest.raises(decoding.DecoderLost):
+    with decoders.Recording(recording("a.wav")) as sound:
+        decoders.stop()
+        with pytest.raises(decoders.DecoderLost):
             list(sound.blocks()) and list(sound.blocks())
-    assert not decoding._busy and not decoding._idle
+    assert not decoders._busy and not decoders._idle
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Windows")
@@ -160,7 +160,7 @@ def test_a_forked_process_asks_decoders_of_its_own(recording):
     read_audio(path)
     child = os.fork()
     if not child:
-        os._exit(0 if len(read_audio(path)) == len(SOUND) and decoding._idle else 3)
+        os._exit(0 if len(read_audio(path)) == len(SOUND) and decoders._idle else 3)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(read_audio(path)) == len(SOUND)
 
@@ -168,12 +168,12 @@ def test_a_forked_process_asks_decoders_of_its_own(recording):
 @pytest.mark.skipif(sys.platform == "win32", reason="asks /bin/ps")
 def test_decoders_end_with_us_however_we_end(recording):
     code = (
-        "import os, sys; from deepfake_audio import audio, decoding;"
-        "audio.read_audio(sys.argv[1]); print(decoding._idle[0].pid, flush=True); os.kill(os.getpid(), 9)"
+        "import os, sys; from deepfake_audio.sound import decoders, reading;"
+        "reading.read_audio(sys.argv[1]); print(decoders._idle[0].pid, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(recording("a.wav"))],
-        capture_output=True, text=True, cwd=os.path.dirname(os.path.dirname(__file__)), timeout=60,  # noqa: PTH120
+        capture_output=True, text=True, cwd=HERE, timeout=60,
     )  # fmt: skip
     pid = int(done.stdout)
     deadline = time.monotonic() + 10.0

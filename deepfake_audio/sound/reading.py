@@ -23,10 +23,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from . import decoding
-from .errors import AudioError
-from .files import atomic_path
-from .settings import SAMPLE_RATE
+from ..errors import AudioError
+from ..files import atomic_path
+from ..settings import SAMPLE_RATE
+from . import decoders
 
 # fmt: off
 AUDIO_SUFFIXES = frozenset({
@@ -248,23 +248,23 @@ def _check_file(path: Path) -> None:
 
 
 def about_audio(path: str | os.PathLike) -> dict | None:
-    """Return what a header says, as :class:`deepfake_audio.decoding.Recording` does; None where nobody knows."""
+    """Return what a header says, as :class:`deepfake_audio.sound.decoders.Recording` does; None where nobody knows."""
     try:
-        with decoding.Recording(Path(path), decode=False) as recording:
+        with decoders.Recording(Path(path), decode=False) as recording:
             return recording.header
-    except decoding.DecoderLost:
+    except decoders.DecoderLost:
         return None
 
 
 def _decode(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     """Yield native rate and blocks of shape (frames, channels)."""
     try:
-        with decoding.Recording(path) as recording:
+        with decoders.Recording(path) as recording:
             header = recording.header
             if header is not None:
                 for block in recording.blocks():
                     yield header["samplerate"], block
-    except decoding.DecoderLost as lost:
+    except decoders.DecoderLost as lost:
         raise AudioError(f"'{path}' {lost}.") from lost
     except ValueError as error:
         raise AudioError(
@@ -314,7 +314,7 @@ def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
 
         def in_time(read: Callable[[int], bytes], size: int) -> bytes:
             # Only the decoder is under the clock, not whoever takes its blocks.
-            watchdog = threading.Timer(decoding.TIMEOUT_SECONDS, stop)
+            watchdog = threading.Timer(decoders.TIMEOUT_SECONDS, stop)
             watchdog.daemon = True
             watchdog.start()
             try:
@@ -328,7 +328,7 @@ def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
                 if layout:
                     rate, channels = layout
                     frame_bytes = 4 * channels
-                    block_bytes = max(1, decoding.BLOCK_VALUES // channels) * frame_bytes
+                    block_bytes = max(1, decoders.BLOCK_VALUES // channels) * frame_bytes
                     while data := in_time(process.stdout.read, block_bytes):
                         whole = len(data) - len(data) % frame_bytes
                         block = np.frombuffer(data[:whole], dtype=">f4").astype(np.float32).reshape(-1, channels)
@@ -341,7 +341,7 @@ def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
         said = complaints.read(2**16).decode("utf-8", errors="replace")
     if timed_out.is_set():
         raise AudioError(
-            f"A part of '{path}' was not decoded within {decoding.TIMEOUT_SECONDS:g} s: convert it to WAV first."
+            f"A part of '{path}' was not decoded within {decoders.TIMEOUT_SECONDS:g} s: convert it to WAV first."
         )
     if process.returncode or layout is None:
         if "matches no streams" in said:

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from deepfake_audio import decoding
-from deepfake_audio.audio import AUDIO_SUFFIXES, from_int16, quantise, read_audio, to_int16, write_flac
 from deepfake_audio.errors import AudioError
 from deepfake_audio.files import remove_leftovers
 from deepfake_audio.settings import SAMPLE_RATE
+from deepfake_audio.sound import decoders
+from deepfake_audio.sound.reading import AUDIO_SUFFIXES, from_int16, quantise, read_audio, to_int16, write_flac
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def tone(hz=440.0, rate=SAMPLE_RATE, seconds=1.0, level=0.5):
@@ -170,7 +170,7 @@ def test_blocks_join_without_a_seam(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "x.ogg", stereo, 44_100)
     encode(tmp_path / "x.m4a", stereo, 44_100, "aac")
     whole = [read_audio(tmp_path / name) for name in ("x.ogg", "x.m4a")]
-    monkeypatch.setattr(decoding, "BLOCK_VALUES", 666)
+    monkeypatch.setattr(decoders, "BLOCK_VALUES", 666)
     blocks = [read_audio(tmp_path / name) for name in ("x.ogg", "x.m4a")]
     assert all(len(a) and np.array_equal(a, b) for a, b in zip(whole, blocks, strict=True))
 
@@ -277,7 +277,7 @@ def test_ffmpeg_does_not_start(tmp_path, monkeypatch):
 
 def test_ffmpeg_hangs(tmp_path, monkeypatch):
     path = encode(tmp_path / "x.m4a", tone(seconds=20), SAMPLE_RATE, "aac")
-    monkeypatch.setattr(decoding, "TIMEOUT_SECONDS", 1e-3)
+    monkeypatch.setattr(decoders, "TIMEOUT_SECONDS", 1e-3)
     assert "not decoded within" in refusal(path)
 
 
@@ -550,7 +550,7 @@ def test_a_folder_that_cannot_be(tmp_path):
 
 
 def test_import_is_light():
-    code = "import sys, deepfake_audio.audio; print(*sys.modules)"
+    code = "import sys, deepfake_audio.sound.reading; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     heavy = {"librosa", "tensorflow", "keras", "pydub", "scipy", "imageio_ffmpeg", "torch"}
     assert not heavy & set(result.stdout.split())

@@ -18,11 +18,11 @@ import numpy as np
 import soundfile
 import soxr
 
-from .audio import quantise
-from .errors import MicrophoneError, OutputError
-from .features import SILENCE_PEAK
-from .settings import NO_SPEECH
-from .text import clean
+from ..errors import MicrophoneError, OutputError
+from ..features import SILENCE_PEAK
+from ..settings import NO_SPEECH
+from ..text import clean
+from .reading import quantise
 
 ROLLING_SECONDS = 6.0
 """The live verdict is about so much of the past."""
