@@ -109,7 +109,7 @@ def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) 
 
 def start(arguments: Namespace, run, settings: Settings, manifest: str, init_from: Path | None):
     """Return the run that is resumed, or a new one, which is not kept if it could not even begin."""
-    from deepfake_audio.cache import FeatureCache
+    from deepfake_audio.features.store import FeatureCache
     from deepfake_audio.runs import Run
     from deepfake_audio.work import cluster
 

@@ -187,7 +187,7 @@ def augment_window(
     Parameters
     ----------
     window : ndarray, shape (frames, mel_bands)
-        dB values from :func:`deepfake_audio.features.log_mel`.
+        dB values from :func:`deepfake_audio.features.log_mel.log_mel`.
     settings : AugmentSettings
         How often and how strongly.
     features : FeatureSettings

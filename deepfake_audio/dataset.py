@@ -1,7 +1,7 @@
 """From clips on disk to labelled windows: frame labels, the feature store, and what a window is called.
 
-Features are computed once per clip, kept in a cache on disk (:mod:`deepfake_audio.cache`) and read window by window:
-memory does not grow with the number of clips.
+Features are computed once per clip, kept in a cache on disk (:mod:`deepfake_audio.features.store`) and read window by
+window: memory does not grow with the number of clips.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 
 from . import console
 from .augment import through_channel
-from .cache import Extents, FeatureCache, Spectrogram
 from .corpus import SIDES, Clip, Split
 from .errors import AudioError, RunError
-from .features import log_mel, speech_seconds
+from .features.log_mel import log_mel
+from .features.speech import speech_seconds
+from .features.store import Extents, FeatureCache, Spectrogram
 from .hybrid import SplicePlan, build_splices
 from .resynthesis import make_copies
 from .settings import CLASS_NAMES, SAMPLE_RATE, FeatureSettings, Settings, WindowSettings

@@ -23,19 +23,10 @@ import numpy as np
 from .checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
 from .engine import ENGINES, load_engine
 from .errors import AudioError
-from .features import (
-    LEVELS_DB,
-    Compact,
-    LogMelStream,
-    SpeechMeter,
-    cut_window,
-    normalise_window,
-    pause_level,
-    speech_seconds,
-    window_starts,
-    window_step,
-)
-from .glimpse import Glimpse
+from .features.draw import Glimpse
+from .features.log_mel import LogMelStream
+from .features.speech import LEVELS_DB, Compact, SpeechMeter, pause_level, speech_seconds
+from .features.windows import cut_window, normalise_window, window_starts, window_step
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
 from .sound.reading import stream_audio
 
@@ -175,7 +166,7 @@ def scan_features(
     Parameters
     ----------
     spectrogram : ndarray, shape (frames, mel_bands)
-        From :func:`deepfake_audio.features.log_mel`.
+        From :func:`deepfake_audio.features.log_mel.log_mel`.
     settings : Settings
         Of the checkpoint.
     predict : callable

@@ -23,7 +23,7 @@ import numpy as np
 from . import console
 from .checkpoint import Checkpoint
 from .errors import CheckpointError, ExportError, in_short
-from .features import mel_filters
+from .features.log_mel import mel_filters
 from .files import file_sha256
 from .settings import CLASS_NAMES, Settings, to_dict
 from .text import clean

@@ -35,7 +35,7 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     -------
     keras.Model
         Input: float32, shape (batch, window.frames, mel_bands), from
-        :func:`deepfake_audio.features.normalise_window`. Outputs: ``verdict``, shape (batch, 3), probabilities
+        :func:`deepfake_audio.features.windows.normalise_window`. Outputs: ``verdict``, shape (batch, 3), probabilities
         in ``CLASS_NAMES`` order; ``timeline`` and ``joins``, both of shape (batch, window.label_frames, 1),
         probability of fake and of a join between two pieces, whatever they are.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 from . import console
 from .checkpoint import Checkpoint
 from .errors import OutputError
-from .glimpse import Glimpse
+from .features.draw import Glimpse
 from .scan import Answer, Table
 from .sound.reading import AUDIO_SUFFIXES
 from .text import clean

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import OutputError
+from .features.draw import Glimpse, thin_out
 from .files import atomic_path, has_leftovers, remove_leftovers
-from .glimpse import Glimpse, thin_out
 from .plots import mel_picture, mel_ticks, plot_recording
 from .scan import Summary, claim
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, Settings

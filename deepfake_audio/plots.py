@@ -27,7 +27,7 @@ from sklearn.metrics import roc_curve
 
 from .errors import RunError
 from .evaluation import CALIBRATION_BINS, ClipScore, Spans, coverage, equal_error_rate, reliability
-from .features import SMALLEST_POWER
+from .features.log_mel import SMALLEST_POWER
 from .files import atomic_path
 from .settings import CLASS_NAMES, NO_SPEECH
 
@@ -360,7 +360,7 @@ def plot_recording(
     Parameters
     ----------
     spectrogram, waveform
-        Columns and the seconds between them, from :class:`deepfake_audio.glimpse.Glimpse`.
+        Columns and the seconds between them, from :class:`deepfake_audio.features.draw.Glimpse`.
     timeline
         Probabilities of fake, and the seconds between them.
     segments

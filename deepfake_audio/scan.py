@@ -21,8 +21,8 @@ from pathlib import Path
 
 from .console import Bar
 from .errors import DeepfakeAudioError, OutputError, Stopped
+from .features.draw import Glimpse
 from .files import InUse, Lock, atomic_path, file_sha256, remove_leftovers, write_all
-from .glimpse import Glimpse
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 from .sound import decoders
 from .sound.reading import AUDIO_SUFFIXES

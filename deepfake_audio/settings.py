@@ -38,7 +38,7 @@ def share(default: float):
 
 @dataclasses.dataclass(frozen=True)
 class FeatureSettings:
-    """Log-mel spectrogram: see :mod:`deepfake_audio.features`."""
+    """Log-mel spectrogram: see :mod:`deepfake_audio.features.log_mel`."""
 
     sample_rate: int = within(8_000, 48_000, SAMPLE_RATE)
     fft_samples: int = within(64, 8_192, 512)

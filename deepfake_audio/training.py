@@ -24,7 +24,7 @@ from .corpus import LONG_SECONDS
 from .dataset import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
 from .errors import RunError
 from .export import try_export
-from .features import cut_window, normalise_window, window_starts
+from .features.windows import cut_window, normalise_window, window_starts
 from .files import atomic_path
 from .network import JOINS, TIMELINE, VERDICT, build_network
 from .scoring import fit_decision, scan_examples

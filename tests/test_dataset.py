@@ -25,7 +25,9 @@ from deepfake_audio.dataset import (
     window_label,
 )
 from deepfake_audio.errors import RunError
-from deepfake_audio.features import cut_window, log_mel, speech_seconds, window_starts
+from deepfake_audio.features.log_mel import log_mel
+from deepfake_audio.features.speech import speech_seconds
+from deepfake_audio.features.windows import cut_window, window_starts
 from deepfake_audio.hybrid import SplicePlan
 from deepfake_audio.resynthesis import RECIPES
 from deepfake_audio.settings import (

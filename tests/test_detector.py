@@ -33,8 +33,10 @@ from deepfake_audio.detector import (
     scan_features,
 )
 from deepfake_audio.errors import AudioError, CheckpointError
-from deepfake_audio.features import cut_window, log_mel, normalise_window, speech_seconds, window_step
-from deepfake_audio.glimpse import Glimpse
+from deepfake_audio.features.draw import Glimpse
+from deepfake_audio.features.log_mel import log_mel
+from deepfake_audio.features.speech import speech_seconds
+from deepfake_audio.features.windows import cut_window, normalise_window, window_step
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, SAMPLE_RATE, UNCERTAIN, DecisionSettings
 from deepfake_audio.sound.reading import quantise, write_flac
 
@@ -535,10 +537,10 @@ def test_the_last_seconds_are_judged_as_if_they_were_a_recording(detector):
 
 
 def test_features_of_a_frame_are_computed_once(detector, monkeypatch):
-    from deepfake_audio import features
+    from deepfake_audio.features import log_mel as log_mel_module
 
-    counted, compute = [], features._frames
-    monkeypatch.setattr(features, "_frames", lambda *a: (counted.append(len(made := compute(*a))), made)[1])
+    counted, compute = [], log_mel_module._frames
+    monkeypatch.setattr(log_mel_module, "_frames", lambda *a: (counted.append(len(made := compute(*a))), made)[1])
     rolling = detector.rolling(1.0)
     for _ in range(100):
         rolling.push(np.full(800, 0.1, dtype=np.float32))

@@ -18,7 +18,8 @@ from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.detector import Detector, decide, scan_features
 from deepfake_audio.engine import KerasEngine, OnnxEngine, describe, load_engine, onnx_file, seal
 from deepfake_audio.errors import CheckpointError, ExportError
-from deepfake_audio.features import log_mel, mel_filters, speech_seconds
+from deepfake_audio.features.log_mel import log_mel, mel_filters
+from deepfake_audio.features.speech import speech_seconds
 
 SETTINGS = tiny.settings()
 SHIPPED = HERE / "outputs" / "pretrained" / "model.keras"

@@ -13,7 +13,7 @@ from matplotlib.image import imread
 
 from deepfake_audio import pages
 from deepfake_audio.errors import OutputError
-from deepfake_audio.glimpse import Glimpse
+from deepfake_audio.features.draw import Glimpse
 from deepfake_audio.scan import blank
 from deepfake_audio.settings import NO_SPEECH, Settings
 

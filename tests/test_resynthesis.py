@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepfake_audio.corpus import find_clips
-from deepfake_audio.features import log_mel
+from deepfake_audio.features.log_mel import log_mel
 from deepfake_audio.resynthesis import RECIPES, make_copies
 from deepfake_audio.settings import SAMPLE_RATE, FeatureSettings
 from deepfake_audio.sound.reading import read_audio

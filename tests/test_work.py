@@ -14,10 +14,11 @@ import pytest
 import tiny
 from commands import ENVIRONMENT, HERE, JUDGE, TRAIN, python
 
-from deepfake_audio import cache, scan, work
+from deepfake_audio import scan, work
 from deepfake_audio.dataset import Example, extract_features
 from deepfake_audio.errors import RunError
 from deepfake_audio.export import export_checkpoint
+from deepfake_audio.features import store
 from deepfake_audio.sound.reading import write_flac
 
 needs_dask = pytest.mark.skipif(
@@ -146,13 +147,13 @@ def test_features_are_those_of_this_machine_also_when_a_worker_is_killed(
     broken = clips[7].path
     broken.write_bytes(b"not a sound")
     local = extract_features(clips, tmp_path / "here", SETTINGS.features)
-    added, plain = [], cache.Writer.add
+    added, plain = [], store.Writer.add
 
     def add(writer, key, values):
         added.append(key)
         return plain(writer, key, values)
 
-    monkeypatch.setattr(cache.Writer, "add", add)
+    monkeypatch.setattr(store.Writer, "add", add)
 
     def kill(done, wanted):
         if done == wanted // 3:
@@ -187,7 +188,7 @@ def test_nobody_left_to_work_is_one_sentence(clips, scheduler, workers, tmp_path
 @needs_dask
 def test_recordings_are_judged_once_each_also_when_a_worker_is_killed(clips, scheduler, workers, tmp_path):
     from deepfake_audio.detector import Detector
-    from deepfake_audio.glimpse import Glimpse
+    from deepfake_audio.features.draw import Glimpse
 
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
     export_checkpoint(checkpoint)  # workers start fast

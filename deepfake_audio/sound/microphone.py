@@ -19,7 +19,7 @@ import soundfile
 import soxr
 
 from ..errors import MicrophoneError, OutputError
-from ..features import SILENCE_PEAK
+from ..features.speech import SILENCE_PEAK
 from ..settings import NO_SPEECH
 from ..text import clean
 from .reading import quantise

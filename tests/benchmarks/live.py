@@ -74,7 +74,7 @@ def spoken_words(rate: int) -> np.ndarray:
 
 def words_needed(samples: np.ndarray, rate: int, onset: float, least_speech_seconds: float) -> float:
     """Return when there has been enough speech for a verdict, in seconds."""
-    from deepfake_audio.features import speech_seconds
+    from deepfake_audio.features.speech import speech_seconds
 
     ends = np.arange(onset + least_speech_seconds / 2, len(samples) / rate, 0.01)
     return next(end for end in ends if speech_seconds(samples[: round(end * rate)], rate) >= least_speech_seconds)

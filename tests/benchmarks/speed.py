@@ -352,7 +352,7 @@ def sizes(folder: Path, quick: bool) -> None:
     from deepfake_audio.checkpoint import save_checkpoint
     from deepfake_audio.engine import OnnxEngine
     from deepfake_audio.export import export_checkpoint
-    from deepfake_audio.features import window_step
+    from deepfake_audio.features.windows import window_step
     from deepfake_audio.network import JOINS, TIMELINE, VERDICT, build_network
     from deepfake_audio.training import compile_network
 

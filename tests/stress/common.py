@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
 from deepfake_audio.checkpoint import Checkpoint  # noqa: E402
 from deepfake_audio.detector import Detector  # noqa: E402
-from deepfake_audio.features import mel_filters  # noqa: E402
+from deepfake_audio.features.log_mel import mel_filters  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, Settings  # noqa: E402
 from deepfake_audio.sound import decoders  # noqa: E402 - after the path to it
 from deepfake_audio.sound.reading import read_audio  # noqa: E402

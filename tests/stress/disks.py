@@ -15,7 +15,8 @@ from pathlib import Path
 
 from common import SHIPPED, half_written, life, prepare, progress, table
 
-from deepfake_audio import cache, examine, scan
+from deepfake_audio import examine, scan
+from deepfake_audio.features import store
 
 MINUTES = 60
 
@@ -211,8 +212,8 @@ def run(_: argparse.Namespace) -> bool:
             progress(*row)
         for name, work, owner, method, times in (
             ("scan", scan_folder, scan.Table, "add", 5),
-            ("training, while features are computed", train, cache.Writer, "add", 5),
-            ("training, in an epoch", train, cache.FeatureCache, "read", 200),
+            ("training, while features are computed", train, store.Writer, "add", 5),
+            ("training, in an epoch", train, store.FeatureCache, "read", 200),
             ("training, before its report", train, examine, "write_scores", 0),
         ):
             row, gone = try_vanishing(name, work, (owner, method, times), folder / "gone", told)

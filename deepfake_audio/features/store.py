@@ -27,10 +27,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import console
-from .errors import DiskFullError, RunError
-from .files import file_sha256, write_all
-from .settings import FeatureSettings
+from .. import console
+from ..errors import DiskFullError, RunError
+from ..files import file_sha256, write_all
+from ..settings import FeatureSettings
 
 FEATURE_VERSION = 1
 """To be raised when the same sound and settings give other spectrograms than before."""

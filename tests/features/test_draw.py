@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from deepfake_audio.glimpse import MOST_COLUMNS, Columns, Glimpse, thin_out
+from deepfake_audio.features.draw import MOST_COLUMNS, Columns, Glimpse, thin_out
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5, 2047, 2048, 2049, 4096, 10_000, 100_001])

@@ -3,18 +3,9 @@
 import numpy as np
 import pytest
 
-from deepfake_audio.features import (
-    SMALLEST_POWER,
-    SPEECH_RANGE_DB,
-    LogMelStream,
-    SpeechMeter,
-    _highest_median,
-    cut_window,
-    log_mel,
-    normalise_window,
-    speech_seconds,
-    window_starts,
-)
+from deepfake_audio.features.log_mel import SMALLEST_POWER, LogMelStream, log_mel
+from deepfake_audio.features.speech import SPEECH_RANGE_DB, SpeechMeter, _highest_median, speech_seconds
+from deepfake_audio.features.windows import cut_window, normalise_window, window_starts
 from deepfake_audio.settings import SAMPLE_RATE, FeatureSettings, WindowSettings
 from deepfake_audio.sound.reading import read_audio
 

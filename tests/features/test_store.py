@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from commands import HERE
 
-from deepfake_audio import cache as cache_module
-from deepfake_audio.cache import INDEX_NAME, Extent, Extents, FeatureCache, Spectrogram
 from deepfake_audio.errors import RunError
+from deepfake_audio.features import store
+from deepfake_audio.features.store import INDEX_NAME, Extent, Extents, FeatureCache, Spectrogram
 from deepfake_audio.settings import FeatureSettings
 
 SETTINGS = FeatureSettings(mel_bands=4)
@@ -80,10 +80,10 @@ import sys
 import tracemalloc
 import zlib
 from pathlib import Path
-sys.path[:0] = ["tests", "."]
-from deepfake_audio import cache
-from test_cache import *
-cache.ROWS_PER_COMMIT = 5
+sys.path[:0] = ["tests/features", "tests", "."]
+from deepfake_audio.features import store
+from test_store import *
+store.ROWS_PER_COMMIT = 5
 with FeatureCache(Path(sys.argv[1]), SETTINGS).writer() as writer:
     for number in range(int(sys.argv[2]), int(sys.argv[3])):
         writer.add(key(number), spectrogram(number))
@@ -115,7 +115,7 @@ def test_long_work_is_entered_soon_and_no_shard_is_ever_without_a_name(tmp_path,
         assert held(tmp_path) == {0}
         writer.add(key(1), spectrogram(1))
         assert held(tmp_path) == {0}
-        monkeypatch.setattr(cache_module, "SECONDS_PER_COMMIT", 0.0)
+        monkeypatch.setattr(store, "SECONDS_PER_COMMIT", 0.0)
         writer.add(key(2), spectrogram(2))
         assert held(tmp_path) == {0, 1, 2}
 
@@ -127,7 +127,7 @@ def test_only_shards_that_nobody_names_or_writes_to_are_removed(tmp_path):
     for path in (dead, young):
         path.write_bytes(b"of a writer that was killed, or is at work")
     for path in (named, dead):
-        age(path, cache_module.DEAD_SECONDS + 60)
+        age(path, store.DEAD_SECONDS + 60)
     assert held(tmp_path) == {0, 1}
     assert sorted(tmp_path.glob("*.f16")) == sorted([named, young])
 
@@ -157,7 +157,7 @@ def test_two_runs_at_once_share_one_cache(tmp_path):
 
 def test_an_index_that_another_program_keeps_to_itself_is_one_sentence(tmp_path, monkeypatch):
     fill(tmp_path, range(3))
-    monkeypatch.setattr(cache_module, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.1)
     other = sqlite3.connect(tmp_path / INDEX_NAME)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(RunError, match=r"cannot be used \(database is locked\); give another --cache\."):
@@ -218,7 +218,7 @@ def test_a_damaged_index_is_noticed_and_the_cache_starts_again(tmp_path, damage,
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_one_sentence_and_the_cache_still_works(tmp_path, number, monkeypatch):
-    plain = cache_module.write_all
+    plain = store.write_all
 
     def full(file, data):
         if file.tell() >= 3 * data.nbytes:
@@ -226,10 +226,10 @@ def test_a_full_disk_is_one_sentence_and_the_cache_still_works(tmp_path, number,
             raise OSError(number, os.strerror(number))
         plain(file, data)
 
-    monkeypatch.setattr(cache_module, "write_all", full)
+    monkeypatch.setattr(store, "write_all", full)
     with pytest.raises(RunError, match=r"^The disk of .* is full; make room or give --cache .* kept\.$"):
         fill(tmp_path, range(9))
-    monkeypatch.setattr(cache_module, "write_all", plain)
+    monkeypatch.setattr(store, "write_all", plain)
     assert held(tmp_path) == {0, 1, 2}
     (shard,) = tmp_path.glob("*.f16")
     assert shard.stat().st_size == 3 * spectrogram(0).values.nbytes
@@ -267,7 +267,7 @@ def test_a_disk_that_takes_a_part_at_a_time_gets_everything(tmp_path):
             return min(7, len(data))
 
     file, values = Reluctant(), spectrogram(1).values
-    cache_module.write_all(file, values)
+    store.write_all(file, values)
     assert file.taken == values.tobytes()
 
 
@@ -294,8 +294,8 @@ def hashed(monkeypatch):
         seen.append(Path(path).name)
         return plain(path)
 
-    plain = cache_module.file_sha256
-    monkeypatch.setattr(cache_module, "file_sha256", digest)
+    plain = store.file_sha256
+    monkeypatch.setattr(store, "file_sha256", digest)
     return seen
 
 

@@ -1,27 +1,14 @@
-"""Log-mel spectrogram: the only feature code, for training and for judging alike.
-
-What librosa computes, with librosa's mel filters, but in numpy: importing librosa takes longer than judging a clip. An
-exported network brings the filters that it was trained with (:mod:`deepfake_audio.engine`).
-
-A clip's spectrogram is absolute (dB re full scale), so that it can be stored once; what makes the network blind to
-loudness happens per window, in :func:`normalise_window`, wherever the window comes from.
-"""
+"""What is speech and what is pause: the one rule, for samples and for spectrograms."""
 
 from __future__ import annotations
 
-import functools
 import mmap
 
 import numpy as np
 
-from .settings import FeatureSettings, WindowSettings
+from .log_mel import SMALLEST_POWER
 
-SMALLEST_POWER = 1e-10
-"""Power that stands for digital silence: -100 dB."""
 SMALLEST_AMPLITUDE = SMALLEST_POWER**0.5
-
-SCALE_DB = 20.0
-"""dB that become 1.0 in a network input."""
 
 SILENCE_PEAK = 1e-3
 """A recording whose loudest sample stays under this (-60 dB re full scale) is silence."""
@@ -34,194 +21,11 @@ SPEECH_CREST = 4.0
 LEVEL_SAMPLES, LEVEL_HOP = 1024, 256
 """Length and distance of the frames whose levels tell speech from pause."""
 
-BLOCK_FRAMES = 256
-"""Spectrogram frames that are computed at once: they fit into the cache, and long recordings need no more memory than
-short ones."""
-
-
-BLOCK_BANDS = 10
-"""Mel bands that are computed at once."""
-
 MEDIAN_BLOCK = 2**12
 """Medians that are computed at once."""
 
 LEVELS_DB = -150.0, 150.0
 """Range of the levels that are kept; more than float samples and spectrograms of them can have."""
-
-
-@functools.lru_cache(maxsize=8)
-def mel_filters(settings: FeatureSettings) -> np.ndarray:
-    """Return librosa's mel filters, float32, shape (mel_bands, 1 + fft_samples // 2)."""
-    import librosa
-
-    return librosa.filters.mel(
-        sr=settings.sample_rate,
-        n_fft=settings.fft_samples,
-        n_mels=settings.mel_bands,
-        fmin=settings.lowest_hz,
-        fmax=settings.highest_hz,
-    )
-
-
-def log_mel(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:
-    """Compute the log-mel spectrogram of one clip.
-
-    Parameters
-    ----------
-    samples : ndarray of float32, shape (samples,)
-        Mono audio at ``settings.sample_rate``, as :func:`deepfake_audio.sound.reading.read_audio` gives it.
-    settings : FeatureSettings
-        Frame and mel settings.
-
-    Returns
-    -------
-    ndarray of float16, shape (frames, mel_bands)
-        Power in dB re full scale; frame ``i`` is centred on sample ``i * hop_samples``. Half precision (steps of
-        at most 0.06 dB) is part of the definition: stored and fresh features are identical.
-    """
-    stream = LogMelStream(settings)
-    return np.concatenate([stream.push(samples), stream.finish()])
-
-
-class LogMelStream:
-    """:func:`log_mel` of a recording that comes in pieces: the same frames, whatever the pieces are.
-
-    Parameters
-    ----------
-    settings : FeatureSettings
-        Frame and mel settings.
-    filters : ndarray, optional
-        What :func:`mel_filters` returns, where it is known already.
-    block_frames : int
-        So many frames come at a time; rounding may depend on it in the last digit.
-    """
-
-    def __init__(self, settings: FeatureSettings, filters: np.ndarray | None = None, block_frames: int = BLOCK_FRAMES):
-        self.settings = settings
-        self._filters = _without_zeros(mel_filters(settings) if filters is None else filters)
-        self._block = block_frames
-        self._samples, self._done = 0, 0
-        # Frames are centred: the first one begins half a frame before the recording.
-        self._waiting = np.zeros(settings.fft_samples // 2, dtype=np.float32)
-
-    def push(self, samples: np.ndarray) -> np.ndarray:
-        """Take the next samples and return the frames that are complete, shape (frames, mel_bands)."""
-        settings = self.settings
-        self._samples += len(samples)
-        self._waiting = np.concatenate([self._waiting, np.asarray(samples, dtype=np.float32)])
-        # Always the same blocks of frames, so that rounding does not depend on the pieces either.
-        taken, needed = self._block * settings.hop_samples, _span(self._block, settings)
-        frames = []
-        while len(self._waiting) >= needed:
-            frames.append(_frames(self._waiting[:needed], settings, self._filters))
-            self._waiting = self._waiting[taken:]
-            self._done += self._block
-        self._waiting = self._waiting.copy()  # a view would keep all that was taken alive
-        return np.concatenate(frames) if frames else np.zeros((0, settings.mel_bands), dtype=np.float16)
-
-    def finish(self) -> np.ndarray:
-        """Return the last frames, shape (frames, mel_bands)."""
-        settings = self.settings
-        frames = 1 + self._samples // settings.hop_samples - self._done
-        needed = _span(frames, settings)
-        samples = np.pad(self._waiting, (0, max(0, needed - len(self._waiting))))[:needed]
-        return _frames(samples, settings, self._filters)
-
-
-def _span(frames: int, settings: FeatureSettings) -> int:
-    """Return how many samples so many frames lie on."""
-    return (frames - 1) * settings.hop_samples + settings.fft_samples
-
-
-def _without_zeros(filters: np.ndarray) -> list[tuple[slice, np.ndarray]]:
-    """Cut filters into blocks of some bands each, shape (bins, bands), and the bins that those bands hear.
-
-    It is a quarter of the work, in portions for which BLAS starts no threads: all cores have other files to work on.
-    """
-    blocks = []
-    for rows in np.split(filters, range(BLOCK_BANDS, len(filters), BLOCK_BANDS)):
-        bins = np.flatnonzero(rows.any(axis=0))
-        heard = slice(bins[0], bins[-1] + 1) if len(bins) else slice(0, 1)
-        blocks.append((heard, np.ascontiguousarray(rows[:, heard].T)))
-    return blocks
-
-
-def _frames(samples: np.ndarray, settings: FeatureSettings, filters: list[tuple[slice, np.ndarray]]) -> np.ndarray:
-    pieces = np.lib.stride_tricks.sliding_window_view(samples, settings.fft_samples)[:: settings.hop_samples]
-    spectrum = np.fft.rfft(pieces * _hann(settings.fft_samples))
-    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    mel = np.concatenate([power[:, heard] @ block for heard, block in filters], axis=1)
-    return (10.0 * np.log10(np.maximum(mel, SMALLEST_POWER))).astype(np.float16)
-
-
-@functools.lru_cache(maxsize=8)
-def _hann(samples: int) -> np.ndarray:
-    """Return the periodic Hann window."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)
-
-
-def window_starts(frames: int, window: WindowSettings) -> np.ndarray:
-    """Return the first frame of each window that a recording of `frames` frames is judged by.
-
-    The windows overlap by ``window.overlap`` and reach the last frame; a recording shorter than a window has one.
-    """
-    if frames <= window.frames:
-        return np.zeros(1, dtype=int)
-    last = frames - window.frames
-    last += -last % window.frames_per_label
-    return np.append(np.arange(0, last, window_step(window)), last)
-
-
-def window_step(window: WindowSettings) -> int:
-    """Return the distance in frames between two windows over a recording."""
-    step = max(1, round(window.frames * (1 - window.overlap)))
-    # Windows start on timeline frames, so that their answers can be laid over each other.
-    return max(step - step % window.frames_per_label, window.frames_per_label)
-
-
-def cut_window(spectrogram: np.ndarray, start: int, frames: int) -> np.ndarray:
-    """Cut `frames` frames from `start` on; what is missing at the end is filled by repeating the cut.
-
-    Repeating keeps the statistics of a short clip, where silence would give its length away.
-
-    Parameters
-    ----------
-    spectrogram : ndarray, shape (clip_frames, ...)
-        Spectrogram, or anything else that runs along time.
-    start, frames : int
-        First frame and length.
-
-    Returns
-    -------
-    ndarray, shape (frames, ...)
-    """
-    piece = spectrogram[start : start + frames]
-    if len(piece) < frames:
-        repeats = -(-frames // len(piece))
-        piece = np.concatenate([piece] * repeats)[:frames]
-    return piece
-
-
-def normalise_window(window: np.ndarray, settings: FeatureSettings) -> np.ndarray:
-    """Turn a window of dB values into a network input that does not depend on loudness or microphone response.
-
-    The window is floored at ``settings.dynamic_range_db`` under its loudest point, the mean of every mel band is
-    removed, and what remains is scaled by ``SCALE_DB``.
-
-    Parameters
-    ----------
-    window : ndarray, shape (frames, mel_bands)
-        dB values from :func:`log_mel`.
-    settings : FeatureSettings
-        Dynamic range.
-
-    Returns
-    -------
-    ndarray of float32, shape (frames, mel_bands)
-    """
-    window = np.asarray(window, dtype=np.float32)
-    window = np.maximum(window, window.max() - settings.dynamic_range_db)
-    return (window - window.mean(axis=0, keepdims=True)) / SCALE_DB
 
 
 def speech_seconds(samples: np.ndarray, sample_rate: int) -> float:
