@@ -23,8 +23,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from deepfake_audio import console, interrupts, options
+from deepfake_audio.corpus.kaggle import dataset_folder
 from deepfake_audio.errors import DeepfakeAudioError, RunError
-from deepfake_audio.kaggle import dataset_folder
 from deepfake_audio.settings import Settings
 from deepfake_audio.text import clean
 
@@ -63,8 +63,8 @@ def begin(arguments: Namespace) -> tuple:
 
 def corpus(arguments: Namespace, run) -> tuple[list, list]:
     """Return the folders and the datasets that were recognised in them."""
-    from deepfake_audio.corpus import choose_folders
-    from deepfake_audio.recognise import find_datasets
+    from deepfake_audio.corpus.recognise import find_datasets
+    from deepfake_audio.corpus.split import choose_folders
 
     if arguments.kaggle and not run:
         arguments.data = [*(arguments.data or []), *map(dataset_folder, arguments.kaggle)]
@@ -76,8 +76,8 @@ def corpus(arguments: Namespace, run) -> tuple[list, list]:
 
 def sides(clips: list, seed: int, base, jobs: int) -> tuple:
     """Say which side each clip is on, before anything is spliced, and what tells the classes apart without speech."""
-    from deepfake_audio.audit import shortcuts, suspicions
-    from deepfake_audio.corpus import describe, split_corpus
+    from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
+    from deepfake_audio.corpus.split import describe, split_corpus
     from deepfake_audio.examine import only_unheard
 
     split = split_corpus(clips, seed)
@@ -136,11 +136,11 @@ def tell(report, arguments: Namespace, watch: interrupts.Watch, *more: str) -> N
 
 def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     """Run the whole story, or the part of it that was asked for."""
-    from deepfake_audio.check import check_data, remarks
-    from deepfake_audio.corpus import describe_data, fingerprint, write_manifest
+    from deepfake_audio.corpus.check import check_data, remarks
+    from deepfake_audio.corpus.skipped import report_skipped
+    from deepfake_audio.corpus.split import describe_data, fingerprint, write_manifest
     from deepfake_audio.examine import evaluate_checkpoint, examine
     from deepfake_audio.runs import tidy_finished
-    from deepfake_audio.skipped import report_skipped
 
     if arguments.resume and (folder := tidy_finished(arguments.outputs)):
         return console.say(f"The run that was interrupted is done: the report is in {clean(folder)}.")

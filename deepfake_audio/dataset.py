@@ -15,7 +15,7 @@ import numpy as np
 
 from . import console
 from .augment import through_channel
-from .corpus import SIDES, Clip, Split
+from .corpus.split import SIDES, Clip, Split
 from .errors import AudioError, RunError
 from .features.log_mel import log_mel
 from .features.speech import speech_seconds
@@ -50,7 +50,7 @@ class Example:
     Attributes
     ----------
     name, label, speaker, generator, source, language : str
-        As in :class:`deepfake_audio.corpus.Clip`; a splice has the labels of its synthetic donor.
+        As in :class:`deepfake_audio.corpus.split.Clip`; a splice has the labels of its synthetic donor.
     path : Path
         The audio file.
     kind : str

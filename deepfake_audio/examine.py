@@ -10,7 +10,8 @@ from pathlib import Path
 
 from . import console
 from .checkpoint import Checkpoint, read_checkpoint
-from .corpus import Clip, Split, describe_data, fingerprint, split_corpus
+from .corpus.skipped import report_skipped
+from .corpus.split import Clip, Split, describe_data, fingerprint, split_corpus
 from .dataset import Example, FeatureStore, extract_features, side_examples
 from .engine import KerasEngine
 from .errors import CorpusError, RunError
@@ -19,7 +20,6 @@ from .report import format_table, write_metrics, write_model_card
 from .runs import REPORT, new_folder
 from .scoring import scan_examples, score_examples
 from .settings import CLASS_NAMES, to_dict
-from .skipped import report_skipped
 from .work import cluster
 
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from .audit import SUSPICIOUS_AUC
+from .corpus.shortcuts import SUSPICIOUS_AUC
 from .evaluation import ANSWERS, SMALLEST_GROUP
 from .files import atomic_path
 from .settings import CLASS_NAMES
@@ -96,8 +96,9 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: dict) -> None
         ``parameters`` (number of weights), ``data`` (strings that describe corpora and their licences), ``split``
         (side to ``{"Real": n, "Fake": n, "Hybrid": n}``), ``training_minutes``, ``warnings`` (strings) and
         ``command`` (that repeats the run). Optional: ``shortcuts`` (property to AUC, from
-        :func:`deepfake_audio.audit.shortcuts`), ``about_shortcuts`` and ``about_results`` (where those and the figures
-        come from, if not from the test side of the split) and ``remarks`` (Markdown that goes before the limits).
+        :func:`deepfake_audio.corpus.shortcuts.shortcuts`), ``about_shortcuts`` and ``about_results`` (where those and
+        the figures come from, if not from the test side of the split) and ``remarks`` (Markdown that goes before the
+        limits).
     """
     sections = (
         _introduction(card),

@@ -20,7 +20,7 @@ from .augment import augment_window
 from .backend import keras
 from .checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from .console import say
-from .corpus import LONG_SECONDS
+from .corpus.split import LONG_SECONDS
 from .dataset import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
 from .errors import RunError
 from .export import try_export

@@ -22,7 +22,7 @@ from deepfake_audio.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from deepfake_audio.clips import Clip
+from deepfake_audio.corpus.clips import Clip
 from deepfake_audio.detector import Detector
 from deepfake_audio.errors import CheckpointError
 from deepfake_audio.files import file_sha256

@@ -13,7 +13,7 @@ import pytest
 
 from deepfake_audio import dataset
 from deepfake_audio.augment import through_channel
-from deepfake_audio.corpus import SIDES, find_clips, split_corpus
+from deepfake_audio.corpus.split import SIDES, find_clips, split_corpus
 from deepfake_audio.dataset import (
     UNKNOWN,
     Example,

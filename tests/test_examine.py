@@ -6,7 +6,7 @@ import json
 import pytest
 import tiny
 
-from deepfake_audio.corpus import Split, find_clips
+from deepfake_audio.corpus.split import Split, find_clips
 from deepfake_audio.errors import CorpusError, RunError
 from deepfake_audio.evaluation import evaluate, read_scores
 from deepfake_audio.examine import describe_data, evaluate_checkpoint, examine, only_unheard

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from deepfake_audio.corpus import Clip, find_clips
+from deepfake_audio.corpus.split import Clip, find_clips
 from deepfake_audio.errors import AudioError, CorpusError
 from deepfake_audio.hybrid import (
     JOIN_SHAPES,

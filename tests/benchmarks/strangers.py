@@ -31,7 +31,7 @@ HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from deepfake_audio import console  # noqa: E402
-from deepfake_audio.corpus import Clip, Split, find_clips, with_copies  # noqa: E402
+from deepfake_audio.corpus.split import Clip, Split, find_clips, with_copies  # noqa: E402
 from deepfake_audio.evaluation import ANSWERS, ClipScore  # noqa: E402
 from deepfake_audio.files import atomic_path  # noqa: E402
 from deepfake_audio.settings import Settings, from_dict, to_dict  # noqa: E402
@@ -209,8 +209,8 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
 
     The figures are those of the folds: no clip is judged by a network that heard its source.
     """
-    from deepfake_audio.audit import shortcuts, suspicions
-    from deepfake_audio.corpus import describe_data, fingerprint
+    from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
+    from deepfake_audio.corpus.split import describe_data, fingerprint
     from deepfake_audio.dataset import extract_features, side_examples
     from deepfake_audio.evaluation import evaluate, read_scores, write_scores
     from deepfake_audio.report import write_metrics, write_model_card

@@ -77,7 +77,8 @@ def fuzz(name: str, corpus: Path) -> None:
 
     sys.path[:0] = [str(HERE), str(HERE / "tests")]
     with atheris.instrument_imports(include=["deepfake_audio"]):
-        from deepfake_audio import checkpoint, recognise, trust  # noqa: F401 - so that they are instrumented
+        from deepfake_audio import checkpoint, trust  # noqa: F401 - so that they are instrumented
+        from deepfake_audio.corpus import recognise  # noqa: F401 - so that they are instrumented
 
     with tempfile.TemporaryDirectory() as folder:
         read = READERS[name](corpus, Path(folder))

@@ -34,7 +34,7 @@ TRAINING = {
     "splitting, audit": "CNNRNNLSTM sides",
     "splicing": "deepfake_audio.dataset side_examples",
     "features": "deepfake_audio.dataset extract_features",
-    "training": "deepfake_audio.skipped report_skipped",
+    "training": "deepfake_audio.corpus.skipped report_skipped",
     "calibration": "deepfake_audio.scoring fit_decision",
     "export": "deepfake_audio.export try_export",
     "report": "deepfake_audio.examine examine",

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake_audio import corpus
-from deepfake_audio.clips import FOLDER_NAMES
-from deepfake_audio.corpus import (
+from deepfake_audio.corpus import split as corpus
+from deepfake_audio.corpus.clips import FOLDER_NAMES
+from deepfake_audio.corpus.split import (
     SIDES,
     Clip,
     choose_folders,
@@ -28,7 +28,7 @@ from deepfake_audio.errors import CorpusError
 from deepfake_audio.settings import CLASS_NAMES
 from deepfake_audio.sound.reading import write_flac
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "speech"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "speech"
 
 
 def touch(root: Path, *paths: str) -> Path:

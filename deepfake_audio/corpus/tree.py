@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import CorpusError
+from ..sound.reading import AUDIO_SUFFIXES
+from ..text import clean
 from .clips import Clip, Dataset, Ignored
-from .errors import CorpusError
-from .sound.reading import AUDIO_SUFFIXES
-from .text import clean
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 LONGEST_WINDOWS_PATH = 260

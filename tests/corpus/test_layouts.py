@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import trees
 
-from deepfake_audio import layouts, tree
-from deepfake_audio.clips import Clip
+from deepfake_audio.corpus import layouts, tree
+from deepfake_audio.corpus.clips import Clip
+from deepfake_audio.corpus.layouts import layout_names
+from deepfake_audio.corpus.recognise import find_datasets
 from deepfake_audio.errors import CorpusError
-from deepfake_audio.layouts import layout_names
-from deepfake_audio.recognise import find_datasets
 
 
 @pytest.fixture
@@ -301,7 +301,7 @@ def test_segment_labels_are_limited(grow, monkeypatch):
     grow_labels(grow, pickle.dumps({"CON_T_0000001": np.array(["0", "1"] * 20)}))
     for name, limit, why in (("BYTES", 100, "more than 0 MiB"), ("STEPS", 10, "far more than labels")):
         with monkeypatch.context() as patch:
-            patch.setattr(f"deepfake_audio.tree.MOST_LABEL_{name}", limit)
+            patch.setattr(f"deepfake_audio.corpus.tree.MOST_LABEL_{name}", limit)
             with pytest.raises(CorpusError, match=why):
                 find_datasets([grow.root])
     find_datasets([grow.root])

@@ -13,12 +13,20 @@ import soundfile
 import trees
 from commands import STARTER, TRAIN, python
 
-from deepfake_audio import check
-from deepfake_audio.check import check_data, contradictions, describe_report, inspect, probe, remarks, same_content
-from deepfake_audio.clips import Ignored
-from deepfake_audio.corpus import split_corpus
+from deepfake_audio.corpus import check
+from deepfake_audio.corpus.check import (
+    check_data,
+    contradictions,
+    describe_report,
+    inspect,
+    probe,
+    remarks,
+    same_content,
+)
+from deepfake_audio.corpus.clips import Ignored
+from deepfake_audio.corpus.recognise import find_datasets
+from deepfake_audio.corpus.split import split_corpus
 from deepfake_audio.errors import CorpusError
-from deepfake_audio.recognise import find_datasets
 from deepfake_audio.text import counted
 
 
@@ -93,7 +101,7 @@ def test_formats_that_only_ffmpeg_opens_have_no_rate(monkeypatch, tmp_path):
     assert (probe(tmp_path / "a.flac").kind, probe(tmp_path / "a.flac").rate) == ("FLAC PCM_16", 22_050)
     assert probe(tmp_path / "a.flac").seconds == pytest.approx(0.5, abs=1e-3)
 
-    monkeypatch.setattr("deepfake_audio.check.about_audio", lambda path: None)
+    monkeypatch.setattr("deepfake_audio.corpus.check.about_audio", lambda path: None)
     assert (probe(tmp_path / "a.flac").kind, probe(tmp_path / "a.flac").rate) == ("flac", 0)
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .corpus import Clip, Split
-from .errors import AudioError
-from .settings import SAMPLE_RATE
-from .sound.reading import about_audio, read_audio
+from ..errors import AudioError
+from ..settings import SAMPLE_RATE
+from ..sound.reading import about_audio, read_audio
+from .split import Clip, Split
 
 MOST_CLIPS = 300
 """Clips of each class and side that are measured; more would only take longer."""

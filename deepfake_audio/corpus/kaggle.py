@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import CorpusError
+from ..errors import CorpusError
 
 MOUNTS = Path("/kaggle/input")
 """Where Kaggle's notebooks have the datasets that were added to them."""

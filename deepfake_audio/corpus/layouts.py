@@ -1,8 +1,8 @@
 """How datasets lie on people's disks, and what their own lists say: one row per layout, so that a new one is a row.
 
 Lists and tables that datasets bring (:data:`PROTOCOLS`, :data:`TABLES`), folder and file names (:data:`FOLDERS`). Words
-decide what is real and what is fake, never a 0 or a 1: datasets disagree about those. :mod:`deepfake_audio.recognise`
-reads by these tables.
+decide what is real and what is fake, never a 0 or a 1: datasets disagree about those.
+:mod:`deepfake_audio.corpus.recognise` reads by these tables.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import functools
 import re
 from pathlib import Path
 
-from .text import clean
+from ..text import clean
 
 SIDES = ("train", "validation", "test")
 

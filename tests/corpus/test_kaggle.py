@@ -15,10 +15,10 @@ import pytest
 import trees
 from commands import TRAIN, python
 
-from deepfake_audio import kaggle
+from deepfake_audio.corpus import kaggle
+from deepfake_audio.corpus.kaggle import HANDLE, dataset_folder
+from deepfake_audio.corpus.recognise import find_datasets
 from deepfake_audio.errors import CorpusError
-from deepfake_audio.kaggle import HANDLE, dataset_folder
-from deepfake_audio.recognise import find_datasets
 
 NAME = "someone/fake-or-real"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from deepfake_audio.audit import SUSPICIOUS_AUC, file_format, measure, shortcuts, suspicions
-from deepfake_audio.corpus import Clip, Split
+from deepfake_audio.corpus.shortcuts import SUSPICIOUS_AUC, file_format, measure, shortcuts, suspicions
+from deepfake_audio.corpus.split import Clip, Split
 from deepfake_audio.settings import SAMPLE_RATE
 
 

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .audit import shortcuts, suspicions
+from ..errors import AudioError, CorpusError
+from ..files import file_sha256
+from ..settings import CLASS_NAMES, SAMPLE_RATE
+from ..sound.reading import about_audio, read_audio
+from ..text import clean, counted
 from .clips import SIDES, Clip, Dataset, class_of
-from .corpus import Split, describe, describe_data, split_corpus
-from .errors import AudioError, CorpusError
-from .files import file_sha256
-from .settings import CLASS_NAMES, SAMPLE_RATE
-from .sound.reading import about_audio, read_audio
-from .text import clean, counted
+from .shortcuts import shortcuts, suspicions
+from .split import Split, describe, describe_data, split_corpus
 from .tree import common_folder
 
 SAMPLE_CLIPS = 300

@@ -6,10 +6,10 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..errors import RunError
+from ..files import atomic_path
+from ..text import cell
 from .clips import Clip
-from .errors import RunError
-from .files import atomic_path
-from .text import cell
 
 SKIPPED_NAME = "skipped.csv"
 MOST_SKIPPED = 0.05

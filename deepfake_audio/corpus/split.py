@@ -1,7 +1,8 @@
 """Which recordings exist, with which label, speaker, generator and source, and on which side of the split they stand.
 
-How a folder is read is told in :mod:`deepfake_audio.layouts`. The split comes before any splicing, so that no voice,
-source or generator is heard in training and again in the test; partitions that a dataset's authors made are kept.
+How a folder is read is told in :mod:`deepfake_audio.corpus.layouts`. The split comes before any splicing, so that no
+voice, source or generator is heard in training and again in the test; partitions that a dataset's authors made are
+kept.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import CorpusError
+from ..files import atomic_path
+from ..settings import CLASS_NAMES
+from ..sound.reading import AUDIO_SUFFIXES, about_audio
+from ..text import cell, clean, counted
 from .clips import SIDES, Clip
-from .errors import CorpusError
-from .files import atomic_path
 from .recognise import find_datasets
-from .settings import CLASS_NAMES
-from .sound.reading import AUDIO_SUFFIXES, about_audio
-from .text import cell, clean, counted
 
 TRAIN = SIDES.index("train")
 
@@ -120,7 +121,7 @@ def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path 
 
 
 def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
-    """List the clips of one or more folders; see :func:`deepfake_audio.recognise.find_datasets`."""
+    """List the clips of one or more folders; see :func:`deepfake_audio.corpus.recognise.find_datasets`."""
     return [clip for dataset in find_datasets(roots, skip) for clip in dataset.clips]
 
 

@@ -1,8 +1,8 @@
 """Find out what lies below a folder: which layouts, which clips, and what nobody knows.
 
 A folder is walked once; then every layout takes the recordings that it knows: a ``clips.csv`` first, then the lists,
-tables and folder names of :mod:`deepfake_audio.layouts`, and last the general rule of folders named after a class. What
-nobody takes is counted, with examples.
+tables and folder names of :mod:`deepfake_audio.corpus.layouts`, and last the general rule of folders named after a
+class. What nobody takes is counted, with examples.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..errors import CorpusError
+from ..sound.reading import AUDIO_SUFFIXES, LONGEST_SECONDS
+from ..text import counted
 from .clips import EXAMPLES_KEPT, SIDE_NAMES, Clip, Dataset, Ignored, class_of
-from .errors import CorpusError
 from .layouts import FOLDERS, GENERAL, PROTOCOLS, TABLES, Protocol, Table, layout_names, segments_in_npy
-from .sound.reading import AUDIO_SUFFIXES, LONGEST_SECONDS
-from .text import counted
 from .tree import HIDDEN, Tree, common_folder, distance, is_below, is_text, lines_of, rows_of, title_of
 
 TABLE_NAME = "clips.csv"
