@@ -41,7 +41,7 @@ def go_on(arguments: Namespace) -> str:
 
 def begin(arguments: Namespace) -> tuple:
     """Return settings, the run that is resumed, and the checkpoint to start from, read and by its path."""
-    from deepfake_audio.checkpoint import read_checkpoint
+    from deepfake_audio.model.checkpoint import read_checkpoint
     from deepfake_audio.runs import Run
 
     if arguments.resume:

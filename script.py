@@ -145,7 +145,7 @@ def run(arguments: Namespace, watch: interrupts.Watch) -> int:
 
         print("\n".join(list_devices()))
         return 0
-    from deepfake_audio.checkpoint import PRETRAINED, newest_checkpoint, read_checkpoint
+    from deepfake_audio.model.checkpoint import PRETRAINED, newest_checkpoint, read_checkpoint
 
     checkpoint = read_checkpoint(arguments.model or newest_checkpoint(OUTPUTS))
     shipped = " (comes with the project)" if checkpoint.path.parent.name == PRETRAINED else ""

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
-from .engine import ENGINES, load_engine
 from .errors import AudioError
 from .features.draw import Glimpse
 from .features.log_mel import LogMelStream
 from .features.speech import LEVELS_DB, Compact, SpeechMeter, pause_level, speech_seconds
 from .features.windows import cut_window, normalise_window, window_starts, window_step
+from .model.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
+from .model.engines import ENGINES, load_engine
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
 from .sound.reading import stream_audio
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from . import console
-from .checkpoint import Checkpoint, read_checkpoint
 from .corpus.skipped import report_skipped
 from .corpus.split import Clip, Split, describe_data, fingerprint, split_corpus
 from .dataset import Example, FeatureStore, extract_features, side_examples
-from .engine import KerasEngine
 from .errors import CorpusError, RunError
 from .evaluation import ClipScore, evaluate, read_scores, write_scores
+from .model.checkpoint import Checkpoint, read_checkpoint
+from .model.engines import KerasEngine
 from .report import format_table, write_metrics, write_model_card
 from .runs import REPORT, new_folder
 from .scoring import scan_examples, score_examples

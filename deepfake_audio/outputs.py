@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import console
-from .checkpoint import Checkpoint
 from .errors import OutputError
 from .features.draw import Glimpse
+from .model.checkpoint import Checkpoint
 from .scan import Answer, Table
 from .sound.reading import AUDIO_SUFFIXES
 from .text import clean

@@ -139,7 +139,7 @@ class Report:
     settings : Settings
         Of the checkpoint.
     model : dict
-        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
 
     Raises
     ------

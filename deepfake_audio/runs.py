@@ -9,9 +9,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .checkpoint import MODEL
 from .errors import RunError
 from .files import InUse, Lock, atomic_path, remove_leftovers, remove_leftovers_below
+from .model.checkpoint import MODEL
 from .settings import Settings, from_dict, to_dict
 
 RECORD = "run.json"

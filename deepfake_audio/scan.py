@@ -168,7 +168,7 @@ def answer(
     detector : Detector
         Who judges.
     model : dict
-        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
     glimpse : Glimpse, optional
         To be filled.
     heard : callable, optional
@@ -199,7 +199,7 @@ class Judge:
     threshold, engine
         As in :class:`deepfake_audio.detector.Detector`.
     model : dict
-        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
     glimpse : Glimpse or None
         Empty; each recording fills a copy of its own.
     """
@@ -283,7 +283,7 @@ def judge_all(
     detector : Detector
         Who judges.
     model : dict
-        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
     jobs : int
         Cores to keep busy.
     glimpse : callable
@@ -411,7 +411,7 @@ class Table:
     path : Path
         The file; it may exist already.
     model : dict
-        From :meth:`deepfake_audio.checkpoint.Checkpoint.about`.
+        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
     threshold : float, optional
         That the model is used with. Answers of two models or thresholds are not mixed.
 

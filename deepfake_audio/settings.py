@@ -1,6 +1,6 @@
 """Every fixed fact once: classes, audio, features, windows, network, training, decision.
 
-The settings of a run travel inside its checkpoint (:mod:`deepfake_audio.checkpoint`), and judging a recording
+The settings of a run travel inside its checkpoint (:mod:`deepfake_audio.model.checkpoint`), and judging a recording
 uses only those, never the defaults below.
 """
 

@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from .augment import augment_window
-from .backend import keras
-from .checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from .console import say
 from .corpus.split import LONG_SECONDS
 from .dataset import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
 from .errors import RunError
-from .export import try_export
 from .features.windows import cut_window, normalise_window, window_starts
 from .files import atomic_path
-from .network import JOINS, TIMELINE, VERDICT, build_network
+from .model.backend import keras
+from .model.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from .model.export import try_export
+from .model.network import JOINS, TIMELINE, VERDICT, build_network
 from .scoring import fit_decision, scan_examples
 from .settings import CLASS_NAMES, Settings
 

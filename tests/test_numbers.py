@@ -12,12 +12,12 @@ import soundfile
 import tiny
 
 from deepfake_audio import training
-from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.detector import Detector, decide
 from deepfake_audio.errors import CheckpointError, RunError
 from deepfake_audio.evaluation import evaluate
 from deepfake_audio.features.log_mel import LogMelStream, log_mel
 from deepfake_audio.features.windows import normalise_window
+from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.scoring import fit_decision, scan_examples, score_examples
 from deepfake_audio.settings import SAMPLE_RATE, Settings
 
@@ -133,7 +133,7 @@ def test_a_training_that_never_was_a_number_says_so(corpus, tmp_path, spoilt_fro
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path, monkeypatch):
-    import deepfake_audio.network as module
+    import deepfake_audio.model.network as module
 
     real = module.build_network
 

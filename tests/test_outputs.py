@@ -8,8 +8,8 @@ import pytest
 from commands import ENVIRONMENT, JUDGE, STARTER
 
 from deepfake_audio import outputs, pages, scan
-from deepfake_audio.checkpoint import Checkpoint
 from deepfake_audio.errors import OutputError
+from deepfake_audio.model.checkpoint import Checkpoint
 from deepfake_audio.settings import Settings
 
 CHECKPOINT = Checkpoint(Path("run/model.keras"), Settings(), "2026-01-02", "0.1.0", 0, "", {})

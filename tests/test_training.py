@@ -11,12 +11,12 @@ import pytest
 import tiny
 
 from deepfake_audio import training
-from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.dataset import UNKNOWN, Example, FeatureStore, labels_of, window_label
-from deepfake_audio.engine import load_engine
 from deepfake_audio.errors import RunError
 from deepfake_audio.features.windows import window_starts
 from deepfake_audio.files import file_sha256
+from deepfake_audio.model.checkpoint import read_checkpoint
+from deepfake_audio.model.engines import load_engine
 from deepfake_audio.settings import CLASS_NAMES
 from deepfake_audio.training import FixedWindows, ResumableEarlyStopping, TrainingWindows, class_weights, fit
 

@@ -92,8 +92,8 @@ def save_untrained(path, some: Settings, heard=("a" * 64,)):
     """Write a checkpoint with the weights that a network is born with."""
     import keras
 
-    from deepfake_audio.checkpoint import save_checkpoint
-    from deepfake_audio.network import build_network
+    from deepfake_audio.model.checkpoint import save_checkpoint
+    from deepfake_audio.model.network import build_network
 
     keras.utils.set_random_seed(some.training.seed)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Log-mel spectrogram: the only feature code, for training and for judging alike.
 
 What librosa computes, with librosa's mel filters, but in numpy: importing librosa takes longer than judging a clip. An
-exported network brings the filters that it was trained with (:mod:`deepfake_audio.engine`).
+exported network brings the filters that it was trained with (:mod:`deepfake_audio.model.engines`).
 
 A clip's spectrogram is absolute (dB re full scale), so that it can be stored once; what makes the network blind to
 loudness happens per window, in :func:`deepfake_audio.features.windows.normalise_window`, wherever the window comes

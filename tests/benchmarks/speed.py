@@ -33,8 +33,8 @@ sys.path[:0] = [str(HERE), str(Path(__file__).resolve().parent)]
 from long_files import write_long  # noqa: E402
 
 from deepfake_audio import scan  # noqa: E402
-from deepfake_audio.checkpoint import read_checkpoint  # noqa: E402
 from deepfake_audio.detector import Detector  # noqa: E402
+from deepfake_audio.model.checkpoint import read_checkpoint  # noqa: E402
 from deepfake_audio.settings import SAMPLE_RATE, NetworkSettings, Settings  # noqa: E402
 from deepfake_audio.sound.reading import read_audio  # noqa: E402
 
@@ -247,10 +247,10 @@ def training(folder: Path, quick: bool) -> None:
     """Windows per second over an epoch: reference, plus cache, plus the rest."""
     from reference import log_mel
 
-    from deepfake_audio.backend import keras
     from deepfake_audio.corpus.split import find_clips
     from deepfake_audio.dataset import Example, extract_features
-    from deepfake_audio.network import build_network
+    from deepfake_audio.model.backend import keras
+    from deepfake_audio.model.network import build_network
     from deepfake_audio.training import TrainingWindows, compile_network
 
     settings = read_checkpoint(MODEL).settings
@@ -349,11 +349,11 @@ def sizes(folder: Path, quick: bool) -> None:
     """What networks of several sizes cost."""
     import dataclasses
 
-    from deepfake_audio.checkpoint import save_checkpoint
-    from deepfake_audio.engine import OnnxEngine
-    from deepfake_audio.export import export_checkpoint
     from deepfake_audio.features.windows import window_step
-    from deepfake_audio.network import JOINS, TIMELINE, VERDICT, build_network
+    from deepfake_audio.model.checkpoint import save_checkpoint
+    from deepfake_audio.model.engines import OnnxEngine
+    from deepfake_audio.model.export import export_checkpoint
+    from deepfake_audio.model.network import JOINS, TIMELINE, VERDICT, build_network
     from deepfake_audio.training import compile_network
 
     shipped: Settings = read_checkpoint(MODEL).settings

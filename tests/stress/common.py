@@ -20,9 +20,9 @@ import numpy as np
 HERE = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
-from deepfake_audio.checkpoint import Checkpoint  # noqa: E402
 from deepfake_audio.detector import Detector  # noqa: E402
 from deepfake_audio.features.log_mel import mel_filters  # noqa: E402
+from deepfake_audio.model.checkpoint import Checkpoint  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, Settings  # noqa: E402
 from deepfake_audio.sound import decoders  # noqa: E402 - after the path to it
 from deepfake_audio.sound.reading import read_audio  # noqa: E402

@@ -36,7 +36,7 @@ TRAINING = {
     "features": "deepfake_audio.dataset extract_features",
     "training": "deepfake_audio.corpus.skipped report_skipped",
     "calibration": "deepfake_audio.scoring fit_decision",
-    "export": "deepfake_audio.export try_export",
+    "export": "deepfake_audio.model.export try_export",
     "report": "deepfake_audio.examine examine",
 }
 SCANNING = {

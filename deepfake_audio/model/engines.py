@@ -1,6 +1,6 @@
 """What runs a checkpoint's network: onnxruntime on its ONNX twin, or Keras on the checkpoint itself.
 
-The twin is ``model.onnx`` beside ``model.keras``, written by :mod:`deepfake_audio.export`. It is bound to its
+The twin is ``model.onnx`` beside ``model.keras``, written by :mod:`deepfake_audio.model.export`. It is bound to its
 checkpoint by hash, and carries librosa's mel filters, so that a verdict needs neither TensorFlow nor librosa.
 
 Whoever writes a twin can write that hash, and other weights with it, which nothing here notices: a twin is to come from
@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from . import console
+from .. import console
+from ..errors import CheckpointError, ExportError, in_short
+from ..features.log_mel import mel_filters
+from ..files import file_sha256
+from ..settings import CLASS_NAMES, Settings, to_dict
+from ..text import clean
 from .checkpoint import Checkpoint
-from .errors import CheckpointError, ExportError, in_short
-from .features.log_mel import mel_filters
-from .files import file_sha256
-from .settings import CLASS_NAMES, Settings, to_dict
-from .text import clean
 from .trust import MOST_BYTES, onnx_metadata, suspicious_graph
 
 ENGINES = ("onnx", "keras")

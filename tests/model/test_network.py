@@ -13,9 +13,9 @@ import pytest
 import tiny
 from commands import HERE
 
-from deepfake_audio import network as network_module
-from deepfake_audio.checkpoint import read_checkpoint
-from deepfake_audio.network import build_network
+from deepfake_audio.model import network as network_module
+from deepfake_audio.model.checkpoint import read_checkpoint
+from deepfake_audio.model.network import build_network
 from deepfake_audio.settings import CLASS_NAMES
 
 SETTINGS = tiny.settings()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tiny
 
-from deepfake_audio import export
-from deepfake_audio.checkpoint import read_checkpoint
-from deepfake_audio.engine import OnnxEngine, onnx_file
 from deepfake_audio.errors import ExportError
+from deepfake_audio.model import export
+from deepfake_audio.model.checkpoint import read_checkpoint
+from deepfake_audio.model.engines import OnnxEngine, onnx_file
 
 SETTINGS = tiny.settings()
 

@@ -8,7 +8,7 @@ from commands import HERE
 
 CODE = """
 import os, sys
-from deepfake_audio.backend import keras
+from deepfake_audio.model.backend import keras
 os.write(2, b"native ")
 print("python", file=sys.stderr)
 print(keras.__name__, float(keras.ops.sum(keras.ops.ones(3))))

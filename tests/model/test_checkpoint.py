@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 import tiny
 
-from deepfake_audio import checkpoint as checkpoint_module
-from deepfake_audio.checkpoint import (
+from deepfake_audio.corpus.clips import Clip
+from deepfake_audio.detector import Detector
+from deepfake_audio.errors import CheckpointError
+from deepfake_audio.files import file_sha256
+from deepfake_audio.model import checkpoint as checkpoint_module
+from deepfake_audio.model.checkpoint import (
     FORMAT,
     HEARD_MEMBER,
     MEMBER,
@@ -22,10 +26,6 @@ from deepfake_audio.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from deepfake_audio.corpus.clips import Clip
-from deepfake_audio.detector import Detector
-from deepfake_audio.errors import CheckpointError
-from deepfake_audio.files import file_sha256
 from deepfake_audio.settings import DecisionSettings, Settings, to_dict
 
 SETTINGS = tiny.settings()
@@ -103,7 +103,7 @@ def test_other_windows_and_bands_just_work(frames, mel_bands, tmp_path):
 
 def test_reading_loads_neither_tensorflow_nor_keras(good):
     code = (
-        "import sys; from deepfake_audio.checkpoint import read_checkpoint\n"
+        "import sys; from deepfake_audio.model.checkpoint import read_checkpoint\n"
         "print(read_checkpoint(sys.argv[1]).trained)\n"
         "print(sorted({'tensorflow', 'keras', 'librosa', 'sklearn'} & set(sys.modules)))"
     )
@@ -111,7 +111,7 @@ def test_reading_loads_neither_tensorflow_nor_keras(good):
         [sys.executable, "-c", code, str(good.path)],
         capture_output=True,
         text=True,
-        cwd=Path(checkpoint_module.__file__).parents[1],
+        cwd=Path(checkpoint_module.__file__).parents[2],
         env=os.environ | {"PYTHONPATH": ""},
         timeout=60,
     )

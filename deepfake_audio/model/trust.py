@@ -16,8 +16,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from .errors import in_short
-from .settings import MOST_STEPS, MOST_UNITS, Settings
+from ..errors import in_short
+from ..settings import MOST_STEPS, MOST_UNITS, Settings
 
 MOST_BYTES = 2**27
 """Unpacked, all members together, and all weights together: room for ``MOST_UNITS`` in every layer, where the default
@@ -45,7 +45,7 @@ LAYERS = frozenset({
     "MaxPooling2D", "Reshape", "Sequential", "SimpleRNN", "SpatialDropout2D",
 })
 # fmt: on
-"""What :mod:`deepfake_audio.network` builds from; nothing in them runs code of the file."""
+"""What :mod:`deepfake_audio.model.network` builds from; nothing in them runs code of the file."""
 
 PARTS = frozenset(["__keras_tensor__", "DTypePolicy", "GlorotUniform", "Ones", "Orthogonal", "Zeros"])
 """What Keras notes beside them."""
@@ -57,7 +57,7 @@ OPERATORS = frozenset({
     b"Tanh", b"Transpose",
 })
 # fmt: on
-"""What :mod:`deepfake_audio.export` translates into: ONNX's own, none of which loops or reads a file."""
+"""What :mod:`deepfake_audio.model.export` translates into: ONNX's own, none of which loops or reads a file."""
 
 MOST_NODES = 512
 

@@ -1,6 +1,6 @@
 """The network of a checkpoint as ONNX, beside it: judging then needs no TensorFlow.
 
-    python -m deepfake_audio.export outputs/RUN/model.keras
+    python -m deepfake_audio.model.export outputs/RUN/model.keras
 
 A file is only kept if it was run and gave the answers that Keras gives.
 """
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import console
+from .. import console
+from ..errors import DeepfakeAudioError, ExportError
+from ..files import atomic_path
+from ..text import clean
 from .checkpoint import Checkpoint, read_checkpoint
-from .engine import OnnxEngine, describe, onnx_file, seal
-from .errors import DeepfakeAudioError, ExportError
-from .files import atomic_path
-from .text import clean
+from .engines import OnnxEngine, describe, onnx_file, seal
 
 OPSET = 17
 IR_VERSION = 8
@@ -245,7 +245,7 @@ TRANSLATIONS: dict[str, Callable[..., str]] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m deepfake_audio.export", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m deepfake_audio.model.export", description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, nargs="+", metavar="CHECKPOINT", help="model.keras of a run")
     console.prepare()
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .settings import CLASS_NAMES, FeatureSettings, NetworkSettings, WindowSettings
+from ..settings import CLASS_NAMES, FeatureSettings, NetworkSettings, WindowSettings
 
 VERDICT = "verdict"
 TIMELINE = "timeline"

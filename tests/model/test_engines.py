@@ -13,13 +13,13 @@ import pytest
 import tiny
 from commands import HERE, STARTER
 
-from deepfake_audio import engine, export, trust
-from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.detector import Detector, decide, scan_features
-from deepfake_audio.engine import KerasEngine, OnnxEngine, describe, load_engine, onnx_file, seal
 from deepfake_audio.errors import CheckpointError, ExportError
 from deepfake_audio.features.log_mel import log_mel, mel_filters
 from deepfake_audio.features.speech import speech_seconds
+from deepfake_audio.model import engines, export, trust
+from deepfake_audio.model.checkpoint import read_checkpoint
+from deepfake_audio.model.engines import KerasEngine, OnnxEngine, describe, load_engine, onnx_file, seal
 
 SETTINGS = tiny.settings()
 SHIPPED = HERE / "outputs" / "pretrained" / "model.keras"
@@ -268,7 +268,7 @@ def test_weights_that_overflow_are_one_sentence(made):
 
 
 def test_a_file_that_is_too_large_is_refused(pair, capsys, monkeypatch):
-    monkeypatch.setattr(engine, "MOST_BYTES", onnx_file(pair.path).stat().st_size - 1)
+    monkeypatch.setattr(engines, "MOST_BYTES", onnx_file(pair.path).stat().st_size - 1)
     assert_refused(pair, capsys, "MiB, more than any network here")
 
 

@@ -11,12 +11,12 @@ import h5py
 import pytest
 import tiny
 
-from deepfake_audio import trust
-from deepfake_audio.checkpoint import read_checkpoint
 from deepfake_audio.errors import CheckpointError
+from deepfake_audio.model import trust
+from deepfake_audio.model.checkpoint import read_checkpoint
 
 NETWORK, WEIGHTS = trust.NETWORK_MEMBER, trust.WEIGHTS_MEMBER
-SHIPPED = Path(__file__).resolve().parents[1] / "outputs" / "pretrained" / "model.keras"
+SHIPPED = Path(__file__).resolve().parents[2] / "outputs" / "pretrained" / "model.keras"
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import CheckpointError, in_short
-from .files import atomic_path, file_sha256
-from .settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
-from .text import clean
+from ..errors import CheckpointError, in_short
+from ..files import atomic_path, file_sha256
+from ..settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
+from ..text import clean
+from ..version import __version__
 from .trust import (
     WEIGHTS_MEMBER,
     described_shapes,
@@ -30,10 +31,9 @@ from .trust import (
     suspicious_settings,
     suspicious_weights,
 )
-from .version import __version__
 
 if TYPE_CHECKING:  # a verdict needs no corpus
-    from .corpus.split import Clip
+    from ..corpus.split import Clip
 
 MEMBER = "deepfake_audio.json"
 HEARD_MEMBER = "heard.txt"
