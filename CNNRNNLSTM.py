@@ -93,7 +93,7 @@ def sides(clips: list, seed: int, base, jobs: int) -> tuple:
 
 def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) -> tuple:
     """Splice hybrids and their same-class controls, each side from its own clips; then features, once per content."""
-    from deepfake_audio.dataset import extract_features, side_examples
+    from deepfake_audio.examples.example import extract_features, side_examples
     from deepfake_audio.work import cluster
 
     jobs = arguments.jobs

@@ -11,9 +11,9 @@ from pathlib import Path
 from . import console
 from .corpus.skipped import report_skipped
 from .corpus.split import Clip, Split, describe_data, fingerprint, split_corpus
-from .dataset import Example, FeatureStore, extract_features, side_examples
 from .errors import CorpusError, RunError
 from .evaluation import ClipScore, evaluate, read_scores, write_scores
+from .examples.example import Example, FeatureStore, extract_features, side_examples
 from .model.checkpoint import Checkpoint, read_checkpoint
 from .model.engines import KerasEngine
 from .report import format_table, write_metrics, write_model_card
@@ -249,7 +249,7 @@ def evaluate_checkpoint(
                 "test", side, checkpoint.settings, folder / "hybrids", jobs, console.progress("test")
             )
         else:
-            from .dataset import examples_of_clips
+            from .examples.example import examples_of_clips
 
             warnings.append("The corpus lacks real or fake clips, so no hybrids were spliced.")
             examples = examples_of_clips(test, groups)

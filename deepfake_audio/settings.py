@@ -122,8 +122,8 @@ class HybridSettings:
     """What the splicer draws from; lengths in seconds, levels in dB."""
 
     pseudo_fakes: bool = False
-    """Copy the real training clips by re-synthesis (:mod:`deepfake_audio.resynthesis`) before splicing. Off: with
-    the few steps of the default run it teaches that degraded speech is synthetic."""
+    """Copy the real training clips by re-synthesis (:mod:`deepfake_audio.examples.resynthesis`) before splicing. Off:
+    with the few steps of the default run it teaches that degraded speech is synthetic."""
     hybrids_per_clip: float = within(0.0, 10.0, 1.0)
     """Hybrid clips per Real or Fake clip of a side."""
     controls_per_clip: float = within(0.0, 10.0, 0.5)
@@ -138,7 +138,7 @@ class HybridSettings:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentSettings:
-    """Random channels that training windows pass through (:mod:`deepfake_audio.augment`)."""
+    """Random channels that training windows pass through (:mod:`deepfake_audio.examples.channels`)."""
 
     channel_copies: int = within(0, 100, 0)
     """Copies of every training clip, whatever its class, that go through a random room, noise and codec. None: in the

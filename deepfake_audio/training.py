@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .augment import augment_window
 from .console import say
 from .corpus.split import LONG_SECONDS
-from .dataset import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
 from .errors import RunError
+from .examples.channels import augment_window
+from .examples.example import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
 from .features.windows import cut_window, normalise_window, window_starts
 from .files import atomic_path
 from .model.backend import keras

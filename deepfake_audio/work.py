@@ -92,6 +92,7 @@ async def _reach(address: str) -> None:
 
 def _ready() -> bool:
     """Import on a worker what the work needs."""
-    from . import dataset, scan  # noqa: F401
+    from . import scan  # noqa: F401
+    from .examples import example  # noqa: F401
 
     return True

@@ -16,7 +16,6 @@ import tiny
 from commands import HERE
 
 import deepfake_audio
-from deepfake_audio.dataset import Example, extract_features
 from deepfake_audio.detector import (
     BATCH_WINDOWS,
     LOW_CONFIDENCE,
@@ -33,6 +32,7 @@ from deepfake_audio.detector import (
     scan_features,
 )
 from deepfake_audio.errors import AudioError, CheckpointError
+from deepfake_audio.examples.example import Example, extract_features
 from deepfake_audio.features.draw import Glimpse
 from deepfake_audio.features.log_mel import log_mel
 from deepfake_audio.features.speech import speech_seconds

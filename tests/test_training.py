@@ -11,8 +11,8 @@ import pytest
 import tiny
 
 from deepfake_audio import training
-from deepfake_audio.dataset import UNKNOWN, Example, FeatureStore, labels_of, window_label
 from deepfake_audio.errors import RunError
+from deepfake_audio.examples.example import UNKNOWN, Example, FeatureStore, labels_of, window_label
 from deepfake_audio.features.windows import window_starts
 from deepfake_audio.files import file_sha256
 from deepfake_audio.model.checkpoint import read_checkpoint

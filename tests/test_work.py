@@ -15,8 +15,8 @@ import tiny
 from commands import ENVIRONMENT, HERE, JUDGE, TRAIN, python
 
 from deepfake_audio import scan, work
-from deepfake_audio.dataset import Example, extract_features
 from deepfake_audio.errors import RunError
+from deepfake_audio.examples.example import Example, extract_features
 from deepfake_audio.features import store
 from deepfake_audio.model.export import export_checkpoint
 from deepfake_audio.sound.reading import write_flac

@@ -53,7 +53,8 @@ LONG_SECONDS = 30.0
 """A recording counts as another clip for every so many seconds, where there are few."""
 
 OWN_GENERATOR = re.compile(r"griffin[-_ ]?lim|source-filter copy", re.IGNORECASE)
-"""Generators whose like :mod:`deepfake_audio.resynthesis` can make for training: they cannot be on another side."""
+"""Generators whose like :mod:`deepfake_audio.examples.resynthesis` can make for training: they cannot be on another
+side."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ def one(clips: int) -> float:
     import resource
 
     from deepfake_audio.corpus.split import find_clips
-    from deepfake_audio.dataset import examples_of_clips, extract_features
+    from deepfake_audio.examples.example import examples_of_clips, extract_features
     from deepfake_audio.settings import Settings
 
     found = find_clips([HERE / "data" / "starter"])

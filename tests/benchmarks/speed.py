@@ -248,7 +248,7 @@ def training(folder: Path, quick: bool) -> None:
     from reference import log_mel
 
     from deepfake_audio.corpus.split import find_clips
-    from deepfake_audio.dataset import Example, extract_features
+    from deepfake_audio.examples.example import Example, extract_features
     from deepfake_audio.model.backend import keras
     from deepfake_audio.model.network import build_network
     from deepfake_audio.training import TrainingWindows, compile_network

@@ -113,7 +113,7 @@ def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: 
     from deepfake_audio.evaluation import evaluate, read_scores, write_scores
 
     if not (folder / "scores.csv").is_file():
-        from deepfake_audio.dataset import extract_features, side_examples
+        from deepfake_audio.examples.example import extract_features, side_examples
         from deepfake_audio.scoring import fit_decision, scan_examples, score_examples
 
         split = strangers_split(clips, fold, most_left_out)
@@ -211,8 +211,8 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
     """
     from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
     from deepfake_audio.corpus.split import describe_data, fingerprint
-    from deepfake_audio.dataset import extract_features, side_examples
     from deepfake_audio.evaluation import evaluate, read_scores, write_scores
+    from deepfake_audio.examples.example import extract_features, side_examples
     from deepfake_audio.report import write_metrics, write_model_card
     from deepfake_audio.training import finish, fit
 

@@ -13,8 +13,8 @@ from commands import HERE, TRAIN, only, python
 from deepfake_audio.corpus.clips import Clip
 from deepfake_audio.corpus.recognise import find_datasets
 from deepfake_audio.corpus.skipped import SKIPPED_NAME, report_skipped
-from deepfake_audio.dataset import examples_of_clips, extract_features
 from deepfake_audio.errors import AudioError, RunError
+from deepfake_audio.examples.example import examples_of_clips, extract_features
 from deepfake_audio.files import file_sha256
 from deepfake_audio.model.checkpoint import HEARD_DIGITS, read_checkpoint
 from deepfake_audio.settings import FeatureSettings

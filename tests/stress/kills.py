@@ -32,8 +32,8 @@ LIVES = 4
 TRAINING = {
     "listing the corpus": "CNNRNNLSTM corpus",
     "splitting, audit": "CNNRNNLSTM sides",
-    "splicing": "deepfake_audio.dataset side_examples",
-    "features": "deepfake_audio.dataset extract_features",
+    "splicing": "deepfake_audio.examples.example side_examples",
+    "features": "deepfake_audio.examples.example extract_features",
     "training": "deepfake_audio.corpus.skipped report_skipped",
     "calibration": "deepfake_audio.scoring fit_decision",
     "export": "deepfake_audio.model.export try_export",

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .corpus.split import Clip
-from .errors import AudioError
-from .settings import SAMPLE_RATE
-from .sound.reading import quantise, read_audio, write_flac
+from ..corpus.split import Clip
+from ..errors import AudioError
+from ..settings import SAMPLE_RATE
+from ..sound.reading import quantise, read_audio, write_flac
 
 
 def mel_copy(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .corpus.split import Clip
-from .errors import AudioError, CorpusError
-from .files import atomic_path
-from .settings import SAMPLE_RATE, HybridSettings
-from .sound.decoders import DecoderLost
-from .sound.reading import from_int16, read_audio, to_int16, write_flac
+from ..corpus.split import Clip
+from ..errors import AudioError, CorpusError
+from ..files import atomic_path
+from ..settings import SAMPLE_RATE, HybridSettings
+from ..sound.decoders import DecoderLost
+from ..sound.reading import from_int16, read_audio, to_int16, write_flac
 
 JOIN_SHAPES = ("hard", "linear", "equal power", "raised cosine", "logarithmic")
 """Crossfades; ``linear`` is pydub's own, the others are drawn here because pydub has only that one."""

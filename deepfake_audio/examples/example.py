@@ -13,18 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from . import console
-from .augment import through_channel
-from .corpus.split import SIDES, Clip, Split
-from .errors import AudioError, RunError
-from .features.log_mel import log_mel
-from .features.speech import speech_seconds
-from .features.store import Extents, FeatureCache, Spectrogram
-from .hybrid import SplicePlan, build_splices
+from .. import console
+from ..corpus.split import SIDES, Clip, Split
+from ..errors import AudioError, RunError
+from ..features.log_mel import log_mel
+from ..features.speech import speech_seconds
+from ..features.store import Extents, FeatureCache, Spectrogram
+from ..settings import CLASS_NAMES, SAMPLE_RATE, FeatureSettings, Settings, WindowSettings
+from ..sound.reading import about_audio, read_audio
+from ..work import parallel
+from .channels import through_channel
 from .resynthesis import make_copies
-from .settings import CLASS_NAMES, SAMPLE_RATE, FeatureSettings, Settings, WindowSettings
-from .sound.reading import about_audio, read_audio
-from .work import parallel
+from .splices import SplicePlan, build_splices
 
 UNKNOWN = -1
 """Frame label of a Hybrid clip whose spans nobody wrote down."""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deepfake_audio.corpus.split import find_clips
+from deepfake_audio.examples.resynthesis import RECIPES, make_copies
 from deepfake_audio.features.log_mel import log_mel
-from deepfake_audio.resynthesis import RECIPES, make_copies
 from deepfake_audio.settings import SAMPLE_RATE, FeatureSettings
 from deepfake_audio.sound.reading import read_audio
 

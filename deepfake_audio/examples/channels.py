@@ -10,8 +10,8 @@ import io
 
 import numpy as np
 
-from .settings import SAMPLE_RATE, AugmentSettings, FeatureSettings
-from .sound.reading import quantise
+from ..settings import SAMPLE_RATE, AugmentSettings, FeatureSettings
+from ..sound.reading import quantise
 
 CODECS = {
     "MP3": ("MP3", "MPEG_LAYER_III", (16000, 22050, 44100)),

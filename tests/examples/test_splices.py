@@ -14,7 +14,7 @@ import soundfile
 
 from deepfake_audio.corpus.split import Clip, find_clips
 from deepfake_audio.errors import AudioError, CorpusError
-from deepfake_audio.hybrid import (
+from deepfake_audio.examples.splices import (
     JOIN_SHAPES,
     KINDS,
     SAMPLES_PER_MS,
@@ -419,7 +419,7 @@ def test_a_decoder_that_was_ended_from_outside_does_not_change_what_is_drawn(mon
             raise AudioError(f"{path} was not decoded") from (DecoderLost() if path.name != "broken.wav" else None)
         return np.zeros(8, dtype=np.float32)
 
-    monkeypatch.setattr("deepfake_audio.hybrid.read_audio", lose)
+    monkeypatch.setattr("deepfake_audio.examples.splices.read_audio", lose)
     read = cached_reader([Clip(name, tmp_path / f"{name}.wav", "Real") for name in ("fine", "broken")])
     assert len(read("fine")) == 8 and asked == ["fine.wav"] * 2
     with pytest.raises(AudioError):

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake_audio import dataset
-from deepfake_audio.augment import through_channel
 from deepfake_audio.corpus.split import SIDES, find_clips, split_corpus
-from deepfake_audio.dataset import (
+from deepfake_audio.errors import RunError
+from deepfake_audio.examples import example as dataset
+from deepfake_audio.examples.channels import through_channel
+from deepfake_audio.examples.example import (
     UNKNOWN,
     Example,
     examples_of_clips,
@@ -24,12 +25,11 @@ from deepfake_audio.dataset import (
     side_examples,
     window_label,
 )
-from deepfake_audio.errors import RunError
+from deepfake_audio.examples.resynthesis import RECIPES
+from deepfake_audio.examples.splices import SplicePlan
 from deepfake_audio.features.log_mel import log_mel
 from deepfake_audio.features.speech import speech_seconds
 from deepfake_audio.features.windows import cut_window, window_starts
-from deepfake_audio.hybrid import SplicePlan
-from deepfake_audio.resynthesis import RECIPES
 from deepfake_audio.settings import (
     SAMPLE_RATE,
     AugmentSettings,

@@ -7,7 +7,7 @@ import pytest
 from conftest import babble
 from scipy.signal import fftconvolve
 
-from deepfake_audio.augment import CODECS, augment_window, in_room, through_channel, through_codec, with_noise
+from deepfake_audio.examples.channels import CODECS, augment_window, in_room, through_channel, through_codec, with_noise
 from deepfake_audio.settings import AugmentSettings, FeatureSettings
 from deepfake_audio.sound.reading import quantise, read_audio
 
@@ -165,7 +165,7 @@ def test_a_shift_moves_the_whole_spectrum_by_at_most_what_was_said():
 
 @pytest.mark.parametrize("codec", list(CODECS))
 def test_a_codec_changes_speech_but_not_when_it_is_said(codec, starter, monkeypatch):
-    monkeypatch.setattr("deepfake_audio.augment.CODECS", {codec: CODECS[codec]})
+    monkeypatch.setattr("deepfake_audio.examples.channels.CODECS", {codec: CODECS[codec]})
     samples = read_audio(starter / "real" / "libritts-007.flac")
     for seed in range(4):
         received = through_codec(samples, np.random.default_rng(seed))
