@@ -51,32 +51,33 @@ def tell(result: dict, arguments: Namespace) -> None:
 
 def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     """Judge all that is named; return the exit code."""
-    from deepfake_audio import outputs, scan
+    from deepfake_audio import outputs
+    from deepfake_audio.judging import many
     from deepfake_audio.work import cluster
 
     if arguments.threshold is not None:
         from deepfake_audio.rates import expected_rates
 
         console.say(expected_rates(checkpoint.path, arguments.threshold))
-    found = scan.find_recordings(arguments.paths)
+    found = many.find_recordings(arguments.paths)
     if arguments.labels and len(found) > 1:
         raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
     outputs.check(found, {"--csv": arguments.csv, "--report": arguments.report, "--labels": arguments.labels})
-    summary, known = scan.Summary(), 0
+    summary, known = many.Summary(), 0
     wanted = arguments.csv, arguments.report, arguments.plot, arguments.labels
     with outputs.Outputs(checkpoint, *wanted, arguments.threshold) as files, cluster(arguments.dask):
         if detector is None and not arguments.dask and any(error is None for _, error in found):
-            from deepfake_audio.detector import Detector
+            from deepfake_audio.judging.detector import Detector
             from deepfake_audio.sound import decoders
 
             decoders.prepare()
             detector = Detector(checkpoint, arguments.threshold, arguments.engine)
         if arguments.dask:
             use = checkpoint.path, arguments.threshold, arguments.engine
-            judge = scan.Judge(*use, files.model, files.glimpse())
-            judged = scan.judge_on_cluster(found, judge, files.known)
+            judge = many.Judge(*use, files.model, files.glimpse())
+            judged = many.judge_on_cluster(found, judge, files.known)
         else:
-            judged = scan.judge_all(found, detector, files.model, arguments.jobs, files.glimpse, files.known)
+            judged = many.judge_all(found, detector, files.model, arguments.jobs, files.glimpse, files.known)
         with contextlib.closing(judged):  # after an error or Ctrl-C, too
             for answer in judged:
                 summary.add(answer.result)
@@ -100,7 +101,7 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     device = int(arguments.device) if (arguments.device or "").isdecimal() else arguments.device
     rate = checkpoint.settings.features.sample_rate
     microphone.Microphone(device, rate).close()  # what is wrong with it is said before the network loads
-    from deepfake_audio.detector import Detector
+    from deepfake_audio.judging.detector import Detector
 
     detector = Detector(checkpoint, arguments.threshold, arguments.engine)
     microphone.warm_up(detector)

@@ -11,7 +11,7 @@ __all__ = ["Detector", "__version__"]
 
 def __getattr__(name: str):
     if name == "Detector":
-        from .detector import Detector
+        from .judging.detector import Detector
 
         return Detector
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

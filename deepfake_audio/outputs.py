@@ -10,8 +10,8 @@ from pathlib import Path
 from . import console
 from .errors import OutputError
 from .features.draw import Glimpse
+from .judging.many import Answer, Table
 from .model.checkpoint import Checkpoint
-from .scan import Answer, Table
 from .sound.reading import AUDIO_SUFFIXES
 from .text import clean
 
@@ -22,7 +22,7 @@ def check(found: Sequence[tuple[Path, str | None]], wanted: Mapping[str, Path | 
     Parameters
     ----------
     found : sequence of (Path, str or None)
-        Recordings that are to be judged, from :func:`deepfake_audio.scan.find_recordings`.
+        Recordings that are to be judged, from :func:`deepfake_audio.judging.many.find_recordings`.
     wanted : mapping of str to (Path or None)
         Files that are to be written, by the options that name them.
 

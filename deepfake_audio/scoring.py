@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from .detector import Scan, class_probabilities, decide, piecewise, scan_features, voiced_frames
 from .evaluation import ClipScore
 from .examples.example import Example, FeatureStore, labels_of
+from .judging.detector import Scan, class_probabilities, decide, piecewise, scan_features, voiced_frames
 from .settings import CLASS_NAMES, DecisionSettings, Settings
 
 Predict = Callable[[np.ndarray], dict[str, np.ndarray]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .console import colour
-from .detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
+from .judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
 from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 from .text import clean
 
@@ -68,7 +68,7 @@ def describe(result: dict) -> list[str]:
     Parameters
     ----------
     result : dict
-        An answer of :func:`deepfake_audio.scan.answer` without an error.
+        An answer of :func:`deepfake_audio.judging.many.answer` without an error.
     """
     verdict = result["verdict"]
     lines = [clean(result["path"])]

@@ -191,7 +191,7 @@ def test_outputs_that_cannot_be_written_are_one_sentence(model, tmp_path):
 
 
 def test_an_interrupted_scan_keeps_the_answers_that_were_given(model, tmp_path, monkeypatch):
-    from deepfake_audio.detector import Detector
+    from deepfake_audio.judging.detector import Detector
 
     for number in range(3):
         write_flac(tmp_path / "in" / f"{number}.flac", SOUND)

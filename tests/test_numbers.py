@@ -12,11 +12,11 @@ import soundfile
 import tiny
 
 from deepfake_audio import training
-from deepfake_audio.detector import Detector, decide
 from deepfake_audio.errors import CheckpointError, RunError
 from deepfake_audio.evaluation import evaluate
 from deepfake_audio.features.log_mel import LogMelStream, log_mel
 from deepfake_audio.features.windows import normalise_window
+from deepfake_audio.judging.detector import Detector, decide
 from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.scoring import fit_decision, scan_examples, score_examples
 from deepfake_audio.settings import SAMPLE_RATE, Settings

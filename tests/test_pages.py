@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from deepfake_audio import pages
 from deepfake_audio.errors import OutputError
 from deepfake_audio.features.draw import Glimpse
-from deepfake_audio.scan import blank
+from deepfake_audio.judging.many import blank
 from deepfake_audio.settings import NO_SPEECH, Settings
 
 MODEL = {"name": "run-1/model.keras", "trained": "2026-01-02T03:04:05+00:00", "version": "0.1.0"}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tiny
 
-from deepfake_audio.detector import Scan, decide
 from deepfake_audio.evaluation import read_scores, write_scores
 from deepfake_audio.examples.example import Example, FeatureStore, labels_of
 from deepfake_audio.features.store import FeatureCache, Spectrogram
+from deepfake_audio.judging.detector import Scan, decide
 from deepfake_audio.scoring import MOST_ACCUSED, TEMPERATURES, fit_decision, scan_examples, score_examples
 from deepfake_audio.settings import CLASS_NAMES
 

@@ -14,10 +14,11 @@ import pytest
 import tiny
 from commands import ENVIRONMENT, HERE, JUDGE, TRAIN, python
 
-from deepfake_audio import scan, work
+from deepfake_audio import work
 from deepfake_audio.errors import RunError
 from deepfake_audio.examples.example import Example, extract_features
 from deepfake_audio.features import store
+from deepfake_audio.judging import many
 from deepfake_audio.model.export import export_checkpoint
 from deepfake_audio.sound.reading import write_flac
 
@@ -187,23 +188,23 @@ def test_nobody_left_to_work_is_one_sentence(clips, scheduler, workers, tmp_path
 
 @needs_dask
 def test_recordings_are_judged_once_each_also_when_a_worker_is_killed(clips, scheduler, workers, tmp_path):
-    from deepfake_audio.detector import Detector
     from deepfake_audio.features.draw import Glimpse
+    from deepfake_audio.judging.detector import Detector
 
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
     export_checkpoint(checkpoint)  # workers start fast
     (tmp_path / "clips" / "text.wav").write_text("no sound")
-    found = scan.find_recordings([str(tmp_path / "clips"), str(tmp_path / "missing*")])
+    found = many.find_recordings([str(tmp_path / "clips"), str(tmp_path / "missing*")])
     model, known = checkpoint.about(), found[4][0]
 
     def finished(path):
-        return scan.Answer(scan.blank(path, None, model) | {"verdict": "Real"}, known=True) if path == known else None
+        return many.Answer(many.blank(path, None, model) | {"verdict": "Real"}, known=True) if path == known else None
 
     features = SETTINGS.features
-    judge = scan.Judge(checkpoint.path, None, "onnx", model, Glimpse(features.sample_rate, features.hop_seconds, 1.0))
+    judge = many.Judge(checkpoint.path, None, "onnx", model, Glimpse(features.sample_rate, features.hop_seconds, 1.0))
     answers = []
     with work.cluster(scheduler):
-        for answer in scan.judge_on_cluster(found, judge, finished):
+        for answer in many.judge_on_cluster(found, judge, finished):
             answers.append(answer)
             if len(answers) == 20:
                 workers[0].kill()
@@ -213,7 +214,7 @@ def test_recordings_are_judged_once_each_also_when_a_worker_is_killed(clips, sch
         if answer.known:
             assert path == known
             continue
-        here = scan.blank(path, error, model) if error else scan.answer(path, detector, model).result
+        here = many.blank(path, error, model) if error else many.answer(path, detector, model).result
         for key in ("path", "verdict", "seconds", "sha256", "model", "error"):
             assert answer.result[key] == here[key]
         if not here["error"]:

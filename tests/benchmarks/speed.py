@@ -32,8 +32,8 @@ sys.path[:0] = [str(HERE), str(Path(__file__).resolve().parent)]
 
 from long_files import write_long  # noqa: E402
 
-from deepfake_audio import scan  # noqa: E402
-from deepfake_audio.detector import Detector  # noqa: E402
+from deepfake_audio.judging import many  # noqa: E402
+from deepfake_audio.judging.detector import Detector  # noqa: E402
 from deepfake_audio.model.checkpoint import read_checkpoint  # noqa: E402
 from deepfake_audio.settings import SAMPLE_RATE, NetworkSettings, Settings  # noqa: E402
 from deepfake_audio.sound.reading import read_audio  # noqa: E402
@@ -395,11 +395,11 @@ def growth(folder: Path, quick: bool) -> None:
     """Time against work, in one process that has started."""
     detector, model = Detector(MODEL), {}
 
-    def judge(path: Path) -> scan.Answer:
-        return scan.answer(path, detector, model)
+    def judge(path: Path) -> many.Answer:
+        return many.answer(path, detector, model)
 
     def through(paths: Sequence[Path]) -> None:
-        for answer in scan.answer_all([(path, None) for path in paths], judge, model, 2):
+        for answer in many.answer_all([(path, None) for path in paths], judge, model, 2):
             assert not answer.result["error"], answer.result["error"]
 
     counts = (10, 100) if quick else (100, 1_000, 10_000)

@@ -13,9 +13,9 @@ import pytest
 import tiny
 
 from deepfake_audio.corpus.clips import Clip
-from deepfake_audio.detector import Detector
 from deepfake_audio.errors import CheckpointError
 from deepfake_audio.files import file_sha256
+from deepfake_audio.judging.detector import Detector
 from deepfake_audio.model import checkpoint as checkpoint_module
 from deepfake_audio.model.checkpoint import (
     FORMAT,

@@ -16,8 +16,8 @@ import tiny
 from commands import ENVIRONMENT, JUDGE, only
 
 import script
-from deepfake_audio.detector import Detector, Judgement, Segment
 from deepfake_audio.errors import MicrophoneError, OutputError
+from deepfake_audio.judging.detector import Detector, Judgement, Segment
 from deepfake_audio.settings import NO_SPEECH, SAMPLE_RATE
 from deepfake_audio.sound import microphone
 from deepfake_audio.sound.microphone import Microphone, Moment, list_devices, listen, timeline_text

@@ -20,8 +20,8 @@ import numpy as np
 HERE = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
-from deepfake_audio.detector import Detector  # noqa: E402
 from deepfake_audio.features.log_mel import mel_filters  # noqa: E402
+from deepfake_audio.judging.detector import Detector  # noqa: E402
 from deepfake_audio.model.checkpoint import Checkpoint  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, Settings  # noqa: E402
 from deepfake_audio.sound import decoders  # noqa: E402 - after the path to it
@@ -116,11 +116,11 @@ def prepare(data: Path):
     import tiny
 
     import CNNRNNLSTM
-    import deepfake_audio.detector
+    import deepfake_audio.judging.detector
     import script
 
     CNNRNNLSTM.Settings = tiny.settings
-    deepfake_audio.detector.Detector = lambda *_: Listener()
+    deepfake_audio.judging.detector.Detector = lambda *_: Listener()
     write_corpus(data)
     decoders.stop()
     return CNNRNNLSTM, script

@@ -40,8 +40,8 @@ TRAINING = {
     "report": "deepfake_audio.examine examine",
 }
 SCANNING = {
-    "listing the folder": "deepfake_audio.scan find_recordings",
-    "judging into the table": "deepfake_audio.scan judge_all",
+    "listing the folder": "deepfake_audio.judging.many find_recordings",
+    "judging into the table": "deepfake_audio.judging.many judge_all",
     "writing the page": "deepfake_audio.pages Report._page",
 }
 """Name of a stage, and the function with whose call it begins; before the first one, the program is loading."""

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from deepfake_audio import scan
-from deepfake_audio.detector import Judgement, Segment
 from deepfake_audio.errors import AudioError, OutputError
 from deepfake_audio.files import file_sha256
+from deepfake_audio.judging import many
+from deepfake_audio.judging.detector import Judgement, Segment
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MODEL = {"name": "run-1/model.keras", "trained": "2026-01-02T03:04:05+00:00", "version": "0.1.0"}
 
 
@@ -69,10 +69,10 @@ def judge_into(table, folder, detector):
     """Do what script.py does with a table."""
     done = 0
     with contextlib.closing(table):
-        for path, error in scan.find_recordings([str(folder)]):
+        for path, error in many.find_recordings([str(folder)]):
             assert error is None
             if table.finished(path) is None:
-                table.add(scan.answer(path, detector, MODEL).result)
+                table.add(many.answer(path, detector, MODEL).result)
                 done += 1
     return done
 
@@ -83,43 +83,43 @@ def judge_into(table, folder, detector):
 def test_folders_are_searched_to_the_bottom_in_order_without_hidden_files_and_texts(tmp_path):
     for name in ("b.WAV", "a.mp3", "deep/er/c.flac", "deep/._c.flac", ".venv/x.wav", "notes.txt", "zoo/d.m4a"):
         recording(tmp_path / name)
-    assert names(scan.find_recordings([str(tmp_path)])) == ["a.mp3", "b.WAV", "c.flac", "d.m4a"]
+    assert names(many.find_recordings([str(tmp_path)])) == ["a.mp3", "b.WAV", "c.flac", "d.m4a"]
 
 
 def test_an_empty_name_is_not_this_folder(tmp_path, monkeypatch):
     recording(tmp_path / "a.wav")
     monkeypatch.chdir(tmp_path)
-    [(_, error)] = scan.find_recordings([""])
+    [(_, error)] = many.find_recordings([""])
     assert "A name is empty" in error
-    assert names(scan.find_recordings(["."])) == ["a.wav"]
+    assert names(many.find_recordings(["."])) == ["a.wav"]
 
 
 def test_patterns_are_expanded_here_too(tmp_path):
     for name in ("one.wav", "two.wav", "two.txt", "in/three.wav", "in/in/four.mp3"):
         recording(tmp_path / name)
-    assert names(scan.find_recordings([f"{tmp_path}/t*"])) == ["two.wav"]
-    assert names(scan.find_recordings([f"{tmp_path}/**/*.wav"])) == ["three.wav", "one.wav", "two.wav"]
-    [(_, error)] = scan.find_recordings([f"{tmp_path}/x*.wav"])
+    assert names(many.find_recordings([f"{tmp_path}/t*"])) == ["two.wav"]
+    assert names(many.find_recordings([f"{tmp_path}/**/*.wav"])) == ["three.wav", "one.wav", "two.wav"]
+    [(_, error)] = many.find_recordings([f"{tmp_path}/x*.wav"])
     assert "No recording fits" in error
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path):
     recording(tmp_path / "a.wav")
     path = recording(tmp_path / "[abc].wav")
-    assert scan.find_recordings([str(path)]) == [(path, None)]
+    assert many.find_recordings([str(path)]) == [(path, None)]
 
 
 def test_each_recording_comes_once_however_often_it_is_named(tmp_path):
     path = recording(tmp_path / "in" / "a.wav")
     roundabout = tmp_path / "in" / ".." / "in" / "a.wav"
-    assert names(scan.find_recordings([str(path), str(tmp_path), str(roundabout), str(path)])) == ["a.wav"]
+    assert names(many.find_recordings([str(path), str(tmp_path), str(roundabout), str(path)])) == ["a.wav"]
 
 
 def test_what_stands_for_nothing_is_an_error_in_its_place(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("no sound", encoding="utf-8")
     path = recording(tmp_path / "a.wav")
-    found = scan.find_recordings([str(tmp_path / "empty"), str(path), str(tmp_path / "missing.wav")])
+    found = many.find_recordings([str(tmp_path / "empty"), str(path), str(tmp_path / "missing.wav")])
     assert [error is None for _, error in found] == [False, True, True], "what is missing is said when it is opened"
     assert "holds no recording" in found[0][1]
 
@@ -137,7 +137,7 @@ def test_a_folder_without_permission_is_an_error_and_the_rest_goes_on(tmp_path, 
     else:
         locked.chmod(0)
     try:
-        found = scan.find_recordings([str(tmp_path)])
+        found = many.find_recordings([str(tmp_path)])
     finally:
         locked.chmod(0o755)
     assert found[0] == (tmp_path / "open" / "a.wav", None)
@@ -153,11 +153,11 @@ def _denied(path):
 
 def test_errors_are_answers(tmp_path):
     for name, wanted in (("broken.wav", "mend it"), ("locked.wav", "Permission denied")):
-        answer = scan.answer(recording(tmp_path / name), Pretender(), MODEL).result
-        assert tuple(answer) == scan.RESULT_KEYS and wanted in answer["error"]
+        answer = many.answer(recording(tmp_path / name), Pretender(), MODEL).result
+        assert tuple(answer) == many.RESULT_KEYS and wanted in answer["error"]
         assert answer["verdict"] is None and answer["segments"] == []
-    good = scan.answer(recording(tmp_path / "good.wav"), Pretender(), MODEL).result
-    assert tuple(good) == scan.RESULT_KEYS and good["error"] is None
+    good = many.answer(recording(tmp_path / "good.wav"), Pretender(), MODEL).result
+    assert tuple(good) == many.RESULT_KEYS and good["error"] is None
     assert good["sha256"] == file_sha256(tmp_path / "good.wav") and good["model"] == MODEL
 
 
@@ -168,9 +168,9 @@ def test_answers_come_in_order_whoever_is_done_first(tmp_path):
     def judge(path):
         time.sleep(0.02 if path.stem == "0" else 0.001)
         threads.add(threading.get_ident())
-        return scan.Answer({"path": str(path), "error": None})
+        return many.Answer({"path": str(path), "error": None})
 
-    answers = [answer.result for answer in scan.answer_all(found, judge, MODEL, jobs=3)]
+    answers = [answer.result for answer in many.answer_all(found, judge, MODEL, jobs=3)]
     assert [answer["path"] for answer in answers] == [str(path) for path, _ in found]
     assert answers[-1]["error"] == "no such thing" and 1 < len(threads) <= 3
 
@@ -181,9 +181,9 @@ def test_nothing_more_is_begun_when_nobody_listens(tmp_path):
     def judge(path):
         begun.append(path)
         time.sleep(0.01)
-        return scan.Answer({"path": str(path)})
+        return many.Answer({"path": str(path)})
 
-    answers = scan.answer_all([(tmp_path / str(number), None) for number in range(100)], judge, MODEL, jobs=1)
+    answers = many.answer_all([(tmp_path / str(number), None) for number in range(100)], judge, MODEL, jobs=1)
     next(answers)
     answers.close()
     time.sleep(0.05)
@@ -191,7 +191,7 @@ def test_nothing_more_is_begun_when_nobody_listens(tmp_path):
 
 
 def test_the_summary_counts_verdicts_and_minutes():
-    summary = scan.Summary()
+    summary = many.Summary()
     for verdict, seconds in (("Real", 60.0), ("Real", 30.0), ("No speech", 6.0), (None, None)):
         summary.add({"verdict": verdict, "seconds": seconds})
     assert [line.split() for line in str(summary).splitlines()] == [
@@ -209,7 +209,7 @@ def test_the_summary_counts_verdicts_and_minutes():
 def test_a_table_has_a_row_per_file(tmp_path):
     folder, out = tmp_path / "calls", tmp_path / "answers.csv"
     recording(folder / "a.wav"), recording(folder / "broken.wav")
-    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 2
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 2
     good, bad = rows(out)
     assert good["path"] == str(folder / "a.wav") and good["verdict"] == "Fake" and good["p_hybrid"] == "0.2"
     assert good["fake_stretches"] == "0.50-2.00" and good["sha256"] == file_sha256(folder / "a.wav")
@@ -220,15 +220,15 @@ def test_a_table_goes_on_where_it_stopped_and_tries_failures_and_changed_files_a
     folder, out = tmp_path / "calls", tmp_path / "answers.csv"
     for name in ("a.wav", "b.wav", "broken.wav"):
         recording(folder / name)
-    judge_into(scan.Table(out, MODEL), folder, Pretender())
+    judge_into(many.Table(out, MODEL), folder, Pretender())
     soundfile.write(folder / "b.wav", np.ones(99), 16_000)
     recording(folder / "c.wav")
     detector = Pretender()
-    table = scan.Table(out, MODEL)
+    table = many.Table(out, MODEL)
     assert table.finished(folder / "a.wav").result["verdict"] == "Fake"
     judge_into(table, folder, detector)
     assert detector.heard == ["b.wav", "broken.wav", "c.wav"]
-    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1, "only the broken one"
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 1, "only the broken one"
     assert sorted(row["path"].rsplit(os.sep, 1)[1] for row in rows(out)) == ["a.wav", "b.wav", "broken.wav", "c.wav"]
 
 
@@ -237,17 +237,17 @@ def test_a_table_that_was_cut_in_the_middle_of_a_row_loses_that_row_only(tmp_pat
     folder, out = tmp_path / "calls", tmp_path / "answers.csv"
     for number in range(4):
         recording(folder / f"{number}.wav")
-    judge_into(scan.Table(out, MODEL), folder, Pretender())
+    judge_into(many.Table(out, MODEL), folder, Pretender())
     whole = out.read_bytes()
     out.write_bytes(whole[:-lost] or whole[:20])
-    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) >= 1
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) >= 1
     assert sorted(row["path"] for row in rows(out)) == [str(folder / f"{number}.wav") for number in range(4)]
 
 
 HOLD = """
 import json, sys
 from pathlib import Path
-from deepfake_audio.scan import Table
+from deepfake_audio.judging.many import Table
 table = Table(Path(sys.argv[1]), json.loads(sys.argv[2]))
 print("holds", flush=True)
 sys.stdin.read()
@@ -261,11 +261,11 @@ def test_two_scans_do_not_write_one_table(tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as other:
         assert other.stdout.readline().strip() == b"holds"
         with pytest.raises(OutputError, match="by another scan: wait for its end, or name another file"):
-            scan.Table(out, MODEL)
+            many.Table(out, MODEL)
         other.kill()  # says goodbye to nobody
         other.wait()
-    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1
-    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 0
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 1
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "calls"]
 
 
@@ -273,7 +273,7 @@ def test_two_scans_do_not_write_one_table(tmp_path):
 def test_a_table_that_another_program_replaces_while_it_grows_is_said(tmp_path):
     folder, out = tmp_path / "calls", tmp_path / "answers.csv"
     recording(folder / "a.wav")
-    table = scan.Table(out, MODEL)
+    table = many.Table(out, MODEL)
     shutil.copyfile(out, tmp_path / "saved.csv")
     (tmp_path / "saved.csv").replace(out)
     with pytest.raises(OutputError, match="removed or replaced"):
@@ -284,10 +284,10 @@ def test_a_file_that_changed_has_one_row(tmp_path):
     folder, out = tmp_path / "calls", tmp_path / "answers.csv"
     for name in ("a.wav", "b.wav"):
         recording(folder / name)
-    judge_into(scan.Table(out, MODEL), folder, Pretender())
+    judge_into(many.Table(out, MODEL), folder, Pretender())
     before = rows(out)
     soundfile.write(folder / "a.wav", np.ones(160), 16_000)
-    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 1
     assert [row["path"] for row in rows(out)] == [row["path"] for row in before]
     assert rows(out)[0]["sha256"] == file_sha256(folder / "a.wav") != before[0]["sha256"]
     assert rows(out)[1] == before[1]
@@ -297,10 +297,10 @@ def test_a_table_that_ends_within_a_letter_goes_on(tmp_path):
     folder, out = tmp_path / "m\u00fcller", tmp_path / "answers.csv"
     for name in ("a.wav", "b.wav"):
         recording(folder / name)
-    judge_into(scan.Table(out, MODEL), folder, Pretender())
+    judge_into(many.Table(out, MODEL), folder, Pretender())
     whole = out.read_bytes()
     out.write_bytes(whole[: whole.rindex("\u00fc".encode()) + 1])
-    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 1
     assert out.read_bytes() == whole
 
 
@@ -308,7 +308,7 @@ def test_a_disk_that_fills_up_keeps_whole_rows_only(tmp_path, monkeypatch):
     folder, out = tmp_path / "calls", tmp_path / "answers.csv"
     for name in ("a.wav", "b.wav"):
         recording(folder / name)
-    judge_into(scan.Table(out, MODEL), folder, Pretender())
+    judge_into(many.Table(out, MODEL), folder, Pretender())
     whole = out.read_bytes()
     out.unlink()
 
@@ -316,13 +316,13 @@ def test_a_disk_that_fills_up_keeps_whole_rows_only(tmp_path, monkeypatch):
         file.write(data[:20])
         raise OSError(28, "No space left on device")
 
-    table = scan.Table(out, MODEL)
-    monkeypatch.setattr(scan, "write_all", full)
+    table = many.Table(out, MODEL)
+    monkeypatch.setattr(many, "write_all", full)
     with pytest.raises(OutputError, match="No space left"):
         judge_into(table, folder, Pretender())
     assert len(out.read_bytes().splitlines()) == 1
     monkeypatch.undo()
-    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 2
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 2
     assert out.read_bytes() == whole
     assert not list(tmp_path.glob(".*"))
 
@@ -331,11 +331,11 @@ def test_a_disk_that_fills_up_keeps_whole_rows_only(tmp_path, monkeypatch):
 def test_a_table_that_is_removed_while_it_grows_is_said(tmp_path):
     folder, out = tmp_path / "calls", tmp_path / "out" / "answers.csv"
     recording(folder / "a.wav")
-    table = scan.Table(out, MODEL)
+    table = many.Table(out, MODEL)
     shutil.rmtree(out.parent)
     with pytest.raises(OutputError, match="was removed or replaced while it was written: start the same command again"):
         judge_into(table, folder, Pretender())
-    assert judge_into(scan.Table(out, MODEL), folder, Pretender()) == 1 and out.is_file()
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 1 and out.is_file()
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "no table at all", b"\xff\xfe\x00", '"unclosed\n'])
@@ -344,34 +344,34 @@ def test_another_file_is_not_overwritten(tmp_path, content):
     content = content if isinstance(content, bytes) else content.encode()
     out.write_bytes(content)
     with pytest.raises(OutputError, match=r"other\.csv"):
-        scan.Table(out, MODEL)
+        many.Table(out, MODEL)
     assert out.read_bytes() == content
 
 
 def test_answers_of_two_models_are_not_mixed(tmp_path):
     folder, out = tmp_path / "calls", tmp_path / "answers.csv"
     recording(folder / "a.wav")
-    judge_into(scan.Table(out, MODEL), folder, Pretender())
+    judge_into(many.Table(out, MODEL), folder, Pretender())
     with pytest.raises(OutputError, match="another file"):
-        scan.Table(out, MODEL | {"trained": "2027-01-01T00:00:00+00:00"})
+        many.Table(out, MODEL | {"trained": "2027-01-01T00:00:00+00:00"})
 
 
 def test_answers_with_two_thresholds_are_not_mixed(tmp_path):
     folder, out = tmp_path / "calls", tmp_path / "answers.csv"
     recording(folder / "a.wav")
-    judge_into(scan.Table(out, MODEL, 0.25), folder, Pretender())
+    judge_into(many.Table(out, MODEL, 0.25), folder, Pretender())
     assert rows(out)[0]["threshold"] == "0.25"
-    assert scan.Table(out, MODEL, 0.25).finished(folder / "a.wav") is not None
+    assert many.Table(out, MODEL, 0.25).finished(folder / "a.wav") is not None
     with pytest.raises(OutputError, match="threshold"):
-        scan.Table(out, MODEL)
+        many.Table(out, MODEL)
 
 
 def test_a_table_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match="another file"):
-        scan.Table(tmp_path / "file" / "answers.csv", MODEL)
+        many.Table(tmp_path / "file" / "answers.csv", MODEL)
     with pytest.raises(OutputError):
-        scan.Table(tmp_path, MODEL)
+        many.Table(tmp_path, MODEL)
 
 
 HOSTILE = [
@@ -393,10 +393,10 @@ def test_names_can_do_no_harm_in_a_table(tmp_path, name):
     path = recording(tmp_path / "calls" / os.fsdecode(name))
     os.chdir(tmp_path / "calls")  # so that the hostile part comes first in its cell
     try:
-        table = scan.Table(out, MODEL)
-        table.add(scan.answer(path.relative_to(tmp_path / "calls"), Pretender(), MODEL).result)
+        table = many.Table(out, MODEL)
+        table.add(many.answer(path.relative_to(tmp_path / "calls"), Pretender(), MODEL).result)
         table.close()
-        assert scan.Table(out, MODEL).finished(path.relative_to(tmp_path / "calls")) is not None
+        assert many.Table(out, MODEL).finished(path.relative_to(tmp_path / "calls")) is not None
     finally:
         os.chdir(tmp_path)
     text = out.read_text(encoding="utf-8")

@@ -16,7 +16,13 @@ import tiny
 from commands import HERE
 
 import deepfake_audio
-from deepfake_audio.detector import (
+from deepfake_audio.errors import AudioError, CheckpointError
+from deepfake_audio.examples.example import Example, extract_features
+from deepfake_audio.features.draw import Glimpse
+from deepfake_audio.features.log_mel import log_mel
+from deepfake_audio.features.speech import speech_seconds
+from deepfake_audio.features.windows import cut_window, normalise_window, window_step
+from deepfake_audio.judging.detector import (
     BATCH_WINDOWS,
     LOW_CONFIDENCE,
     MIGHT_ACCUSE,
@@ -31,12 +37,6 @@ from deepfake_audio.detector import (
     piecewise,
     scan_features,
 )
-from deepfake_audio.errors import AudioError, CheckpointError
-from deepfake_audio.examples.example import Example, extract_features
-from deepfake_audio.features.draw import Glimpse
-from deepfake_audio.features.log_mel import log_mel
-from deepfake_audio.features.speech import speech_seconds
-from deepfake_audio.features.windows import cut_window, normalise_window, window_step
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, SAMPLE_RATE, UNCERTAIN, DecisionSettings
 from deepfake_audio.sound.reading import quantise, write_flac
 
@@ -564,7 +564,7 @@ def test_the_package_names_the_detector_and_imports_nothing_heavy():
         "assert not heavy, heavy\n"
         "from deepfake_audio import Detector\n"
         "assert 'tensorflow' not in sys.modules\n"
-        "assert Detector.__module__ == 'deepfake_audio.detector'\n"
+        "assert Detector.__module__ == 'deepfake_audio.judging.detector'\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -573,7 +573,7 @@ def test_the_package_names_the_detector_and_imports_nothing_heavy():
 
 
 def test_without_a_checkpoint_the_newest_run_judges(detector, tmp_path, monkeypatch):
-    from deepfake_audio import detector as detector_module
+    from deepfake_audio.judging import detector as detector_module
 
     monkeypatch.setattr(detector_module, "OUTPUTS", tmp_path)
     with pytest.raises(CheckpointError, match="train one"):

@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .console import Bar
-from .errors import DeepfakeAudioError, OutputError, Stopped
-from .features.draw import Glimpse
-from .files import InUse, Lock, atomic_path, file_sha256, remove_leftovers, write_all
-from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
-from .sound import decoders
-from .sound.reading import AUDIO_SUFFIXES
-from .text import cell
+from ..console import Bar
+from ..errors import DeepfakeAudioError, OutputError, Stopped
+from ..features.draw import Glimpse
+from ..files import InUse, Lock, atomic_path, file_sha256, remove_leftovers, write_all
+from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+from ..sound import decoders
+from ..sound.reading import AUDIO_SUFFIXES
+from ..text import cell
 
 RESULT_KEYS = (
     *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),
@@ -197,7 +197,7 @@ class Judge:
     checkpoint : Path
         That the worker sees under this path, too.
     threshold, engine
-        As in :class:`deepfake_audio.detector.Detector`.
+        As in :class:`deepfake_audio.judging.detector.Detector`.
     model : dict
         From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
     glimpse : Glimpse or None
@@ -323,7 +323,7 @@ def judge_on_cluster(
     """
     from joblib import delayed
 
-    from .work import parallel
+    from ..work import parallel
 
     there = [Answer(blank(path, error, judge.model)) if error else known(path) for path, error in found]
     wanted = [path for (path, _), answered in zip(found, there, strict=True) if not answered]

@@ -20,15 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import AudioError
-from .features.draw import Glimpse
-from .features.log_mel import LogMelStream
-from .features.speech import LEVELS_DB, Compact, SpeechMeter, pause_level, speech_seconds
-from .features.windows import cut_window, normalise_window, window_starts, window_step
-from .model.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
-from .model.engines import ENGINES, load_engine
-from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
-from .sound.reading import stream_audio
+from ..errors import AudioError
+from ..features.draw import Glimpse
+from ..features.log_mel import LogMelStream
+from ..features.speech import LEVELS_DB, Compact, SpeechMeter, pause_level, speech_seconds
+from ..features.windows import cut_window, normalise_window, window_starts, window_step
+from ..model.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
+from ..model.engines import ENGINES, load_engine
+from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
+from ..sound.reading import stream_audio
 
 BATCH_WINDOWS = 16
 MOST_BATCHES = 2
@@ -52,7 +52,7 @@ MIGHT_ACCUSE = "too many real recordings look like that"
 NO_FAKE_STRETCH = "no credible fake stretch"
 NO_REAL_STRETCH = "no credible real speech"
 
-OUTPUTS = Path(__file__).resolve().parents[1] / "outputs"
+OUTPUTS = Path(__file__).resolve().parents[2] / "outputs"
 """Where runs are looked for when no checkpoint is named."""
 
 
