@@ -42,7 +42,7 @@ def go_on(arguments: Namespace) -> str:
 def begin(arguments: Namespace) -> tuple:
     """Return settings, the run that is resumed, and the checkpoint to start from, read and by its path."""
     from deepfake_audio.model.checkpoint import read_checkpoint
-    from deepfake_audio.runs import Run
+    from deepfake_audio.training.runs import Run
 
     if arguments.resume:
         if run := Run.interrupted(arguments.outputs):
@@ -110,7 +110,7 @@ def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) 
 def start(arguments: Namespace, run, settings: Settings, manifest: str, init_from: Path | None):
     """Return the run that is resumed, or a new one, which is not kept if it could not even begin."""
     from deepfake_audio.features.store import FeatureCache
-    from deepfake_audio.runs import Run
+    from deepfake_audio.training.runs import Run
     from deepfake_audio.work import cluster
 
     new = None if run else Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
@@ -140,7 +140,7 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     from deepfake_audio.corpus.skipped import report_skipped
     from deepfake_audio.corpus.split import describe_data, fingerprint, write_manifest
     from deepfake_audio.examine import evaluate_checkpoint, examine
-    from deepfake_audio.runs import tidy_finished
+    from deepfake_audio.training.runs import tidy_finished
 
     if arguments.resume and (folder := tidy_finished(arguments.outputs)):
         return console.say(f"The run that was interrupted is done: the report is in {clean(folder)}.")
@@ -180,7 +180,7 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
 
     # Fit: TensorFlow is loaded here. Train and validation sides only; the decision is fitted on validation.
     console.say(f"Training on {len(examples['train'])} clips, up to {settings.training.epochs} epochs.")
-    from deepfake_audio.training import finish, fit
+    from deepfake_audio.training.fit import finish, fit
 
     result = fit(examples["train"], examples["validation"], store, settings, run.folder, init_from=init_from)
     checkpoint = finish(result, examples, store, settings, run.model, manifest, init_from)

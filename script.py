@@ -95,8 +95,8 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
 
 def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     """Judge a live voice, then the whole recording; return the exit code."""
-    from deepfake_audio.runs import new_folder
     from deepfake_audio.sound import microphone
+    from deepfake_audio.training.runs import new_folder
 
     device = int(arguments.device) if (arguments.device or "").isdecimal() else arguments.device
     rate = checkpoint.settings.features.sample_rate

@@ -17,9 +17,9 @@ from .examples.example import Example, FeatureStore, extract_features, side_exam
 from .model.checkpoint import Checkpoint, read_checkpoint
 from .model.engines import KerasEngine
 from .report import format_table, write_metrics, write_model_card
-from .runs import REPORT, new_folder
-from .scoring import scan_examples, score_examples
 from .settings import CLASS_NAMES, to_dict
+from .training.calibrate import scan_examples, score_examples
+from .training.runs import REPORT, new_folder
 from .work import cluster
 
 

@@ -187,7 +187,7 @@ class TrainingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class DecisionSettings:
-    """How probabilities become an answer; fitted on validation clips (:mod:`deepfake_audio.training`)."""
+    """How probabilities become an answer; fitted on validation clips (:mod:`deepfake_audio.training.fit`)."""
 
     temperature: float = within(0.01, 100.0, 1.0)
     """Verdict log-probabilities are divided by this before they are read as confidence."""

@@ -12,7 +12,7 @@ from test_evaluation import clip, pool
 from deepfake_audio import plots
 from deepfake_audio.errors import RunError
 from deepfake_audio.evaluation import evaluate
-from deepfake_audio.training import MACRO_F1, MONITOR
+from deepfake_audio.training.fit import MACRO_F1, MONITOR
 
 
 def log_mel(frames=300, bands=80, seed=0):

@@ -105,7 +105,7 @@ def main() -> int:
     parser.add_argument("--most-left-out", type=float, default=0.1)
     arguments = parser.parse_args()
     from deepfake_audio.evaluation import equal_error_rate
-    from deepfake_audio.training import BEST_NAME, rolled_up
+    from deepfake_audio.training.fit import BEST_NAME, rolled_up
 
     clips = find_clips([arguments.data])
     rates = {name: [] for name in CHANNELS}

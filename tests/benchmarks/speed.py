@@ -251,7 +251,7 @@ def training(folder: Path, quick: bool) -> None:
     from deepfake_audio.examples.example import Example, extract_features
     from deepfake_audio.model.backend import keras
     from deepfake_audio.model.network import build_network
-    from deepfake_audio.training import TrainingWindows, compile_network
+    from deepfake_audio.training.fit import TrainingWindows, compile_network
 
     settings = read_checkpoint(MODEL).settings
     clips = find_clips([STARTER])
@@ -354,7 +354,7 @@ def sizes(folder: Path, quick: bool) -> None:
     from deepfake_audio.model.engines import OnnxEngine
     from deepfake_audio.model.export import export_checkpoint
     from deepfake_audio.model.network import JOINS, TIMELINE, VERDICT, build_network
-    from deepfake_audio.training import compile_network
+    from deepfake_audio.training.fit import compile_network
 
     shipped: Settings = read_checkpoint(MODEL).settings
     window, features, batch = shipped.window, shipped.features, shipped.training.batch_size

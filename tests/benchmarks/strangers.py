@@ -114,7 +114,7 @@ def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: 
 
     if not (folder / "scores.csv").is_file():
         from deepfake_audio.examples.example import extract_features, side_examples
-        from deepfake_audio.scoring import fit_decision, scan_examples, score_examples
+        from deepfake_audio.training.calibrate import fit_decision, scan_examples, score_examples
 
         split = strangers_split(clips, fold, most_left_out)
         console.say(f"fold {fold}: {split.counts()}, {len(split.left_out)} left out, {split.warnings}")
@@ -125,7 +125,7 @@ def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: 
         }
         everything = [example for members in examples.values() for example in members]
         store = extract_features(everything, shared, settings.features, 2, console.progress("features"))
-        from deepfake_audio.training import fit, rolled_up
+        from deepfake_audio.training.fit import fit, rolled_up
 
         fitted = fit(examples["train"], examples["validation"], store, settings, folder, verbose=2)
         predict = rolled_up(fitted.best, settings).predict_on_batch
@@ -214,7 +214,7 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
     from deepfake_audio.evaluation import evaluate, read_scores, write_scores
     from deepfake_audio.examples.example import extract_features, side_examples
     from deepfake_audio.report import write_metrics, write_model_card
-    from deepfake_audio.training import finish, fit
+    from deepfake_audio.training.fit import finish, fit
 
     started = time.monotonic()
     # Fold 0 calibrates; nothing is tested, so nothing is left out on account of what it shares with a test.

@@ -35,7 +35,7 @@ TRAINING = {
     "splicing": "deepfake_audio.examples.example side_examples",
     "features": "deepfake_audio.examples.example extract_features",
     "training": "deepfake_audio.corpus.skipped report_skipped",
-    "calibration": "deepfake_audio.scoring fit_decision",
+    "calibration": "deepfake_audio.training.calibrate fit_decision",
     "export": "deepfake_audio.model.export try_export",
     "report": "deepfake_audio.examine examine",
 }

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tiny
 
-from deepfake_audio import training
 from deepfake_audio.errors import RunError
 from deepfake_audio.examples.example import UNKNOWN, Example, FeatureStore, labels_of, window_label
 from deepfake_audio.features.windows import window_starts
@@ -18,7 +17,8 @@ from deepfake_audio.files import file_sha256
 from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.model.engines import load_engine
 from deepfake_audio.settings import CLASS_NAMES
-from deepfake_audio.training import FixedWindows, ResumableEarlyStopping, TrainingWindows, class_weights, fit
+from deepfake_audio.training import fit as training
+from deepfake_audio.training.fit import FixedWindows, ResumableEarlyStopping, TrainingWindows, class_weights, fit
 
 SETTINGS = tiny.settings()
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deepfake_audio import runs
 from deepfake_audio.errors import RunError
-from deepfake_audio.runs import Run, tidy_finished
 from deepfake_audio.settings import Settings, TrainingSettings
+from deepfake_audio.training import runs
+from deepfake_audio.training.runs import Run, tidy_finished
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = Settings(training=TrainingSettings(epochs=3, seed=11))
 
 
@@ -150,7 +150,7 @@ def test_outputs_that_cannot_hold_a_folder_are_explained(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from deepfake_audio.runs import Run
+from deepfake_audio.training.runs import Run
 run = Run.interrupted(Path(sys.argv[1]))
 print("holds", flush=True)
 sys.stdin.read()

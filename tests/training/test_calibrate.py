@@ -10,8 +10,8 @@ from deepfake_audio.evaluation import read_scores, write_scores
 from deepfake_audio.examples.example import Example, FeatureStore, labels_of
 from deepfake_audio.features.store import FeatureCache, Spectrogram
 from deepfake_audio.judging.detector import Scan, decide
-from deepfake_audio.scoring import MOST_ACCUSED, TEMPERATURES, fit_decision, scan_examples, score_examples
 from deepfake_audio.settings import CLASS_NAMES
+from deepfake_audio.training.calibrate import MOST_ACCUSED, TEMPERATURES, fit_decision, scan_examples, score_examples
 
 SETTINGS = tiny.settings()
 FRAMES = 200

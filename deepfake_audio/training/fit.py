@@ -16,19 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
-from .console import say
-from .corpus.split import LONG_SECONDS
-from .errors import RunError
-from .examples.channels import augment_window
-from .examples.example import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
-from .features.windows import cut_window, normalise_window, window_starts
-from .files import atomic_path
-from .model.backend import keras
-from .model.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from .model.export import try_export
-from .model.network import JOINS, TIMELINE, VERDICT, build_network
-from .scoring import fit_decision, scan_examples
-from .settings import CLASS_NAMES, Settings
+from ..console import say
+from ..corpus.split import LONG_SECONDS
+from ..errors import RunError
+from ..examples.channels import augment_window
+from ..examples.example import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
+from ..features.windows import cut_window, normalise_window, window_starts
+from ..files import atomic_path
+from ..model.backend import keras
+from ..model.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from ..model.export import try_export
+from ..model.network import JOINS, TIMELINE, VERDICT, build_network
+from ..settings import CLASS_NAMES, Settings
+from .calibrate import fit_decision, scan_examples
 
 MACRO_F1 = "val_verdict_macro_f1"
 MONITOR = "val_smoothed_macro_f1"

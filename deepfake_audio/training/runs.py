@@ -9,10 +9,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import RunError
-from .files import InUse, Lock, atomic_path, remove_leftovers, remove_leftovers_below
-from .model.checkpoint import MODEL
-from .settings import Settings, from_dict, to_dict
+from ..errors import RunError
+from ..files import InUse, Lock, atomic_path, remove_leftovers, remove_leftovers_below
+from ..model.checkpoint import MODEL
+from ..settings import Settings, from_dict, to_dict
 
 RECORD = "run.json"
 LOCK = "in-use.lock"
