@@ -78,7 +78,7 @@ def sides(clips: list, seed: int, base, jobs: int) -> tuple:
     """Say which side each clip is on, before anything is spliced, and what tells the classes apart without speech."""
     from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
     from deepfake_audio.corpus.split import describe, split_corpus
-    from deepfake_audio.examine import only_unheard
+    from deepfake_audio.evaluation.examine import only_unheard
 
     split = split_corpus(clips, seed)
     if base:
@@ -139,7 +139,7 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     from deepfake_audio.corpus.check import check_data, remarks
     from deepfake_audio.corpus.skipped import report_skipped
     from deepfake_audio.corpus.split import describe_data, fingerprint, write_manifest
-    from deepfake_audio.examine import evaluate_checkpoint, examine
+    from deepfake_audio.evaluation.examine import evaluate_checkpoint, examine
     from deepfake_audio.training.runs import tidy_finished
 
     if arguments.resume and (folder := tidy_finished(arguments.outputs)):

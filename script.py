@@ -56,7 +56,7 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     from deepfake_audio.work import cluster
 
     if arguments.threshold is not None:
-        from deepfake_audio.rates import expected_rates
+        from deepfake_audio.evaluation.rates import expected_rates
 
         console.say(expected_rates(checkpoint.path, arguments.threshold))
     found = many.find_recordings(arguments.paths)

@@ -12,7 +12,7 @@ import soundfile
 import tiny
 
 from deepfake_audio.errors import CheckpointError, RunError
-from deepfake_audio.evaluation import evaluate
+from deepfake_audio.evaluation.metrics import evaluate
 from deepfake_audio.features.log_mel import LogMelStream, log_mel
 from deepfake_audio.features.windows import normalise_window
 from deepfake_audio.judging.detector import Detector, decide

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ..evaluation import ClipScore
+from ..evaluation.metrics import ClipScore
 from ..examples.example import Example, FeatureStore, labels_of
 from ..judging.detector import Scan, class_probabilities, decide, piecewise, scan_features, voiced_frames
 from ..settings import CLASS_NAMES, DecisionSettings, Settings

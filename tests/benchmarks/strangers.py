@@ -32,7 +32,7 @@ sys.path.insert(0, str(HERE))
 
 from deepfake_audio import console  # noqa: E402
 from deepfake_audio.corpus.split import Clip, Split, find_clips, with_copies  # noqa: E402
-from deepfake_audio.evaluation import ANSWERS, ClipScore  # noqa: E402
+from deepfake_audio.evaluation.metrics import ANSWERS, ClipScore  # noqa: E402
 from deepfake_audio.files import atomic_path  # noqa: E402
 from deepfake_audio.settings import Settings, from_dict, to_dict  # noqa: E402
 
@@ -110,7 +110,7 @@ def changed(settings: Settings, changes: Sequence[str]) -> Settings:
 
 def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: float) -> dict:
     """Train and test one fold, or read what was found before."""
-    from deepfake_audio.evaluation import evaluate, read_scores, write_scores
+    from deepfake_audio.evaluation.metrics import evaluate, read_scores, write_scores
 
     if not (folder / "scores.csv").is_file():
         from deepfake_audio.examples.example import extract_features, side_examples
@@ -211,9 +211,9 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
     """
     from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
     from deepfake_audio.corpus.split import describe_data, fingerprint
-    from deepfake_audio.evaluation import evaluate, read_scores, write_scores
+    from deepfake_audio.evaluation.card import write_metrics, write_model_card
+    from deepfake_audio.evaluation.metrics import evaluate, read_scores, write_scores
     from deepfake_audio.examples.example import extract_features, side_examples
-    from deepfake_audio.report import write_metrics, write_model_card
     from deepfake_audio.training.fit import finish, fit
 
     started = time.monotonic()

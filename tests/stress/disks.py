@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common import SHIPPED, half_written, life, prepare, progress, table
 
-from deepfake_audio import examine
+from deepfake_audio.evaluation import examine
 from deepfake_audio.features import store
 from deepfake_audio.judging import many
 

@@ -37,7 +37,7 @@ TRAINING = {
     "training": "deepfake_audio.corpus.skipped report_skipped",
     "calibration": "deepfake_audio.training.calibrate fit_decision",
     "export": "deepfake_audio.model.export try_export",
-    "report": "deepfake_audio.examine examine",
+    "report": "deepfake_audio.evaluation.examine examine",
 }
 SCANNING = {
     "listing the folder": "deepfake_audio.judging.many find_recordings",

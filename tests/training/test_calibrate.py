@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 
-from deepfake_audio.evaluation import read_scores, write_scores
+from deepfake_audio.evaluation.metrics import read_scores, write_scores
 from deepfake_audio.examples.example import Example, FeatureStore, labels_of
 from deepfake_audio.features.store import FeatureCache, Spectrogram
 from deepfake_audio.judging.detector import Scan, decide

@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from test_evaluation import clip, pool
+from test_metrics import clip, pool
 
-from deepfake_audio import plots
 from deepfake_audio.errors import RunError
-from deepfake_audio.evaluation import evaluate
+from deepfake_audio.evaluation import plots
+from deepfake_audio.evaluation.metrics import evaluate
 from deepfake_audio.training.fit import MACRO_F1, MONITOR
 
 
@@ -205,7 +205,7 @@ def test_a_crash_leaves_the_old_picture(tmp_path, monkeypatch):
 
 def test_no_window_without_a_display(tmp_path):
     code = (
-        "import sys\nfrom deepfake_audio import plots\nfrom test_evaluation import clip\n"
+        "import sys\nfrom deepfake_audio.evaluation import plots\nfrom test_metrics import clip\n"
         f"plots.plot_reliability([clip()], {str(tmp_path / 'a.png')!r})\n"
         "assert 'matplotlib.pyplot' not in sys.modules, 'saving needs no pyplot'\n"
         f"plots.plot_reliability([clip()], {str(tmp_path / 'b.png')!r}, show=True)\n"

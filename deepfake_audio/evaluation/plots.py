@@ -25,11 +25,11 @@ from matplotlib.patches import Patch
 from scipy.stats import norm
 from sklearn.metrics import roc_curve
 
-from .errors import RunError
-from .evaluation import CALIBRATION_BINS, ClipScore, Spans, coverage, equal_error_rate, reliability
-from .features.log_mel import SMALLEST_POWER
-from .files import atomic_path
-from .settings import CLASS_NAMES, NO_SPEECH
+from ..errors import RunError
+from ..features.log_mel import SMALLEST_POWER
+from ..files import atomic_path
+from ..settings import CLASS_NAMES, NO_SPEECH
+from .metrics import CALIBRATION_BINS, ClipScore, Spans, coverage, equal_error_rate, reliability
 
 # Okabe & Ito (2008): told apart by colour-blind readers, and by their brightness on a grey printout.
 REAL_COLOUR = "#0072B2"
@@ -139,7 +139,8 @@ def _number(text: str | None) -> float:
 
 
 def plot_confusion_matrix(metrics: dict, out_path: str | os.PathLike, show: bool = False) -> None:
-    """Draw counts, and shares of each true class, from what :func:`deepfake_audio.evaluation.evaluate` returned."""
+    """Draw counts, and shares of each true class, from what :func:`deepfake_audio.evaluation.metrics.evaluate`
+    returned."""
     counts = np.array(metrics["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     with matplotlib.rc_context(_STYLE):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .errors import DeepfakeAudioError
+from ..errors import DeepfakeAudioError
 
 
 def expected_rates(checkpoint: Path, threshold: float) -> str:
@@ -17,7 +17,7 @@ def expected_rates(checkpoint: Path, threshold: float) -> str:
     threshold : float
         Probability of not being Real from which on a recording is called Fake or Hybrid.
     """
-    from .evaluation import read_scores
+    from .metrics import read_scores
 
     unknown = (
         f"What the threshold {threshold:g} costs is not known: no scores.csv of its run lies beside the checkpoint."

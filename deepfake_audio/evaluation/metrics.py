@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from .errors import RunError
-from .files import atomic_path
-from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
-from .text import exact_cell, from_exact_cell
+from ..errors import RunError
+from ..files import atomic_path
+from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+from ..text import exact_cell, from_exact_cell
 
 KIND_LABELS = {"real": "Real", "fake": "Fake", "hybrid": "Hybrid", "real+real": "Real", "fake+fake": "Fake"}
 """Label of each kind of clip; the last two are splices within one class, controls for "every cut is a fake"."""

@@ -8,8 +8,8 @@ import tiny
 
 from deepfake_audio.corpus.split import Split, find_clips
 from deepfake_audio.errors import CorpusError, RunError
-from deepfake_audio.evaluation import evaluate, read_scores
-from deepfake_audio.examine import describe_data, evaluate_checkpoint, examine, only_unheard
+from deepfake_audio.evaluation.examine import describe_data, evaluate_checkpoint, examine, only_unheard
+from deepfake_audio.evaluation.metrics import evaluate, read_scores
 from deepfake_audio.files import file_sha256
 from deepfake_audio.settings import CLASS_NAMES
 
@@ -111,7 +111,7 @@ def test_an_evaluation_that_fails_leaves_no_folder(folder, tmp_path, monkeypatch
 
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
     arguments = find_clips([folder]), tmp_path / "outputs", tmp_path / "cache"
-    monkeypatch.setattr("deepfake_audio.examine.write_metrics", stop)
+    monkeypatch.setattr("deepfake_audio.evaluation.examine.write_metrics", stop)
     with pytest.raises(KeyboardInterrupt):
         evaluate_checkpoint(checkpoint.path, *arguments, jobs=1, show=False)
     assert list((tmp_path / "outputs").iterdir()) == []

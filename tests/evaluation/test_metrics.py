@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support, roc_auc_score
 
-from deepfake_audio import evaluation
 from deepfake_audio.errors import RunError
-from deepfake_audio.evaluation import ClipScore, boundary_errors, equal_error_rate, evaluate, read_scores, write_scores
+from deepfake_audio.evaluation import metrics as evaluation
+from deepfake_audio.evaluation.metrics import (
+    ClipScore,
+    boundary_errors,
+    equal_error_rate,
+    evaluate,
+    read_scores,
+    write_scores,
+)
 from deepfake_audio.settings import CLASS_NAMES
 from deepfake_audio.text import clean_lines
 

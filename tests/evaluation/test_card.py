@@ -5,10 +5,10 @@ import re
 
 import pytest
 from commands import HERE
-from test_evaluation import clip, pool
+from test_metrics import clip, pool
 
-from deepfake_audio import report
-from deepfake_audio.evaluation import evaluate, read_scores
+from deepfake_audio.evaluation import card as report
+from deepfake_audio.evaluation.metrics import evaluate, read_scores
 from deepfake_audio.text import clean, clean_lines
 
 CARD = {

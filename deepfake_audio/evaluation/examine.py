@@ -8,19 +8,19 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from . import console
-from .corpus.skipped import report_skipped
-from .corpus.split import Clip, Split, describe_data, fingerprint, split_corpus
-from .errors import CorpusError, RunError
-from .evaluation import ClipScore, evaluate, read_scores, write_scores
-from .examples.example import Example, FeatureStore, extract_features, side_examples
-from .model.checkpoint import Checkpoint, read_checkpoint
-from .model.engines import KerasEngine
-from .report import format_table, write_metrics, write_model_card
-from .settings import CLASS_NAMES, to_dict
-from .training.calibrate import scan_examples, score_examples
-from .training.runs import REPORT, new_folder
-from .work import cluster
+from .. import console
+from ..corpus.skipped import report_skipped
+from ..corpus.split import Clip, Split, describe_data, fingerprint, split_corpus
+from ..errors import CorpusError, RunError
+from ..examples.example import Example, FeatureStore, extract_features, side_examples
+from ..model.checkpoint import Checkpoint, read_checkpoint
+from ..model.engines import KerasEngine
+from ..settings import CLASS_NAMES, to_dict
+from ..training.calibrate import scan_examples, score_examples
+from ..training.runs import REPORT, new_folder
+from ..work import cluster
+from .card import format_table, write_metrics, write_model_card
+from .metrics import ClipScore, evaluate, read_scores, write_scores
 
 
 def only_unheard(split: Split, base: Checkpoint) -> Split:
@@ -99,7 +99,7 @@ def examine(
     store : FeatureStore
         Their spectrograms.
     card : dict
-        What :func:`deepfake_audio.report.write_model_card` needs besides settings and metrics.
+        What :func:`deepfake_audio.evaluation.card.write_model_card` needs besides settings and metrics.
     log : Path, optional
         Training log, for the learning curves.
     show : bool
@@ -249,7 +249,7 @@ def evaluate_checkpoint(
                 "test", side, checkpoint.settings, folder / "hybrids", jobs, console.progress("test")
             )
         else:
-            from .examples.example import examples_of_clips
+            from ..examples.example import examples_of_clips
 
             warnings.append("The corpus lacks real or fake clips, so no hybrids were spliced.")
             examples = examples_of_clips(test, groups)

@@ -1,9 +1,9 @@
 """What a threshold costs."""
 
-from test_evaluation import clip
+from test_metrics import clip
 
-from deepfake_audio.evaluation import write_scores
-from deepfake_audio.rates import expected_rates
+from deepfake_audio.evaluation.metrics import write_scores
+from deepfake_audio.evaluation.rates import expected_rates
 
 
 def test_missed_fakes_and_false_alarms_are_counted_at_the_threshold(tmp_path):

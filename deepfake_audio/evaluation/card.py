@@ -7,11 +7,11 @@ import os
 import re
 from collections.abc import Sequence
 
-from .corpus.shortcuts import SUSPICIOUS_AUC
-from .evaluation import ANSWERS, SMALLEST_GROUP
-from .files import atomic_path
-from .settings import CLASS_NAMES
-from .text import clean
+from ..corpus.shortcuts import SUSPICIOUS_AUC
+from ..files import atomic_path
+from ..settings import CLASS_NAMES
+from ..text import clean
+from .metrics import ANSWERS, SMALLEST_GROUP
 
 _RATE, _NUMBER, _SECONDS = "rate", "number", "seconds"
 
@@ -50,7 +50,7 @@ def format_table(metrics: dict) -> str:
     Parameters
     ----------
     metrics
-        What :func:`deepfake_audio.evaluation.evaluate` returned.
+        What :func:`deepfake_audio.evaluation.metrics.evaluate` returned.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: dict) -> None
     path
         Usually ``MODEL_CARD.md`` in the folder of the run.
     metrics
-        What :func:`deepfake_audio.evaluation.evaluate` returned for the test side.
+        What :func:`deepfake_audio.evaluation.metrics.evaluate` returned for the test side.
     card
         ``name``, ``created`` (ISO date), ``version`` (of the package), ``seed``, ``settings`` (nested dict),
         ``parameters`` (number of weights), ``data`` (strings that describe corpora and their licences), ``split``
