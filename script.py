@@ -37,7 +37,7 @@ FEW_CLIPS = 1000
 
 def tell(result: dict, arguments: Namespace) -> None:
     """Print one answer; what went wrong goes to stderr."""
-    from deepfake_audio.wording import describe
+    from deepfake_audio.answers.wording import describe
 
     if arguments.json:
         print(json.dumps(result), flush=True)
@@ -51,7 +51,7 @@ def tell(result: dict, arguments: Namespace) -> None:
 
 def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     """Judge all that is named; return the exit code."""
-    from deepfake_audio import outputs
+    from deepfake_audio.answers import outputs
     from deepfake_audio.judging import many
     from deepfake_audio.work import cluster
 

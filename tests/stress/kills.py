@@ -42,7 +42,7 @@ TRAINING = {
 SCANNING = {
     "listing the folder": "deepfake_audio.judging.many find_recordings",
     "judging into the table": "deepfake_audio.judging.many judge_all",
-    "writing the page": "deepfake_audio.pages Report._page",
+    "writing the page": "deepfake_audio.answers.page Report._page",
 }
 """Name of a stage, and the function with whose call it begins; before the first one, the program is loading."""
 

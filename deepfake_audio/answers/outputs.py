@@ -7,13 +7,13 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import console
-from .errors import OutputError
-from .features.draw import Glimpse
-from .judging.many import Answer, Table
-from .model.checkpoint import Checkpoint
-from .sound.reading import AUDIO_SUFFIXES
-from .text import clean
+from .. import console
+from ..errors import OutputError
+from ..features.draw import Glimpse
+from ..judging.many import Answer, Table
+from ..model.checkpoint import Checkpoint
+from ..sound.reading import AUDIO_SUFFIXES
+from ..text import clean
 
 
 def check(found: Sequence[tuple[Path, str | None]], wanted: Mapping[str, Path | None]) -> None:
@@ -88,14 +88,14 @@ class Outputs:
         if csv:
             self.table = self._end.enter_context(contextlib.closing(Table(csv, self.model, threshold)))
         if report or plot or self.labels:
-            from . import pages  # loads matplotlib
+            from . import page  # loads matplotlib
 
-            self._write_labels = pages.write_labels
+            self._write_labels = page.write_labels
             if report:
-                self.report = self._end.enter_context(pages.Report(report, self.settings, self.model))
-                self._listen_seconds = pages.LISTEN_SECONDS
+                self.report = self._end.enter_context(page.Report(report, self.settings, self.model))
+                self._listen_seconds = page.LISTEN_SECONDS
             if plot:
-                self.pictures = pages.Pictures(plot, self.settings)
+                self.pictures = page.Pictures(plot, self.settings)
 
     def __enter__(self) -> Outputs:
         return self

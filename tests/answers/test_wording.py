@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepfake_audio import wording
+from deepfake_audio.answers import wording
 from deepfake_audio.judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 

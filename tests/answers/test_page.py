@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from deepfake_audio import pages
+from deepfake_audio.answers import page
 from deepfake_audio.errors import OutputError
 from deepfake_audio.features.draw import Glimpse
 from deepfake_audio.judging.many import blank
@@ -53,7 +53,7 @@ def judged(path="clip.wav", verdict="Hybrid", seconds=4.0, listen=600.0, **chang
 
 
 def write(path, *answers):
-    with pages.Report(path, SETTINGS, MODEL) as report:
+    with page.Report(path, SETTINGS, MODEL) as report:
         for answer in answers:
             report.add(*answer)
     return path.read_text(encoding="utf-8")
@@ -61,15 +61,15 @@ def write(path, *answers):
 
 def test_two_scans_do_not_write_one_page(tmp_path):
     refused = pytest.raises(OutputError, match="by another scan: wait for its end, or name another file")
-    with pages.Report(tmp_path / "a.html", SETTINGS, MODEL), refused:
-        pages.Report(tmp_path / "a.html", SETTINGS, MODEL)
+    with page.Report(tmp_path / "a.html", SETTINGS, MODEL), refused:
+        page.Report(tmp_path / "a.html", SETTINGS, MODEL)
     assert "clip.wav" in write(tmp_path / "a.html", judged())
     assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
 
 
 def test_a_fragment_takes_the_place_of_nothing_but_nothing(tmp_path):
     def interrupt(path):
-        with pytest.raises(KeyboardInterrupt), pages.Report(path, SETTINGS, MODEL) as report:
+        with pytest.raises(KeyboardInterrupt), page.Report(path, SETTINGS, MODEL) as report:
             report.add(*judged("first.wav"))
             raise KeyboardInterrupt
         return path.read_text(encoding="utf-8")
@@ -78,7 +78,7 @@ def test_a_fragment_takes_the_place_of_nothing_but_nothing(tmp_path):
     assert interrupt(tmp_path / "a.html") == whole
     assert "first.wav" in interrupt(tmp_path / "b.html")
     (tmp_path / "file").touch()
-    with pytest.raises(KeyboardInterrupt), pages.Report(tmp_path / "file" / "c.html", SETTINGS, MODEL) as report:
+    with pytest.raises(KeyboardInterrupt), page.Report(tmp_path / "file" / "c.html", SETTINGS, MODEL) as report:
         report.add(*judged("first.wav"))
         raise KeyboardInterrupt  # which is not hidden by what cannot be written
     (tmp_path / "file").unlink()
@@ -142,20 +142,20 @@ def test_only_so_much_sound_goes_into_a_page_and_it_is_said(tmp_path, monkeypatc
     text = write(tmp_path / "cut.html", judged(seconds=4.0, listen=2.0))
     assert "Only the first 0:02.00 of 0:04.00 can be played here" in text
     assert text.count("<audio") == 1 and text.count("<button") == 2, "what cannot be heard has no button"
-    monkeypatch.setattr(pages, "LISTEN_SECONDS_IN_ALL", 5.0)
+    monkeypatch.setattr(page, "LISTEN_SECONDS_IN_ALL", 5.0)
     text = write(tmp_path / "many.html", judged("a.wav"), judged("b.wav"))
     assert text.count("<audio") == 1 and "The sound is not in this page" in text
 
 
 def test_many_recordings_have_a_table_and_only_the_first_have_pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr(pages, "MOST_PICTURES", 2)
+    monkeypatch.setattr(page, "MOST_PICTURES", 2)
     text = write(tmp_path / "many.html", *(judged(f"{n}.wav") for n in range(3)), (blank("x", "No.", MODEL), None))
     assert text.count("<article") == 2 and text.count('href="#recording-') == 2
     assert "1 are in this table only" in text and "4 recordings: 3 Hybrid, 1 Error" in text
 
 
 def test_the_longest_of_very_many_stretches_are_shown(tmp_path, monkeypatch):
-    monkeypatch.setattr(pages, "MOST_STRETCHES", 2)
+    monkeypatch.setattr(page, "MOST_STRETCHES", 2)
     text = write(tmp_path / "report.html", judged())
     assert "Of 4 stretches the 2 longest are shown" in text and text.count("<button") == 2
 
@@ -165,7 +165,7 @@ def test_no_speech_has_no_stretches(tmp_path):
     assert "too little speech" in text and "<button" not in text and "Of answers with" not in text
 
 
-@pytest.mark.parametrize("make", [lambda path: write(path, judged()), lambda path: pages.write_labels(path, [])])
+@pytest.mark.parametrize("make", [lambda path: write(path, judged()), lambda path: page.write_labels(path, [])])
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, make):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match="another file"):
@@ -247,7 +247,7 @@ def test_the_policy_of_a_page_lets_no_other_script_run(browser, tmp_path):
 
 
 def test_pictures_have_names_that_every_disk_takes(tmp_path):
-    pictures = pages.Pictures(tmp_path / "new", SETTINGS)
+    pictures = page.Pictures(tmp_path / "new", SETTINGS)
     names = (
         HOSTILE,
         "a/clip.wav",
@@ -268,24 +268,24 @@ def test_pictures_have_names_that_every_disk_takes(tmp_path):
 def test_what_a_killed_process_had_begun_to_draw_is_removed(tmp_path):
     for name in ("clip.tmp-7.png", "clip.tmp-monday.png"):
         (tmp_path / name).touch()
-    assert pages.Pictures(tmp_path, SETTINGS).add(*judged("clip.wav")).name == "clip.png"
+    assert page.Pictures(tmp_path, SETTINGS).add(*judged("clip.wav")).name == "clip.png"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.png", "clip.tmp-monday.png"]
 
 
 @pytest.mark.parametrize("verdict", ["Real", NO_SPEECH])
 @pytest.mark.parametrize("seconds", [0.02, 40.0])
 def test_recordings_of_any_length_are_drawn(tmp_path, verdict, seconds):
-    assert pages.Pictures(tmp_path, SETTINGS).add(*judged(verdict=verdict, seconds=seconds)).is_file()
+    assert page.Pictures(tmp_path, SETTINGS).add(*judged(verdict=verdict, seconds=seconds)).is_file()
 
 
 def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match="another folder"):
-        pages.Pictures(tmp_path / "file", SETTINGS).add(*judged())
+        page.Pictures(tmp_path / "file", SETTINGS).add(*judged())
 
 
 def test_labels_are_what_audacity_reads(tmp_path):
-    pages.write_labels(tmp_path / "labels.txt", segments(4.0))
+    page.write_labels(tmp_path / "labels.txt", segments(4.0))
     rows = [line.split("\t") for line in (tmp_path / "labels.txt").read_text(encoding="utf-8").splitlines()]
     assert rows[1] == ["1.200000", "2.400000", "Fake 0.90"] and rows[2][2] == NO_SPEECH
     assert [row[0] for row in rows[1:]] == [row[1] for row in rows[:-1]]

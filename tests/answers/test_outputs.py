@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import ENVIRONMENT, JUDGE, STARTER
 
-from deepfake_audio import outputs, pages
+from deepfake_audio.answers import outputs, page
 from deepfake_audio.errors import OutputError
 from deepfake_audio.judging import many
 from deepfake_audio.model.checkpoint import Checkpoint
@@ -56,7 +56,7 @@ def test_nothing_is_left_where_the_beginning_is_interrupted(tmp_path, monkeypatc
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pages, "Report", interrupt)
+    monkeypatch.setattr(page, "Report", interrupt)
     with pytest.raises(KeyboardInterrupt):
         outputs.Outputs(CHECKPOINT, tmp_path / "a.csv", tmp_path / "a.html", None, None, None)
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]  # and no lock

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .console import colour
-from .judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
-from .settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
-from .text import clean
+from ..console import colour
+from ..judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
+from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+from ..text import clean
 
 MEANING = {
     "Real": "Sounds like a person speaking throughout.",
