@@ -23,9 +23,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from deepfake_audio import console, interrupts, options
+from deepfake_audio.corpus.kaggle import dataset_folder
 from deepfake_audio.errors import DeepfakeAudioError, RunError
-from deepfake_audio.kaggle import dataset_folder
 from deepfake_audio.settings import Settings
+from deepfake_audio.text import clean
 
 HERE = Path(__file__).resolve().parent
 
@@ -40,8 +41,8 @@ def go_on(arguments: Namespace) -> str:
 
 def begin(arguments: Namespace) -> tuple:
     """Return settings, the run that is resumed, and the checkpoint to start from, read and by its path."""
-    from deepfake_audio.checkpoint import read_checkpoint
-    from deepfake_audio.runs import Run
+    from deepfake_audio.model.checkpoint import read_checkpoint
+    from deepfake_audio.training.runs import Run
 
     if arguments.resume:
         if run := Run.interrupted(arguments.outputs):
@@ -62,8 +63,8 @@ def begin(arguments: Namespace) -> tuple:
 
 def corpus(arguments: Namespace, run) -> tuple[list, list]:
     """Return the folders and the datasets that were recognised in them."""
-    from deepfake_audio.corpus import choose_folders
-    from deepfake_audio.recognise import find_datasets
+    from deepfake_audio.corpus.recognise import find_datasets
+    from deepfake_audio.corpus.split import choose_folders
 
     if arguments.kaggle and not run:
         arguments.data = [*(arguments.data or []), *map(dataset_folder, arguments.kaggle)]
@@ -75,9 +76,9 @@ def corpus(arguments: Namespace, run) -> tuple[list, list]:
 
 def sides(clips: list, seed: int, base, jobs: int) -> tuple:
     """Say which side each clip is on, before anything is spliced, and what tells the classes apart without speech."""
-    from deepfake_audio.audit import shortcuts, suspicions
-    from deepfake_audio.corpus import describe, split_corpus
-    from deepfake_audio.examine import only_unheard
+    from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
+    from deepfake_audio.corpus.split import describe, split_corpus
+    from deepfake_audio.evaluation.examine import only_unheard
 
     split = split_corpus(clips, seed)
     if base:
@@ -92,8 +93,8 @@ def sides(clips: list, seed: int, base, jobs: int) -> tuple:
 
 def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) -> tuple:
     """Splice hybrids and their same-class controls, each side from its own clips; then features, once per content."""
-    from deepfake_audio.cluster import cluster
-    from deepfake_audio.dataset import extract_features, side_examples
+    from deepfake_audio.examples.example import extract_features, side_examples
+    from deepfake_audio.work import cluster
 
     jobs = arguments.jobs
     examples = {
@@ -108,9 +109,9 @@ def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) 
 
 def start(arguments: Namespace, run, settings: Settings, manifest: str, init_from: Path | None):
     """Return the run that is resumed, or a new one, which is not kept if it could not even begin."""
-    from deepfake_audio.cache import FeatureCache
-    from deepfake_audio.cluster import cluster
-    from deepfake_audio.runs import Run
+    from deepfake_audio.features.store import FeatureCache
+    from deepfake_audio.training.runs import Run
+    from deepfake_audio.work import cluster
 
     new = None if run else Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
     try:
@@ -126,7 +127,7 @@ def start(arguments: Namespace, run, settings: Settings, manifest: str, init_fro
 
 def tell(report, arguments: Namespace, watch: interrupts.Watch, *more: str) -> None:
     """Tell what was found; all is written by now, so that nothing has to be done again if this is interrupted."""
-    watch.sentence = f"Interrupted, but all is done: the report is in {console.clean(report.folder)}."
+    watch.sentence = f"Interrupted, but all is done: the report is in {clean(report.folder)}."
     with console.results():
         report.tell(arguments.show)
         for line in more:
@@ -135,14 +136,14 @@ def tell(report, arguments: Namespace, watch: interrupts.Watch, *more: str) -> N
 
 def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     """Run the whole story, or the part of it that was asked for."""
-    from deepfake_audio.check import check_data, remarks
-    from deepfake_audio.corpus import describe_data, fingerprint, write_manifest
-    from deepfake_audio.examine import evaluate_checkpoint, examine
-    from deepfake_audio.runs import tidy_finished
-    from deepfake_audio.skipped import report_skipped
+    from deepfake_audio.corpus.check import check_data, remarks
+    from deepfake_audio.corpus.skipped import report_skipped
+    from deepfake_audio.corpus.split import describe_data, fingerprint, write_manifest
+    from deepfake_audio.evaluation.examine import evaluate_checkpoint, examine
+    from deepfake_audio.training.runs import tidy_finished
 
     if arguments.resume and (folder := tidy_finished(arguments.outputs)):
-        return console.say(f"The run that was interrupted is done: the report is in {console.clean(folder)}.")
+        return console.say(f"The run that was interrupted is done: the report is in {clean(folder)}.")
 
     # Corpus: which clips there are.
     settings, run, base, init_from = begin(arguments)
@@ -167,7 +168,7 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     if run and run.manifest != manifest:
         raise RunError(f"The clips are not those that {run.folder} was started with; start without --resume.")
     run = start(arguments, run, settings, manifest, init_from)
-    watch.sentence = f"Interrupted. Finished features and epochs are kept; {console.clean(go_on(arguments))}"
+    watch.sentence = f"Interrupted. Finished features and epochs are kept; {clean(go_on(arguments))}"
     write_manifest(run.folder / "manifest.csv", split)
 
     # Hybrids and features.
@@ -179,7 +180,7 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
 
     # Fit: TensorFlow is loaded here. Train and validation sides only; the decision is fitted on validation.
     console.say(f"Training on {len(examples['train'])} clips, up to {settings.training.epochs} epochs.")
-    from deepfake_audio.training import finish, fit
+    from deepfake_audio.training.fit import finish, fit
 
     result = fit(examples["train"], examples["validation"], store, settings, run.folder, init_from=init_from)
     checkpoint = finish(result, examples, store, settings, run.model, manifest, init_from)
@@ -214,14 +215,14 @@ def main(argv: list[str] | None = None) -> int:
         return interrupts.EXIT_CODE
     except DeepfakeAudioError as error:
         # Cleaned line by line, so that no name in one begins another.
-        console.say("error: " + "\n".join(map(console.clean, error.args)))
+        console.say("error: " + "\n".join(map(clean, error.args)))
         return 1
     except BrokenPipeError:
         return 1  # whoever read the results has stopped
     except OSError as error:
         where = error.filename or f"A file in {arguments.outputs}"  # libraries do not always say which
         what = f"error: {where} cannot be read or written ({error.strerror or error})"
-        console.say(console.clean(f"{what}; {go_on(arguments)}"))
+        console.say(clean(f"{what}; {go_on(arguments)}"))
         return 1
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from deepfake_audio import console, interrupts, options
 from deepfake_audio.errors import DeepfakeAudioError, OutputError
+from deepfake_audio.text import clean
 
 OUTPUTS = Path(__file__).resolve().parent / "outputs"
 
@@ -36,7 +37,7 @@ FEW_CLIPS = 1000
 
 def tell(result: dict, arguments: Namespace) -> None:
     """Print one answer; what went wrong goes to stderr."""
-    from deepfake_audio.wording import describe
+    from deepfake_audio.answers.wording import describe
 
     if arguments.json:
         print(json.dumps(result), flush=True)
@@ -45,37 +46,38 @@ def tell(result: dict, arguments: Namespace) -> None:
     elif not result["error"]:
         print("\n".join(describe(result)), flush=True)
     if result["error"]:
-        console.say(f"error: {console.clean(result['error'])}")
+        console.say(f"error: {clean(result['error'])}")
 
 
 def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     """Judge all that is named; return the exit code."""
-    from deepfake_audio import outputs, scan
-    from deepfake_audio.cluster import cluster
+    from deepfake_audio.answers import outputs
+    from deepfake_audio.judging import many
+    from deepfake_audio.work import cluster
 
     if arguments.threshold is not None:
-        from deepfake_audio.rates import expected_rates
+        from deepfake_audio.evaluation.rates import expected_rates
 
         console.say(expected_rates(checkpoint.path, arguments.threshold))
-    found = scan.find_recordings(arguments.paths)
+    found = many.find_recordings(arguments.paths)
     if arguments.labels and len(found) > 1:
         raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
     outputs.check(found, {"--csv": arguments.csv, "--report": arguments.report, "--labels": arguments.labels})
-    summary, known = scan.Summary(), 0
+    summary, known = many.Summary(), 0
     wanted = arguments.csv, arguments.report, arguments.plot, arguments.labels
     with outputs.Outputs(checkpoint, *wanted, arguments.threshold) as files, cluster(arguments.dask):
         if detector is None and not arguments.dask and any(error is None for _, error in found):
-            from deepfake_audio import decoding
-            from deepfake_audio.detector import Detector
+            from deepfake_audio.judging.detector import Detector
+            from deepfake_audio.sound import decoders
 
-            decoding.prepare()
+            decoders.prepare()
             detector = Detector(checkpoint, arguments.threshold, arguments.engine)
         if arguments.dask:
             use = checkpoint.path, arguments.threshold, arguments.engine
-            judge = scan.Judge(*use, files.model, files.glimpse())
-            judged = scan.judge_on_cluster(found, judge, files.known)
+            judge = many.Judge(*use, files.model, files.glimpse())
+            judged = many.judge_on_cluster(found, judge, files.known)
         else:
-            judged = scan.judge_all(found, detector, files.model, arguments.jobs, files.glimpse, files.known)
+            judged = many.judge_all(found, detector, files.model, arguments.jobs, files.glimpse, files.known)
         with contextlib.closing(judged):  # after an error or Ctrl-C, too
             for answer in judged:
                 summary.add(answer.result)
@@ -85,7 +87,7 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
                     tell(answer.result, arguments)
                     files.add(answer)
     if known:
-        console.say(f"{known} of {len(found)} recordings were already answered in {console.clean(arguments.csv)}.")
+        console.say(f"{known} of {len(found)} recordings were already answered in {clean(arguments.csv)}.")
     if len(found) > 1 and not (arguments.json or arguments.quiet):
         print(f"\n{summary}")
     return 1 if summary.files["Error"] else 0
@@ -93,13 +95,13 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
 
 def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     """Judge a live voice, then the whole recording; return the exit code."""
-    from deepfake_audio import microphone
-    from deepfake_audio.runs import new_folder
+    from deepfake_audio.sound import microphone
+    from deepfake_audio.training.runs import new_folder
 
     device = int(arguments.device) if (arguments.device or "").isdecimal() else arguments.device
     rate = checkpoint.settings.features.sample_rate
     microphone.Microphone(device, rate).close()  # what is wrong with it is said before the network loads
-    from deepfake_audio.detector import Detector
+    from deepfake_audio.judging.detector import Detector
 
     detector = Detector(checkpoint, arguments.threshold, arguments.engine)
     microphone.warm_up(detector)
@@ -108,21 +110,21 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         console.say(f"Listening to {source.name} at {source.native_rate} Hz; Ctrl-C ends.")
         console.say("Level, verdict on the last seconds, and their timeline: r real, F fake, . no speech")
         again = console.command_line(["python", "script.py", recording])
-        watch.sentence = f"Interrupted; what was heard, if anything, is kept: {console.clean(again)}"
+        watch.sentence = f"Interrupted; what was heard, if anything, is kept: {clean(again)}"
         ended = microphone.listen(detector, source, recording, console.live_line(), arguments.seconds)
     heard = recording.is_file()
     console.say("\nThe recording is kept and judged as a whole now; Ctrl-C ends that, too." if heard else "")
     if source.lost_seconds:
         console.say(f"warning: {source.lost_seconds:.1f} s of sound were lost; close other programs while listening.")
     if ended:
-        console.say(f"error: {console.clean(ended)}")
+        console.say(f"error: {clean(ended)}")
     code = 0
     if heard:
         arguments.paths = [str(recording)]
         if not isinstance(ended, OutputError):  # on a disk that is full there is no room for a page, either
             arguments.report = arguments.report or recording.with_name("report.html")
         code = judge_recordings(arguments, checkpoint, detector)
-        console.say(f"Recording and report: {console.clean(recording.parent)}")
+        console.say(f"Recording and report: {clean(recording.parent)}")
     else:
         console.say("Nothing was heard, so there is nothing to judge and nothing was kept.")
     return 1 if ended else code
@@ -133,22 +135,22 @@ def farewell(arguments: Namespace) -> str:
     if not arguments.paths:
         return "Interrupted before anything was recorded."
     if arguments.csv:
-        return f"Interrupted; {console.clean(arguments.csv)} keeps what was answered: the same command goes on there."
+        return f"Interrupted; {clean(arguments.csv)} keeps what was answered: the same command goes on there."
     return "Interrupted; the answers above stand (with --csv FILE, the same command goes on where it stopped)."
 
 
 def run(arguments: Namespace, watch: interrupts.Watch) -> int:
     """Do what was asked for; return the exit code."""
     if arguments.list_devices:
-        from deepfake_audio.microphone import list_devices
+        from deepfake_audio.sound.microphone import list_devices
 
         print("\n".join(list_devices()))
         return 0
-    from deepfake_audio.checkpoint import PRETRAINED, newest_checkpoint, read_checkpoint
+    from deepfake_audio.model.checkpoint import PRETRAINED, newest_checkpoint, read_checkpoint
 
     checkpoint = read_checkpoint(arguments.model or newest_checkpoint(OUTPUTS))
     shipped = " (comes with the project)" if checkpoint.path.parent.name == PRETRAINED else ""
-    console.say(f"Model: {console.clean(checkpoint.path)}{shipped}, trained {checkpoint.trained}")
+    console.say(f"Model: {clean(checkpoint.path)}{shipped}, trained {checkpoint.trained}")
     if (clips := len(checkpoint.heard())) < FEW_CLIPS:
         console.say(f"warning: it has heard {clips} clips, splices included: too few for recordings of strangers.")
     return judge_recordings(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)
@@ -163,12 +165,12 @@ def main(argv: list[str] | None = None) -> int:
             return run(arguments, watch)
         return interrupts.EXIT_CODE
     except DeepfakeAudioError as error:
-        console.say(f"error: {console.clean(error)}")
+        console.say(f"error: {clean(error)}")
         return 1
     except BrokenPipeError:
         return 1  # whoever read the results has stopped
     except OSError as error:
-        console.say(f"error: {console.clean(error.filename)} cannot be read or written ({error.strerror or error}).")
+        console.say(f"error: {clean(error.filename)} cannot be read or written ({error.strerror or error}).")
         return 1
 
 

@@ -4,13 +4,14 @@ from deepfake_audio import Detector
 print(Detector().judge("clip.wav").verdict)
 """
 
-__version__ = "0.1.0"
-__all__ = ["Detector"]
+from .version import __version__
+
+__all__ = ["Detector", "__version__"]
 
 
 def __getattr__(name: str):
     if name == "Detector":
-        from .detector import Detector
+        from .judging.detector import Detector
 
         return Detector
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .kaggle import HANDLE
+from .corpus.kaggle import HANDLE
 from .settings import Settings, TrainingSettings
 
 MOST_JOBS = 64

@@ -1,6 +1,6 @@
 """Every fixed fact once: classes, audio, features, windows, network, training, decision.
 
-The settings of a run travel inside its checkpoint (:mod:`deepfake_audio.checkpoint`), and judging a recording
+The settings of a run travel inside its checkpoint (:mod:`deepfake_audio.model.checkpoint`), and judging a recording
 uses only those, never the defaults below.
 """
 
@@ -38,7 +38,7 @@ def share(default: float):
 
 @dataclasses.dataclass(frozen=True)
 class FeatureSettings:
-    """Log-mel spectrogram: see :mod:`deepfake_audio.features`."""
+    """Log-mel spectrogram: see :mod:`deepfake_audio.features.log_mel`."""
 
     sample_rate: int = within(8_000, 48_000, SAMPLE_RATE)
     fft_samples: int = within(64, 8_192, 512)
@@ -122,8 +122,8 @@ class HybridSettings:
     """What the splicer draws from; lengths in seconds, levels in dB."""
 
     pseudo_fakes: bool = False
-    """Copy the real training clips by re-synthesis (:mod:`deepfake_audio.resynthesis`) before splicing. Off: with
-    the few steps of the default run it teaches that degraded speech is synthetic."""
+    """Copy the real training clips by re-synthesis (:mod:`deepfake_audio.examples.resynthesis`) before splicing. Off:
+    with the few steps of the default run it teaches that degraded speech is synthetic."""
     hybrids_per_clip: float = within(0.0, 10.0, 1.0)
     """Hybrid clips per Real or Fake clip of a side."""
     controls_per_clip: float = within(0.0, 10.0, 0.5)
@@ -138,7 +138,7 @@ class HybridSettings:
 
 @dataclasses.dataclass(frozen=True)
 class AugmentSettings:
-    """Random channels that training windows pass through (:mod:`deepfake_audio.augment`)."""
+    """Random channels that training windows pass through (:mod:`deepfake_audio.examples.channels`)."""
 
     channel_copies: int = within(0, 100, 0)
     """Copies of every training clip, whatever its class, that go through a random room, noise and codec. None: in the
@@ -197,7 +197,7 @@ class TrainingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class DecisionSettings:
-    """How probabilities become an answer; fitted on validation clips (:mod:`deepfake_audio.training`)."""
+    """How probabilities become an answer; fitted on validation clips (:mod:`deepfake_audio.training.fit`)."""
 
     temperature: float = within(0.01, 100.0, 1.0)
     """Verdict log-probabilities are divided by this before they are read as confidence."""

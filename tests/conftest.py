@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from commands import STARTER, TRAIN, only, python
 
-from deepfake_audio.audio import write_flac
 from deepfake_audio.settings import SAMPLE_RATE
+from deepfake_audio.sound.reading import write_flac
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import trees
 
-from deepfake_audio import checkpoint, trust
+from deepfake_audio.corpus.recognise import find_datasets
 from deepfake_audio.errors import CheckpointError, CorpusError
-from deepfake_audio.recognise import find_datasets
+from deepfake_audio.model import checkpoint, trust
 
 GROWN = (
     *(trees.asvspoof_2017, trees.asvspoof_2019, trees.asvspoof_2021, trees.asvspoof_5, trees.ljspeech),

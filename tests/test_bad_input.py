@@ -15,8 +15,8 @@ import soundfile
 import tiny
 
 import script
-from deepfake_audio.audio import to_int16, write_flac
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, SAMPLE_RATE, UNCERTAIN
+from deepfake_audio.sound.reading import to_int16, write_flac
 
 VERDICTS = {*CLASS_NAMES, UNCERTAIN, NO_SPEECH}
 SOUND = 0.5 * np.clip(np.random.default_rng(0).normal(0, 0.3, 2 * SAMPLE_RATE), -1, 1).astype(np.float32)
@@ -191,7 +191,7 @@ def test_outputs_that_cannot_be_written_are_one_sentence(model, tmp_path):
 
 
 def test_an_interrupted_scan_keeps_the_answers_that_were_given(model, tmp_path, monkeypatch):
-    from deepfake_audio.detector import Detector
+    from deepfake_audio.judging.detector import Detector
 
     for number in range(3):
         write_flac(tmp_path / "in" / f"{number}.flac", SOUND)

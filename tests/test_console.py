@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from deepfake_audio import console
+from deepfake_audio.text import clean
 
 
 class Terminal(io.StringIO):
@@ -46,10 +47,10 @@ def test_a_poor_code_page_gets_escapes_instead_of_an_error(monkeypatch):
 
 
 def test_a_text_is_freed_from_what_steers_a_terminal():
-    assert console.clean("a\x1b[31m\x07\r\n\t\x9b\u202eb\u2028") == "a\\x1b[31m\\x07\\r\\n\\t\\x9b\\u202eb\\u2028"
-    assert console.clean("\udcff") == "\\udcff"
+    assert clean("a\x1b[31m\x07\r\n\t\x9b\u202eb\u2028") == "a\\x1b[31m\\x07\\r\\n\\t\\x9b\\u202eb\\u2028"
+    assert clean("\udcff") == "\\udcff"
     kept = "Gespräch 录音 'quoted' \N{WOMAN}\u200d\N{PERSONAL COMPUTER} <b>"
-    assert console.clean(kept) == kept
+    assert clean(kept) == kept
 
 
 def test_a_bar_is_silent_where_stderr_is_redirected(capsys):

@@ -16,10 +16,10 @@ import tiny
 
 import CNNRNNLSTM
 import script
-from deepfake_audio.console import HARMFUL, JOINERS, cell
-from deepfake_audio.corpus import Clip, Split, fingerprint, write_manifest
+from deepfake_audio.corpus.skipped import report_skipped
+from deepfake_audio.corpus.split import Clip, Split, fingerprint, write_manifest
 from deepfake_audio.settings import SAMPLE_RATE
-from deepfake_audio.skipped import report_skipped
+from deepfake_audio.text import HARMFUL, JOINERS, cell
 
 NAMES = [
     "=cmd()&A1.wav",

@@ -11,14 +11,15 @@ import pytest
 import soundfile
 import tiny
 
-from deepfake_audio import training
-from deepfake_audio.checkpoint import read_checkpoint
-from deepfake_audio.detector import Detector, decide
 from deepfake_audio.errors import CheckpointError, RunError
-from deepfake_audio.evaluation import evaluate
-from deepfake_audio.features import LogMelStream, log_mel, normalise_window
-from deepfake_audio.scoring import fit_decision, scan_examples, score_examples
+from deepfake_audio.evaluation.metrics import evaluate
+from deepfake_audio.features.log_mel import LogMelStream, log_mel
+from deepfake_audio.features.windows import normalise_window
+from deepfake_audio.judging.detector import Detector, decide
+from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.settings import SAMPLE_RATE, Settings
+from deepfake_audio.training import fit
+from deepfake_audio.training.calibrate import fit_decision, scan_examples, score_examples
 
 SETTINGS = tiny.settings(epochs=4)
 TIMES = np.arange(2 * SAMPLE_RATE)
@@ -80,7 +81,7 @@ def test_one_class_and_a_class_of_one_clip(corpus, tmp_path, kept):
     *sides, store = corpus
     train, validation = ([example for example in side if kept(example)] for side in sides)
     settings = dataclasses.replace(SETTINGS, training=dataclasses.replace(SETTINGS.training, epochs=1, batch_size=2))
-    fitted = training.fit(train, validation, store, settings, tmp_path, verbose=0)
+    fitted = fit.fit(train, validation, store, settings, tmp_path, verbose=0)
     assert all(np.isfinite(value) for row in read_log(fitted.log) for value in row.values())
     network = keras.models.load_model(fitted.best, compile=False)
     scans = list(scan_examples(validation, store, settings, network.predict_on_batch))
@@ -94,7 +95,7 @@ def test_one_class_and_a_class_of_one_clip(corpus, tmp_path, kept):
 @pytest.fixture
 def spoilt_from(monkeypatch):
     """Return a function that makes the last batch of an epoch, counted from zero, hold what is not a number."""
-    real = training.TrainingWindows.__getitem__
+    real = fit.TrainingWindows.__getitem__
 
     def arrange(epoch):
         ends = itertools.count()
@@ -105,7 +106,7 @@ def spoilt_from(monkeypatch):
                 windows = np.full_like(windows, np.nan)
             return windows, *rest
 
-        monkeypatch.setattr(training.TrainingWindows, "__getitem__", draw)
+        monkeypatch.setattr(fit.TrainingWindows, "__getitem__", draw)
 
     return arrange
 
@@ -113,26 +114,26 @@ def spoilt_from(monkeypatch):
 def test_a_training_that_diverges_keeps_the_last_good_network(corpus, tmp_path, spoilt_from, capsys):
     train, validation, store = corpus
     spoilt_from(1)
-    fitted = training.fit(train, validation, store, SETTINGS, tmp_path, verbose=0)
+    fitted = fit.fit(train, validation, store, SETTINGS, tmp_path, verbose=0)
     assert "not a number any more in epoch 2" in capsys.readouterr().err
     assert fitted.epochs == 1 == len(read_log(fitted.log))
-    for name in (training.BEST_NAME, training.LAST_NAME):
+    for name in (fit.BEST_NAME, fit.LAST_NAME):
         network = keras.models.load_model(tmp_path / name, compile=False)
         assert all(np.isfinite(weights).all() for weights in network.get_weights())
     examples = {"train": train, "validation": validation}
-    checkpoint = training.finish(fitted, examples, store, SETTINGS, tmp_path / "model.keras", "manifest")
+    checkpoint = fit.finish(fitted, examples, store, SETTINGS, tmp_path / "model.keras", "manifest")
     assert checkpoint.network() is not None
 
 
 def test_a_training_that_never_was_a_number_says_so(corpus, tmp_path, spoilt_from):
     spoilt_from(0)
     with pytest.raises(RunError, match="loss was not a number from the first epoch on"):
-        training.fit(*corpus, SETTINGS, tmp_path, verbose=0)
-    assert not (tmp_path / training.LAST_NAME).exists()
+        fit.fit(*corpus, SETTINGS, tmp_path, verbose=0)
+    assert not (tmp_path / fit.LAST_NAME).exists()
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path, monkeypatch):
-    import deepfake_audio.network as module
+    import deepfake_audio.model.network as module
 
     real = module.build_network
 

@@ -17,9 +17,9 @@ import pytest
 import soundfile
 from commands import ENVIRONMENT, HERE, JUDGE, STARTER, TRAIN, only, python
 
-from deepfake_audio.checkpoint import read_checkpoint
-from deepfake_audio.evaluation import evaluate, read_scores
+from deepfake_audio.evaluation.metrics import evaluate, read_scores
 from deepfake_audio.files import file_sha256
+from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings
 
 pytestmark = pytest.mark.skipif(not (STARTER / "clips.csv").is_file(), reason="the starter clips are not here")
@@ -162,7 +162,7 @@ def test_ctrl_c_once_all_is_written_says_so(tmp_path, capsys):
 
 
 def test_a_run_that_was_killed_when_all_was_written_is_not_trained_again(tmp_path):
-    from deepfake_audio.runs import Run
+    from deepfake_audio.training.runs import Run
 
     run = Run.start(tmp_path / "outputs", Settings(), [])
     for name in ("metrics.json", "last.keras"):
@@ -313,7 +313,7 @@ def test_ctrl_c_is_exit_code_130_and_resume_finishes_the_run(small_corpus, tmp_p
 
 
 def test_a_run_is_not_resumed_with_other_clips(small_corpus, tmp_path):
-    from deepfake_audio.runs import Run
+    from deepfake_audio.training.runs import Run
 
     run = Run.start(tmp_path, Settings(), [small_corpus], "fingerprint of other clips")
     run.release()

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from deepfake_audio.audio import write_flac
-from deepfake_audio.dataset import Example, extract_features
+from deepfake_audio.examples.example import Example, extract_features
 from deepfake_audio.settings import SAMPLE_RATE, Settings
+from deepfake_audio.sound.reading import write_flac
 
 REPLACE = dataclasses.replace
 
@@ -92,8 +92,8 @@ def save_untrained(path, some: Settings, heard=("a" * 64,)):
     """Write a checkpoint with the weights that a network is born with."""
     import keras
 
-    from deepfake_audio.checkpoint import save_checkpoint
-    from deepfake_audio.network import build_network
+    from deepfake_audio.model.checkpoint import save_checkpoint
+    from deepfake_audio.model.network import build_network
 
     keras.utils.set_random_seed(some.training.seed)
     path.parent.mkdir(parents=True, exist_ok=True)

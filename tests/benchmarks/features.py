@@ -57,7 +57,7 @@ class Clips(Sequence):
         return len(self.numbers)
 
     def __getitem__(self, index):
-        from deepfake_audio.dataset import Example
+        from deepfake_audio.examples.example import Example
 
         if isinstance(index, slice):
             return Clips(self.folder, self.numbers[index])
@@ -71,18 +71,18 @@ def one(folder: Path, cache: Path, count: int) -> dict[str, float]:
 
     import numpy as np
 
-    from deepfake_audio import dataset
+    from deepfake_audio.examples import example
     from deepfake_audio.settings import FeatureSettings
 
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
 
     settings, clips = FeatureSettings(), Clips(folder, range(count))
-    dataset.log_mel(np.zeros(16_000, dtype=np.float32), settings)  # what is loaded and compiled once is not counted
+    example.log_mel(np.zeros(16_000, dtype=np.float32), settings)  # what is loaded and compiled once is not counted
     times = []
     for _ in range(2):
         started, worked = time.monotonic(), time.process_time()
-        found = len(dataset.extract_features(clips, cache, settings, jobs=2).extents)
+        found = len(example.extract_features(clips, cache, settings, jobs=2).extents)
         times += [time.monotonic() - started, time.process_time() - worked]
         assert found == count
     size = sum(path.stat().st_size for path in cache.iterdir())

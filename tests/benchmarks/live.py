@@ -63,7 +63,7 @@ def spoken_words(rate: int) -> np.ndarray:
     """Return the first starter clip of four seconds, from its first word on."""
     import librosa
 
-    from deepfake_audio.audio import read_audio
+    from deepfake_audio.sound.reading import read_audio
 
     for path in sorted((HERE / "data" / "starter" / "real").rglob("*.flac")):
         samples, _ = librosa.effects.trim(read_audio(path, rate), top_db=30)
@@ -74,7 +74,7 @@ def spoken_words(rate: int) -> np.ndarray:
 
 def words_needed(samples: np.ndarray, rate: int, onset: float, least_speech_seconds: float) -> float:
     """Return when there has been enough speech for a verdict, in seconds."""
-    from deepfake_audio.features import speech_seconds
+    from deepfake_audio.features.speech import speech_seconds
 
     ends = np.arange(onset + least_speech_seconds / 2, len(samples) / rate, 0.01)
     return next(end for end in ends if speech_seconds(samples[: round(end * rate)], rate) >= least_speech_seconds)
@@ -84,8 +84,9 @@ def one_trial(detector, device: ClockedDevice, onset: float, words: np.ndarray) 
     """Return the seconds from the end of the words needed to the line, and those that judging takes of them."""
     import soxr
 
-    from deepfake_audio import console, microphone
+    from deepfake_audio import console
     from deepfake_audio.settings import NO_SPEECH
+    from deepfake_audio.sound import microphone
 
     rate = detector.settings.features.sample_rate
     samples = np.concatenate([np.zeros(round(onset * rate), dtype=np.float32), words])
@@ -112,7 +113,7 @@ def main() -> int:
     arguments = parser.parse_args()
     sys.modules["sounddevice"] = device = ClockedDevice()
     from deepfake_audio import Detector
-    from deepfake_audio.microphone import warm_up
+    from deepfake_audio.sound.microphone import warm_up
 
     detector = Detector(arguments.model)
     warm_up(detector)

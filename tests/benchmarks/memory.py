@@ -24,8 +24,8 @@ def one(clips: int) -> float:
     """Train on so many clips and return the peak memory of this process in MiB."""
     import resource
 
-    from deepfake_audio.corpus import find_clips
-    from deepfake_audio.dataset import examples_of_clips, extract_features
+    from deepfake_audio.corpus.split import find_clips
+    from deepfake_audio.examples.example import examples_of_clips, extract_features
     from deepfake_audio.settings import Settings
 
     found = find_clips([HERE / "data" / "starter"])
@@ -38,7 +38,7 @@ def one(clips: int) -> float:
     settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, epochs=1))
     with tempfile.TemporaryDirectory() as folder:
         store = extract_features(examples, Path(folder), settings.features, jobs=2)
-        from deepfake_audio.training import fit
+        from deepfake_audio.training.fit import fit
 
         fit(examples[: -clips // 5], examples[-clips // 5 :], store, settings, Path(folder), verbose=0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -16,10 +16,11 @@ import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from deepfake_audio.audio import quantise
-from deepfake_audio.checkpoint import read_checkpoint
-from deepfake_audio.detector import decide, scan_features
-from deepfake_audio.features import SMALLEST_POWER, speech_seconds
+from deepfake_audio.features.log_mel import SMALLEST_POWER
+from deepfake_audio.features.speech import speech_seconds
+from deepfake_audio.judging.detector import decide, scan_features
+from deepfake_audio.model.checkpoint import read_checkpoint
+from deepfake_audio.sound.reading import quantise
 
 
 def log_mel(path, features):

@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import strangers  # noqa: E402
 
 from deepfake_audio import console  # noqa: E402
-from deepfake_audio.audio import quantise, read_audio  # noqa: E402
-from deepfake_audio.augment import add_noise, coded, reverberate  # noqa: E402
-from deepfake_audio.corpus import Clip, find_clips  # noqa: E402
+from deepfake_audio.corpus.split import Clip, find_clips  # noqa: E402
+from deepfake_audio.examples.channels import add_noise, coded, reverberate  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings, from_dict  # noqa: E402
+from deepfake_audio.sound.reading import quantise, read_audio  # noqa: E402
 
 Channel = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -79,8 +79,9 @@ CHANNELS: dict[str, Channel] = {
 
 def judge(clips: list[Clip], channel: Channel, settings: Settings, predict) -> tuple[np.ndarray, list[str]]:
     """Return the probability of Real and the most probable class of every clip behind a channel."""
-    from deepfake_audio.detector import decide, scan_features
-    from deepfake_audio.features import log_mel, speech_seconds
+    from deepfake_audio.features.log_mel import log_mel
+    from deepfake_audio.features.speech import speech_seconds
+    from deepfake_audio.judging.detector import decide, scan_features
 
     real, decided = [], []
     for number, clip in enumerate(clips):
@@ -103,8 +104,8 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=100, help="test clips of each class and fold")
     parser.add_argument("--most-left-out", type=float, default=0.1)
     arguments = parser.parse_args()
-    from deepfake_audio.evaluation import equal_error_rate
-    from deepfake_audio.training import BEST_NAME, rolled_up
+    from deepfake_audio.evaluation.metrics import equal_error_rate
+    from deepfake_audio.training.fit import BEST_NAME, rolled_up
 
     clips = find_clips([arguments.data])
     rates = {name: [] for name in CHANNELS}

@@ -32,11 +32,11 @@ sys.path[:0] = [str(HERE), str(Path(__file__).resolve().parent)]
 
 from long_files import write_long  # noqa: E402
 
-from deepfake_audio import scan  # noqa: E402
-from deepfake_audio.audio import read_audio  # noqa: E402
-from deepfake_audio.checkpoint import read_checkpoint  # noqa: E402
-from deepfake_audio.detector import Detector  # noqa: E402
+from deepfake_audio.judging import many  # noqa: E402
+from deepfake_audio.judging.detector import Detector  # noqa: E402
+from deepfake_audio.model.checkpoint import read_checkpoint  # noqa: E402
 from deepfake_audio.settings import SAMPLE_RATE, NetworkSettings, Settings  # noqa: E402
+from deepfake_audio.sound.reading import read_audio  # noqa: E402
 
 MODEL = HERE / "outputs" / "pretrained" / "model.keras"
 STARTER = HERE / "data" / "starter"
@@ -226,7 +226,7 @@ class Played:
 
 def live(folder: Path, quick: bool) -> None:
     """Share of a core that listening costs."""
-    from deepfake_audio import microphone
+    from deepfake_audio.sound import microphone
 
     seconds = 20 if quick else 60
     detector, samples = Detector(MODEL), speech(seconds)
@@ -247,11 +247,11 @@ def training(folder: Path, quick: bool) -> None:
     """Windows per second over an epoch: reference, plus cache, plus the rest."""
     from reference import log_mel
 
-    from deepfake_audio.backend import keras
-    from deepfake_audio.corpus import find_clips
-    from deepfake_audio.dataset import Example, extract_features
-    from deepfake_audio.network import build_network
-    from deepfake_audio.training import TrainingWindows, compile_network
+    from deepfake_audio.corpus.split import find_clips
+    from deepfake_audio.examples.example import Example, extract_features
+    from deepfake_audio.model.backend import keras
+    from deepfake_audio.model.network import build_network
+    from deepfake_audio.training.fit import TrainingWindows, compile_network
 
     settings = read_checkpoint(MODEL).settings
     clips = find_clips([STARTER])
@@ -349,12 +349,12 @@ def sizes(folder: Path, quick: bool) -> None:
     """What networks of several sizes cost."""
     import dataclasses
 
-    from deepfake_audio.checkpoint import save_checkpoint
-    from deepfake_audio.engine import OnnxEngine
-    from deepfake_audio.export import export_checkpoint
-    from deepfake_audio.features import window_step
-    from deepfake_audio.network import JOINS, TIMELINE, VERDICT, build_network
-    from deepfake_audio.training import compile_network
+    from deepfake_audio.features.windows import window_step
+    from deepfake_audio.model.checkpoint import save_checkpoint
+    from deepfake_audio.model.engines import OnnxEngine
+    from deepfake_audio.model.export import export_checkpoint
+    from deepfake_audio.model.network import JOINS, TIMELINE, VERDICT, build_network
+    from deepfake_audio.training.fit import compile_network
 
     shipped: Settings = read_checkpoint(MODEL).settings
     window, features, batch = shipped.window, shipped.features, shipped.training.batch_size
@@ -395,11 +395,11 @@ def growth(folder: Path, quick: bool) -> None:
     """Time against work, in one process that has started."""
     detector, model = Detector(MODEL), {}
 
-    def judge(path: Path) -> scan.Answer:
-        return scan.answer(path, detector, model)
+    def judge(path: Path) -> many.Answer:
+        return many.answer(path, detector, model)
 
     def through(paths: Sequence[Path]) -> None:
-        for answer in scan.answer_all([(path, None) for path in paths], judge, model, 2):
+        for answer in many.answer_all([(path, None) for path in paths], judge, model, 2):
             assert not answer.result["error"], answer.result["error"]
 
     counts = (10, 100) if quick else (100, 1_000, 10_000)

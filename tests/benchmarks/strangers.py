@@ -31,8 +31,8 @@ HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from deepfake_audio import console  # noqa: E402
-from deepfake_audio.corpus import Clip, Split, find_clips, with_copies  # noqa: E402
-from deepfake_audio.evaluation import ANSWERS, ClipScore  # noqa: E402
+from deepfake_audio.corpus.split import Clip, Split, find_clips, with_copies  # noqa: E402
+from deepfake_audio.evaluation.metrics import ANSWERS, ClipScore  # noqa: E402
 from deepfake_audio.files import atomic_path  # noqa: E402
 from deepfake_audio.settings import Settings, from_dict, to_dict  # noqa: E402
 
@@ -110,11 +110,11 @@ def changed(settings: Settings, changes: Sequence[str]) -> Settings:
 
 def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: float) -> dict:
     """Train and test one fold, or read what was found before."""
-    from deepfake_audio.evaluation import evaluate, read_scores, write_scores
+    from deepfake_audio.evaluation.metrics import evaluate, read_scores, write_scores
 
     if not (folder / "scores.csv").is_file():
-        from deepfake_audio.dataset import extract_features, side_examples
-        from deepfake_audio.scoring import fit_decision, scan_examples, score_examples
+        from deepfake_audio.examples.example import extract_features, side_examples
+        from deepfake_audio.training.calibrate import fit_decision, scan_examples, score_examples
 
         split = strangers_split(clips, fold, most_left_out)
         console.say(f"fold {fold}: {split.counts()}, {len(split.left_out)} left out, {split.warnings}")
@@ -125,7 +125,7 @@ def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: 
         }
         everything = [example for members in examples.values() for example in members]
         store = extract_features(everything, shared, settings.features, 2, console.progress("features"))
-        from deepfake_audio.training import fit, rolled_up
+        from deepfake_audio.training.fit import fit, rolled_up
 
         fitted = fit(examples["train"], examples["validation"], store, settings, folder, verbose=2)
         predict = rolled_up(fitted.best, settings).predict_on_batch
@@ -209,12 +209,12 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
 
     The figures are those of the folds: no clip is judged by a network that heard its source.
     """
-    from deepfake_audio.audit import shortcuts, suspicions
-    from deepfake_audio.corpus import describe_data, fingerprint
-    from deepfake_audio.dataset import extract_features, side_examples
-    from deepfake_audio.evaluation import evaluate, read_scores, write_scores
-    from deepfake_audio.report import write_metrics, write_model_card
-    from deepfake_audio.training import finish, fit
+    from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
+    from deepfake_audio.corpus.split import describe_data, fingerprint
+    from deepfake_audio.evaluation.card import write_metrics, write_model_card
+    from deepfake_audio.evaluation.metrics import evaluate, read_scores, write_scores
+    from deepfake_audio.examples.example import extract_features, side_examples
+    from deepfake_audio.training.fit import finish, fit
 
     started = time.monotonic()
     # Fold 0 calibrates; nothing is tested, so nothing is left out on account of what it shares with a test.

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from common import MODEL, Listener, decoder_mib, peak_mib, progress, table
 
-from deepfake_audio import scan
-from deepfake_audio.audio import read_audio
 from deepfake_audio.errors import AudioError
+from deepfake_audio.judging import many
+from deepfake_audio.sound.reading import read_audio
 
 MINUTES = 90
 
@@ -129,7 +129,7 @@ def run(arguments: argparse.Namespace) -> bool:
 
 def scan_one(path: Path) -> str:
     """Return what is answered to one recording."""
-    result = scan.answer(path, Listener(), MODEL).result
+    result = many.answer(path, Listener(), MODEL).result
     return result["verdict"] or result["error"].replace(str(path), path.name)
 
 

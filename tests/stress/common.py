@@ -20,12 +20,12 @@ import numpy as np
 HERE = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(HERE), str(HERE / "tests")]
 
-from deepfake_audio import decoding  # noqa: E402 - after the path to it
-from deepfake_audio.audio import read_audio  # noqa: E402
-from deepfake_audio.checkpoint import Checkpoint  # noqa: E402
-from deepfake_audio.detector import Detector  # noqa: E402
-from deepfake_audio.features import mel_filters  # noqa: E402
+from deepfake_audio.features.log_mel import mel_filters  # noqa: E402
+from deepfake_audio.judging.detector import Detector  # noqa: E402
+from deepfake_audio.model.checkpoint import Checkpoint  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, Settings  # noqa: E402
+from deepfake_audio.sound import decoders  # noqa: E402 - after the path to it
+from deepfake_audio.sound.reading import read_audio  # noqa: E402
 
 MODEL = {"name": "none/model.keras", "trained": "never", "version": "0"}
 SHIPPED = HERE / "outputs" / "pretrained" / "model.keras"
@@ -73,7 +73,7 @@ def now_mib() -> float:
 
 def decoder_mib() -> float:
     """Return the largest peak memory of the decoders that wait for work, where Linux tells it."""
-    texts = [Path(f"/proc/{decoder.pid}/status") for decoder in decoding._idle]
+    texts = [Path(f"/proc/{decoder.pid}/status") for decoder in decoders._idle]
     peaks = [re.search(r"VmHWM:\s+(\d+)", path.read_text("ascii")) for path in texts if path.is_file()]
     return max((int(peak[1]) / 1024 for peak in peaks), default=0.0)
 
@@ -102,7 +102,7 @@ def write_corpus(folder: Path) -> None:
     """Make 40 clips of ten voices, of which a small network learns something, under names that are not ASCII."""
     import tiny
 
-    from deepfake_audio.audio import write_flac
+    from deepfake_audio.sound.reading import write_flac
 
     rng = np.random.default_rng(0)
     for label in ("Real", "Fake"):
@@ -116,13 +116,13 @@ def prepare(data: Path):
     import tiny
 
     import CNNRNNLSTM
-    import deepfake_audio.detector
+    import deepfake_audio.judging.detector
     import script
 
     CNNRNNLSTM.Settings = tiny.settings
-    deepfake_audio.detector.Detector = lambda *_: Listener()
+    deepfake_audio.judging.detector.Detector = lambda *_: Listener()
     write_corpus(data)
-    decoding.stop()
+    decoders.stop()
     return CNNRNNLSTM, script
 
 

@@ -188,7 +188,7 @@ def write_recordings(folder: Path) -> None:
     """Make a small corpus and a long recording."""
     import tiny
 
-    from deepfake_audio.audio import write_flac
+    from deepfake_audio.sound.reading import write_flac
 
     write_corpus(folder / "data")
     write_flac(folder / "long.flac", np.tile(tiny.voice("Hybrid", 60.0, np.random.default_rng(0)), 120))

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from common import SHIPPED, half_written, life, prepare, progress, table
 
-from deepfake_audio import cache, examine, scan
+from deepfake_audio.evaluation import examine
+from deepfake_audio.features import store
+from deepfake_audio.judging import many
 
 MINUTES = 60
 
@@ -210,9 +212,9 @@ def run(_: argparse.Namespace) -> bool:
             lost += gone
             progress(*row)
         for name, work, owner, method, times in (
-            ("scan", scan_folder, scan.Table, "add", 5),
-            ("training, while features are computed", train, cache.Writer, "add", 5),
-            ("training, in an epoch", train, cache.FeatureCache, "read", 200),
+            ("scan", scan_folder, many.Table, "add", 5),
+            ("training, while features are computed", train, store.Writer, "add", 5),
+            ("training, in an epoch", train, store.FeatureCache, "read", 200),
             ("training, before its report", train, examine, "write_scores", 0),
         ):
             row, gone = try_vanishing(name, work, (owner, method, times), folder / "gone", told)

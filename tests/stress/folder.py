@@ -10,7 +10,7 @@ from pathlib import Path
 from common import MODEL, Listener, handles, now_mib, progress, table
 from recordings import originals
 
-from deepfake_audio import scan
+from deepfake_audio.judging import many
 
 MINUTES = 40
 
@@ -32,11 +32,11 @@ def run(arguments: argparse.Namespace) -> bool:
         kinds += [sources["m4a aac"], b"no sound"]
         for number in range(arguments.files):
             (folder / f"{number:06}.wav").write_bytes(kinds[number % len(kinds)])
-        listener, summary = Listener(), scan.Summary()
-        made = scan.Table(Path(temporary) / "answers.csv", MODEL)
+        listener, summary = Listener(), many.Summary()
+        made = many.Table(Path(temporary) / "answers.csv", MODEL)
         started = time.monotonic()
-        found = scan.find_recordings([str(folder)])
-        answers = scan.answer_all(found, lambda path: scan.answer(path, listener, MODEL), MODEL, arguments.jobs)
+        found = many.find_recordings([str(folder)])
+        answers = many.answer_all(found, lambda path: many.answer(path, listener, MODEL), MODEL, arguments.jobs)
         for number, answer in enumerate(answers, 1):
             made.add(answer.result)
             summary.add(answer.result)

@@ -61,7 +61,7 @@ def checkpoints(corpus: Path, folder: Path) -> Callable[[bytes], object]:
     """Write what a checkpoint says of itself, to begin with; return what reads one that says something else."""
     from fuzzed import read_checkpoint
 
-    from deepfake_audio.checkpoint import MEMBER
+    from deepfake_audio.model.checkpoint import MEMBER
 
     with zipfile.ZipFile(HERE / "outputs" / "pretrained" / "model.keras") as archive:
         (corpus / "seed").write_bytes(archive.read(MEMBER))
@@ -77,7 +77,8 @@ def fuzz(name: str, corpus: Path) -> None:
 
     sys.path[:0] = [str(HERE), str(HERE / "tests")]
     with atheris.instrument_imports(include=["deepfake_audio"]):
-        from deepfake_audio import checkpoint, recognise, trust  # noqa: F401 - so that they are instrumented
+        from deepfake_audio.corpus import recognise  # noqa: F401 - so that they are instrumented
+        from deepfake_audio.model import checkpoint, trust  # noqa: F401 - so that they are instrumented
 
     with tempfile.TemporaryDirectory() as folder:
         read = READERS[name](corpus, Path(folder))

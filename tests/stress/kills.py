@@ -32,17 +32,17 @@ LIVES = 4
 TRAINING = {
     "listing the corpus": "CNNRNNLSTM corpus",
     "splitting, audit": "CNNRNNLSTM sides",
-    "splicing": "deepfake_audio.dataset side_examples",
-    "features": "deepfake_audio.dataset extract_features",
-    "training": "deepfake_audio.skipped report_skipped",
-    "calibration": "deepfake_audio.scoring fit_decision",
-    "export": "deepfake_audio.export try_export",
-    "report": "deepfake_audio.examine examine",
+    "splicing": "deepfake_audio.examples.example side_examples",
+    "features": "deepfake_audio.examples.example extract_features",
+    "training": "deepfake_audio.corpus.skipped report_skipped",
+    "calibration": "deepfake_audio.training.calibrate fit_decision",
+    "export": "deepfake_audio.model.export try_export",
+    "report": "deepfake_audio.evaluation.examine examine",
 }
 SCANNING = {
-    "listing the folder": "deepfake_audio.scan find_recordings",
-    "judging into the table": "deepfake_audio.scan judge_all",
-    "writing the page": "deepfake_audio.pages Report._page",
+    "listing the folder": "deepfake_audio.judging.many find_recordings",
+    "judging into the table": "deepfake_audio.judging.many judge_all",
+    "writing the page": "deepfake_audio.answers.page Report._page",
 }
 """Name of a stage, and the function with whose call it begins; before the first one, the program is loading."""
 

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 from common import MODEL, Listener, decoder_mib, peak_mib, progress, table
 
-from deepfake_audio import scan
+from deepfake_audio.judging import many
 from deepfake_audio.settings import SAMPLE_RATE
 
 MINUTES = 90
@@ -123,14 +123,14 @@ def run(arguments: argparse.Namespace) -> bool:
                 path.write_bytes(content)
                 yield path, None
 
-        def judge(path: Path) -> scan.Answer:
+        def judge(path: Path) -> many.Answer:
             started = time.monotonic()
-            answer = scan.answer(path, listener, MODEL)
+            answer = many.answer(path, listener, MODEL)
             answer.result["took"] = time.monotonic() - started
             return answer
 
         started = time.monotonic()
-        answers = scan.answer_all(made(), judge, MODEL, arguments.jobs)
+        answers = many.answer_all(made(), judge, MODEL, arguments.jobs)
         for number in range(arguments.files):
             try:
                 result = next(answers).result

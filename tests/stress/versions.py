@@ -37,7 +37,7 @@ here, folder, own, other = sys.argv[1:]
 sys.path[:0] = [here, here + "/tests"]
 
 import keras, numpy as np, tiny
-from deepfake_audio.checkpoint import read_checkpoint
+from deepfake_audio.model.checkpoint import read_checkpoint
 
 folder, some = pathlib.Path(folder), tiny.settings()
 windows = np.random.default_rng(0).normal(size=(8, some.window.frames, some.features.mel_bands)).astype(np.float32)

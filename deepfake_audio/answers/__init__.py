@@ -1,0 +1,1 @@
+"""About recordings: what people read, in words, tables, pages, pictures and labels."""

@@ -1,0 +1,121 @@
+"""Answers in words: the same sentences on the console and in reports."""
+
+from __future__ import annotations
+
+from ..console import colour
+from ..judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
+from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+from ..text import clean
+
+MEANING = {
+    "Real": "Sounds like a person speaking throughout.",
+    "Fake": "Sounds synthetic throughout: text to speech, a converted voice, or a vocoder.",
+    "Hybrid": "Parts sound like a person, other parts sound synthetic.",
+    UNCERTAIN: "The model cannot tell; take this as no answer.",
+    NO_SPEECH: "There is too little speech to judge.",
+}
+
+NEXT_STEP = {
+    "Real": "Next: a forgery that is new to the model sounds real to it, too; check where the recording comes from.",
+    "Fake": "Next: listen to it (a tone can come out as Fake) and ask for the original; this alone proves nothing.",
+    "Hybrid": "Next: listen across the edges of the fake stretches, for other sounds, too; this alone proves nothing.",
+    UNCERTAIN: "Next: look for a longer or cleaner copy, closest to the original; do not choose a side by this.",
+    NO_SPEECH: "Next: give a recording in which somebody speaks for at least a second.",
+}
+
+DESPITE = {
+    ("Real", "Fake"): "As a whole it sounds like a person speaking, although stretches look fake by themselves.",
+    ("Fake", "Real"): "As a whole it sounds synthetic, although stretches look real by themselves.",
+}
+"""What a verdict means although the timeline has stretches of the other kind."""
+
+CONFIDENCE = ((0.97, "very high"), (0.9, "high"), (0.7, "moderate"), (0.5, "low"), (0.0, "very low"))
+
+WHY = {
+    LOW_CONFIDENCE: "{} came closest, but answers with so little confidence were wrong more often than right.",
+    MIGHT_ACCUSE: "{} came closest, but more than one in twenty real recordings look like that to the model.",
+    NO_FAKE_STRETCH: "As a whole it would be Hybrid, but no stretch of 0.2 s or more looks fake by itself.",
+    NO_REAL_STRETCH: "As a whole it would be Hybrid, but no stretch of 0.2 s or more looks real by itself.",
+}
+"""Why a verdict is Uncertain."""
+
+LIMITS = (
+    "The model judges traces of synthesis, not truth: real speech can be staged, and a synthetic voice can be lawful.",
+    "Confidence was calibrated on clips like those it was trained on; on other recordings it is a guess.",
+    "Generators that are newer than its training data may pass as real.",
+    "Compression, telephone lines, noise, echo and replay through loudspeakers remove what it listens for.",
+    "Speech that was cleaned or heavily edited may sound synthetic to it although a person spoke.",
+    "Edges of stretches are often off by half a second and more, and short spans are missed.",
+    "It takes every sound for speech: what it answers to music, tones and noise means nothing.",
+    "It must not be the only reason for any decision about a person.",
+)
+
+MOST_STRETCHES = 10
+"""On the console; more would push the verdict off the screen."""
+
+COLOURS = {"Real": "34", "Fake": "33", "Hybrid": "35", UNCERTAIN: "36", NO_SPEECH: "36"}
+"""Terminal colours that colour-blind people can tell apart: blue against yellow, never red against green."""
+
+
+def confidence_in_words(confidence: float) -> str:
+    """Return ``very low`` to ``very high``."""
+    return next(words for least, words in CONFIDENCE if confidence >= least)
+
+
+def describe(result: dict) -> list[str]:
+    """Lay out one answer for a console: about fifteen lines of at most 120 characters, unless a name is longer.
+
+    Parameters
+    ----------
+    result : dict
+        An answer of :func:`deepfake_audio.judging.many.answer` without an error.
+    """
+    verdict = result["verdict"]
+    lines = [clean(result["path"])]
+    if verdict == NO_SPEECH:
+        found = f"{result['speech_seconds']:.1f} s of sound in {result['seconds']:.1f} s, too little to judge"
+        return [*lines, f"  {colour(NO_SPEECH, COLOURS[NO_SPEECH])}: {found}", f"  {NEXT_STEP[NO_SPEECH]}"]
+    closest = f", closest to {_likeliest(result)} with" if verdict == UNCERTAIN else ","
+    shares = ", ".join(f"{name} {result['probabilities'][name]:.2f}" for name in CLASS_NAMES)
+    lines += [
+        f"  {colour(verdict, COLOURS[verdict])}{closest} confidence {result['confidence']:.2f}  ({shares})",
+        f"  {result['seconds']:.1f} s, {result['speech_seconds']:.1f} s of speech or other sound, "
+        f"{result['fake_seconds']:.1f} s in fake stretches",
+    ]
+    for s in result["segments"][:MOST_STRETCHES]:
+        probability = "" if s["label"] == NO_SPEECH else f"  probability of fake {s['fake_probability']:.2f}"
+        lines.append(f"  {s['start']:8.2f} - {s['end']:7.2f} s  {s['label']:4}{probability}")
+    more = len(result["segments"]) - MOST_STRETCHES
+    if more > 0:
+        lines.append(f"  ... and {more} more stretches; --json lists all")
+    return [*lines, *(f"  {sentence}" for sentence in explain(result)), f"  {NEXT_STEP[verdict]}"]
+
+
+def _likeliest(result: dict) -> str:
+    return max(result["probabilities"], key=result["probabilities"].get)
+
+
+def explain(result: dict) -> list[str]:
+    """Say what the verdict and its confidence mean, and why it is what it is if not the most probable class.
+
+    Returns
+    -------
+    list of str
+        One sentence or a few.
+    """
+    verdict, threshold, likeliest = result["verdict"], result["threshold"], _likeliest(result)
+    if verdict == NO_SPEECH:
+        return [MEANING[verdict]]
+    if verdict == UNCERTAIN:
+        return [MEANING[verdict], WHY[result["reason"]].format(likeliest)]
+    decided = []
+    if threshold is not None:
+        spoof = 1.0 - result["probabilities"]["Real"]
+        compared = f"{spoof:.2f}, {'under' if verdict == 'Real' else 'not under'} {threshold:g}"
+        decided = [f"{verdict} by your threshold: Fake or Hybrid has a probability of {compared}."]
+        if verdict != likeliest:
+            return [*decided, f"The most probable class is {likeliest}."]
+    found = {segment["label"] for segment in result["segments"]}
+    despite = (sentence for (label, other), sentence in DESPITE.items() if label == verdict and other in found)
+    meaning = next(despite, MEANING[verdict])
+    return [*decided, f"{meaning} Confidence is {confidence_in_words(result['confidence'])}."]

@@ -1,0 +1,402 @@
+"""What a corpus is like, before hours are spent on it: counts, formats, what was left aside, and what looks wrong.
+
+A sample of the recordings is decoded, or all of them; hours are then counted or estimated. Recordings with the same
+content on two sides, or under two labels, are found by size first, then by their ends, then by the whole file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import AudioError, CorpusError
+from ..files import file_sha256
+from ..settings import CLASS_NAMES, SAMPLE_RATE
+from ..sound.reading import about_audio, read_audio
+from ..text import clean, counted
+from .clips import SIDES, Clip, Dataset, class_of
+from .shortcuts import shortcuts, suspicions
+from .split import Split, describe, describe_data, split_corpus
+from .tree import common_folder
+
+SAMPLE_CLIPS = 300
+"""Recordings per dataset that are decoded where not all are asked for."""
+
+EXAMPLES_SHOWN = 3
+ENDS_BYTES = 4096
+"""So much of both ends of a file is compared before the whole is read."""
+
+LEFT_OUT = "left out"
+NO_SIDE = "no side"
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """What decoding one recording told.
+
+    Attributes
+    ----------
+    kind : str
+        Container and coding, such as ``WAV PCM_16``; the suffix where only ffmpeg opens the file.
+    rate : int
+        Sample rate in Hz of the file; 0 where only ffmpeg opens it.
+    seconds : float
+        Length.
+    error : str
+        Why it cannot be decoded; otherwise empty.
+    """
+
+    kind: str = ""
+    rate: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclasses.dataclass
+class Report:
+    """What there is to say about one dataset.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        Clips, and what was ignored.
+    sides : list of str
+        Side of each clip: one of ``SIDES``, ``left out``, or ``no side`` where the corpus could not be split.
+    probes : dict of int to Probe
+        What was decoded, by the clip's place in the dataset.
+    warnings : list of str
+        What looks wrong.
+    """
+
+    dataset: Dataset
+    sides: list[str]
+    probes: dict[int, Probe]
+    warnings: list[str]
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Clips per side and class."""
+        return Counter((side, clip.label) for side, clip in zip(self.sides, self.dataset.clips, strict=True))
+
+    def hours(self) -> dict[tuple[str, str], float]:
+        """Hours per side and class, from the mean length of what was decoded there."""
+        seconds = defaultdict(list)
+        for number, probe in self.probes.items():
+            if not probe.error:
+                seconds[self.sides[number], self.dataset.clips[number].label].append(probe.seconds)
+        counts = self.counts()
+        return {cell: counts[cell] * float(np.mean(found)) / 3600 for cell, found in seconds.items()}
+
+    def named(self, field: str) -> list[str]:
+        """Return the different speakers, generators or languages that the dataset names."""
+        return sorted({getattr(clip, field) for clip in self.dataset.clips} - {""})
+
+    def to_dict(self) -> dict:
+        """Return the part of the JSON answer that is about this dataset."""
+        counts = self.counts()
+        return {
+            "root": str(self.dataset.root),
+            "layout": self.dataset.layout,
+            "clips": {label: sum(n for (_, of), n in counts.items() if of == label) for label in CLASS_NAMES},
+            "splits": {side: {label: counts[side, label] for label in CLASS_NAMES} for side in SIDES},
+            "left_out": {label: counts[LEFT_OUT, label] for label in CLASS_NAMES},
+            "hours": round(sum(self.hours().values()), 4),
+            "speakers": len(self.named("speaker")),
+            "generators": len(self.named("generator")),
+            "warnings": self.warnings + [f"ignored: {line}" for line in ignored(self.dataset)],
+        }
+
+
+def check_data(
+    datasets: Sequence[Dataset],
+    seed: int,
+    everything: bool,
+    jobs: int,
+    as_json: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Print what there is to know about a corpus.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        What was found.
+    seed : int
+        Of the split and of the sample.
+    everything : bool
+        Decode all recordings, not a sample.
+    jobs : int
+        Threads that decode.
+    as_json : bool
+        Print one JSON object instead of text.
+    progress : callable, optional
+        Called with the number of recordings decoded and wanted.
+
+    Raises
+    ------
+    CorpusError
+        When the corpus cannot be split, after everything else was printed.
+    """
+    clips = [clip for dataset in datasets for clip in dataset.clips]
+    split, problem = None, None
+    try:
+        split = split_corpus(clips, seed)
+    except CorpusError as error:
+        problem = error
+    reports = inspect(datasets, split, seed, everything, jobs, progress)
+    areas = shortcuts(split, seed, jobs, progress) if split else {}
+    if as_json:
+        answer = {
+            "datasets": [report.to_dict() for report in reports],
+            "shortcuts": areas,
+            "warnings": (split.warnings if split else []) + suspicions(areas),
+            "refusal": str(problem) if problem else None,
+        }
+        print(json.dumps(answer, indent=2))
+    else:
+        print("\n".join(describe_data(clips)))
+        for report in reports:
+            print("\n" + describe_report(report))
+        if split:
+            print("\n" + describe(split))
+        if areas:
+            print("\nHow well each property alone tells Real from Fake (AUC on the test side; 0.5 is chance):")
+            print("\n".join(f"  {name:<12} {area:.2f}" for name, area in areas.items()))
+            print("\n".join(f"warning: {sentence}" for sentence in suspicions(areas)))
+    if problem:
+        raise problem
+
+
+def inspect(
+    datasets: Sequence[Dataset],
+    split: Split | None,
+    seed: int = 0,
+    everything: bool = False,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Report]:
+    """Decode, compare and judge datasets; see :func:`check_data` for the parameters.
+
+    Returns
+    -------
+    list of Report
+        One per dataset.
+    """
+    from joblib import Parallel, delayed
+
+    side_of = {}
+    if split:
+        side_of = {clip.name: side for side, clips in split.sides.items() for clip in clips}
+        side_of |= {clip.name: LEFT_OUT for clip, _ in split.left_out}
+    reports = []
+    for dataset in datasets:
+        sides = [side_of.get(clip.name) or clip.side or NO_SIDE for clip in dataset.clips]
+        reports.append(Report(dataset, sides, {}, list(dataset.warnings)))
+    rng = np.random.default_rng(seed)
+    chosen = [(report, number) for report in reports
+              for number in (range(len(report.sides)) if everything else _sample(report, rng))]  # fmt: skip
+    paths = [report.dataset.clips[number].path for report, number in chosen]
+    results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(delayed(probe)(path) for path in paths)
+    for done, ((report, number), result) in enumerate(zip(chosen, results, strict=True), 1):
+        report.probes[number] = result
+        if progress:
+            progress(done, len(chosen))
+    for report in reports:
+        report.warnings += _undecodable(report) + contradictions(report.dataset)
+    _warn_of_duplicates(reports)
+    return reports
+
+
+def probe(path: Path) -> Probe:
+    """Decode one recording."""
+    try:
+        seconds = len(read_audio(path)) / SAMPLE_RATE
+    except AudioError as error:
+        return Probe(error=str(error))
+    about = about_audio(path)
+    if about is None:
+        return Probe(path.suffix.lower().lstrip("."), 0, seconds)
+    return Probe(f"{about['format']} {about['subtype']}", about["samplerate"], seconds)
+
+
+def _sample(report: Report, rng: np.random.Generator) -> list[int]:
+    """Choose clips of every side and class alike."""
+    cells = defaultdict(list)
+    for number, (side, clip) in enumerate(zip(report.sides, report.dataset.clips, strict=True)):
+        cells[side, clip.label].append(number)
+    if len(report.sides) <= SAMPLE_CLIPS:
+        return list(range(len(report.sides)))
+    each = -(-SAMPLE_CLIPS // len(cells))
+    chosen = [rng.choice(members, min(each, len(members)), replace=False) for members in cells.values()]
+    return sorted(int(number) for number in np.concatenate(chosen))
+
+
+def _examples(names: Sequence[str]) -> str:
+    more = f" and {len(names) - EXAMPLES_SHOWN} more" if len(names) > EXAMPLES_SHOWN else ""
+    return ", ".join(names[:EXAMPLES_SHOWN]) + more
+
+
+def _undecodable(report: Report) -> list[str]:
+    failed = [probe.error for probe in report.probes.values() if probe.error]
+    if not failed:
+        return []
+    return [f"{len(failed)} of {len(report.probes)} recordings that were tried cannot be decoded, such as: {failed[0]}"]
+
+
+def contradictions(dataset: Dataset) -> list[str]:
+    """Point out clips whose label is the opposite of what their own file or folder name says.
+
+    Returns
+    -------
+    list of str
+        At most one sentence per class.
+    """
+    # What all clips have above them (data/deepfake/...) says nothing about any of them.
+    shared = len(common_folder(clip.name.rpartition("/")[0] for clip in dataset.clips).split("/"))
+    warnings = []
+    for label, opposite in (("Real", "Fake"), ("Fake", "Real")):
+        members = [clip for clip in dataset.clips if clip.label == label]
+        odd = [clip.name for clip in members if opposite in _classes_in_name(clip, shared) - {label}]
+        if odd:
+            all_of_them = " The labels look swapped." if len(odd) > len(members) / 2 else ""
+            warnings.append(
+                f"{len(odd)} of {len(members)} {label} clips have {opposite.lower()} in their own file or folder name, "
+                f"such as {_examples(odd)}.{all_of_them}"
+            )
+    return warnings
+
+
+def _classes_in_name(clip: Clip, shared: int) -> set[str]:
+    """Classes that the words of a file name, or else whole folder names, stand for."""
+    *folders, file = clip.name.split("/")
+    in_file = {class_of(word) for word in re.split(r"[^a-z]+", Path(file).stem.lower()) if len(word) > 3} - {None}
+    in_folders = {class_of(folder) for folder in folders[shared:]} - {None}
+    return in_file if len(in_file) == 1 else in_folders - {clip.label}
+
+
+def same_content(clips: Sequence[Clip], sides: Sequence[str]) -> list[list[int]]:
+    """Find recordings of the same content that stand on two sides or under two labels.
+
+    Returns
+    -------
+    list of list of int
+        Groups of places in `clips`.
+    """
+    groups = [list(range(len(clips)))]
+    for key in (_size, _ends, file_sha256):
+        finer = []
+        for group in groups:
+            by_key = defaultdict(list)
+            for number in group:
+                try:
+                    by_key[key(clips[number].path)].append(number)
+                except OSError:
+                    continue  # what cannot be read is reported where it is decoded
+            by_key.pop(0, None)  # empty files are no recordings
+            finer += [m for m in by_key.values() if len({(sides[n], clips[n].label) for n in m}) > 1]
+        groups = finer
+    return sorted(groups)
+
+
+def _size(path: Path) -> int:
+    return os.stat(path).st_size  # noqa: PTH116 - hundreds of thousands of them
+
+
+def _ends(path: Path) -> bytes:
+    with path.open("rb") as file:
+        start = file.read(ENDS_BYTES)
+        file.seek(-min(ENDS_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return hashlib.sha256(start + file.read(ENDS_BYTES)).digest()
+
+
+def _warn_of_duplicates(reports: Sequence[Report]) -> None:
+    """Tell each dataset which of its recordings stand somewhere else, too."""
+    clips = list(itertools.chain.from_iterable(report.dataset.clips for report in reports))
+    sides = list(itertools.chain.from_iterable(report.sides for report in reports))
+    owner = list(itertools.chain.from_iterable([report] * len(report.sides) for report in reports))
+    across, labels = defaultdict(list), defaultdict(list)
+    for group in same_content(clips, sides):
+        first = group[0]
+        other = next((n for n in group if sides[n] != sides[first] and {sides[n], sides[first]} <= set(SIDES)), None)
+        if other is not None:
+            across[id(owner[first])].append(
+                f"{clips[first].name} ({sides[first]}) is {clips[other].name} ({sides[other]})"
+            )
+        other = next((n for n in group if clips[n].label != clips[first].label), None)
+        if other is not None:
+            labels[id(owner[first])].append(
+                f"{clips[first].name} ({clips[first].label}) is {clips[other].name} ({clips[other].label})"
+            )
+    for report in reports:
+        if found := across[id(report)]:
+            what = counted(len(found), "recording", "stands", "stand")
+            report.warnings.append(f"{what} on more than one side: {_examples(found)}.")
+        if found := labels[id(report)]:
+            what = counted(len(found), "recording", "has", "have")
+            report.warnings.append(f"{what} two labels: {_examples(found)}.")
+
+
+def ignored(dataset: Dataset) -> list[str]:
+    """Say what of a dataset was left aside, and why, with examples."""
+    lines = []
+    for reason, entry in dataset.ignored.items():
+        more = ", ..." if entry.count > len(entry.examples) else ""
+        lines.append(f"{entry.counted(reason)} ({', '.join(entry.examples)}{more})")
+    return lines
+
+
+def remarks(datasets: Iterable[Dataset]) -> list[str]:
+    """Say in a line each what a run should not pass over in silence."""
+    lines = []
+    for dataset in datasets:
+        lines += [f"{dataset.layout}: {warning}" for warning in dataset.warnings]
+        lines += [f"{dataset.layout}: left aside {line}" for line in ignored(dataset)]
+    return list(map(clean, lines))
+
+
+def describe_report(report: Report) -> str:
+    """Lay a report out for a console."""
+    dataset, hours, counts = report.dataset, report.hours(), report.counts()
+    lines = [f"{dataset.root}", f"  layout        {dataset.layout}" + (f" ({dataset.why})" if dataset.why else "")]
+    if dataset.clips:
+        complete = len(report.probes) == len(dataset.clips)
+        about = "" if complete else "about "
+        for side in (*SIDES, LEFT_OUT, NO_SIDE):
+            cells = [
+                f"{counts[side, label]} {label} ({about}{_length(hours.get((side, label), 0.0))})"
+                for label in CLASS_NAMES
+                if counts[side, label]
+            ]
+            if cells:
+                lines.append(f"  {side:<12}  {', '.join(cells)}")
+        named = [counted(len(report.named(field)), field) for field in ("speaker", "generator")]
+        languages = ", ".join(report.named("language")) or "not named"
+        lines.append(f"  names         {', '.join(named)}, languages: {languages}")
+        good = [probe for probe in report.probes.values() if not probe.error]
+        rates = Counter(f"{probe.rate} Hz" if probe.rate else "told by ffmpeg only" for probe in good)
+        lines.append(f"  sample rates  {_shares(rates)}")
+        lines.append(f"  formats       {_shares(Counter(probe.kind for probe in good))}")
+        how = "all" if complete else f"a sample of {len(report.probes)}; with --jobs N all"
+        lines.append(f"  decoded       {len(good)} of {len(report.probes)} ({how})")
+    lines += [f"  ignored       {line}" for line in ignored(dataset)]
+    lines += [f"  warning: {warning}" for warning in report.warnings]
+    return "\n".join(map(clean, lines))
+
+
+def _length(hours: float) -> str:
+    """Return hours in the largest unit that there is one of."""
+    if hours >= 1:
+        return f"{hours:.2f} h"
+    return f"{60 * hours:.1f} min" if hours >= 1 / 60 else f"{3600 * hours:.1f} s"
+
+
+def _shares(counts: Counter[str]) -> str:
+    return ", ".join(f"{value} ({count})" for value, count in counts.most_common()) or "none"

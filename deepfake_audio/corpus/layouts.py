@@ -1,0 +1,339 @@
+"""How datasets lie on people's disks, and what their own lists say: one row per layout, so that a new one is a row.
+
+Lists and tables that datasets bring (:data:`PROTOCOLS`, :data:`TABLES`), folder and file names (:data:`FOLDERS`). Words
+decide what is real and what is fake, never a 0 or a 1: datasets disagree about those.
+:mod:`deepfake_audio.corpus.recognise` reads by these tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from .clips import class_of
+from .tree import Tree, lines_of
+
+# The table of layouts. Groups and columns that are named speaker, generator (attack), source, language, side or label
+# fill the clip's field of that name.
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """A dataset with lists of one clip per line, columns separated by blanks.
+
+    Attributes
+    ----------
+    layout : str
+        Its name.
+    file : str
+        Regular expression of a list's whole file name, in any case; a group ``side`` names the partition.
+    columns : str
+        Names of the columns, ``-`` for those that are not needed, ``segments*`` for all that follow. Needed are
+        ``clip`` and ``label``, or ``clip`` and ``segments``.
+    audio : str
+        Regular expression that is found in the names of folders with its recordings. It keeps apart datasets whose
+        clips have the same names, and tells whose list is missing.
+    speaker, generator : str
+        Templates over the columns; an empty column makes an empty field.
+    language : str
+        What is spoken, where it is one language.
+    side : str
+        Partition of all clips where the name of the list does not tell.
+    first_line : str
+        Regular expression that a list must begin with, where the file name alone is not enough.
+    segments : callable, optional
+        Finds the stretches of a clip: ``segments(tree, folder, row)`` returns (start s, end s, fake) or None.
+    """
+
+    layout: str
+    file: str
+    columns: str
+    audio: str
+    speaker: str = "{speaker}"
+    generator: str = "{attack}"
+    language: str = "en"
+    side: str = ""
+    first_line: str = ""
+    segments: Callable[[Tree, str, dict], list[tuple[float, float, bool]] | None] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A dataset with a table that has a header.
+
+    Attributes
+    ----------
+    layout : str
+        Its name.
+    file : str
+        The table's file name.
+    columns : dict of str to str
+        For the clip's fields, and for ``clip`` (the file), the name of the column. All must be there.
+    delimiter : str
+        Between columns.
+    label : str
+        Class of all clips where there is no such column.
+    language : str
+        What is spoken, where it is one language.
+    warning : str
+        What everybody who uses it should know.
+    """
+
+    layout: str
+    file: str
+    columns: dict[str, str]
+    delimiter: str = ","
+    label: str = ""
+    language: str = ""
+    warning: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Folders:
+    """A dataset that is known by the names of its folders and files.
+
+    Attributes
+    ----------
+    layout : str
+        Its name, which may contain groups.
+    folder : str
+        Regular expression that is found in a folder's path, in any case; the path begins with the name of the folder
+        that was given.
+    file : str
+        Regular expression of the whole file name without suffix, in any case.
+    why : str
+        What it is recognised by, in words.
+    label, speaker, generator, source, language : str
+        Templates over the groups.
+    warning : str
+        What everybody who uses it should know.
+    """
+
+    layout: str
+    folder: str
+    why: str
+    file: str = r".+"
+    label: str = "{label}"
+    speaker: str = "{speaker}"
+    generator: str = "{generator}"
+    source: str = "{source}"
+    language: str = "{language}"
+    warning: str = ""
+
+
+def segments_in_npy(tree: Tree, folder: str, row: dict) -> list[tuple[float, float, bool]] | None:
+    """Read PartialSpoof's segment labels: ``1`` is bona fide, ``0`` is spoof, at the finest step that is there."""
+    step, labels = tree.segment_labels(folder, row["side_word"])
+    if row["clip"] in labels:
+        fake = np.asarray(labels[row["clip"]]).astype(str) == "0"
+        edges = np.flatnonzero(np.diff(fake)) + 1
+        bounds = [0, *edges.tolist(), len(fake)]
+        return [(a * step, b * step, bool(fake[a])) for a, b in itertools.pairwise(bounds) if b > a]
+    path = tree.find(folder, f"{row['clip']}.vad", rf"(?:^|/)vad/{row['side_word']}$")
+    if path is None:
+        return None
+    # Lines of start, end and who speaks: 1 (and 101 in pauses) the speaker, 100 a join, all higher ones a system.
+    stretches = [line.split()[:3] for _, line in lines_of(path)]
+    return [(float(s), float(e), who.isdigit() and int(who) not in (0, 1, 100, 101)) for s, e, who in stretches]
+
+
+def _segments_in_line(tree: Tree, folder: str, row: dict) -> list[tuple[float, float, bool]] | None:
+    """Read ``0.00-2.10-T`` (Half-Truth: T true, F fake) or ``0.00-2.10-bonafide`` (LlamaPartialSpoof)."""
+    parsed = []
+    for text in re.split(r"[/\s]+", row["segments"]):
+        start, end, word = text.split("-", 2)
+        label = {"T": "Real", "F": "Fake"}.get(word) or class_of(word)
+        if label is None:
+            raise ValueError(f"{word!r} is no label")
+        parsed.append((float(start), float(end), label != "Real"))
+    return parsed
+
+
+def _segments_where_given(tree: Tree, folder: str, row: dict) -> list[tuple[float, float, bool]] | None:
+    return _segments_in_line(tree, folder, row) if row["segments"] else None
+
+
+_ASVSPOOF_2021 = r"\S+ {task}_E_\d+ \S+ \S+ \S+ (?:bonafide|spoof)\b"
+
+PROTOCOLS = (
+    Protocol(
+        "ASVspoof 2017",
+        r"ASVspoof2017(?:_V2)?_(?P<side>train|dev|eval)\.tr[nl](?:\.txt)?",
+        "clip label speaker - environment playback recorder",
+        r"ASVspoof2017",
+        speaker="ASVspoof 2017 {speaker}",
+        generator="replay {playback}-{recorder}",
+    ),
+    *(
+        Protocol(
+            f"ASVspoof 2019 {task}",
+            rf"ASVspoof2019\.{task}\.cm\.(?P<side>train|dev|eval)\.tr[nl](?:\.txt)?",
+            "speaker clip - attack label",
+            rf"ASVspoof2019_{task}_(?:train|dev|eval)",
+            generator=generator,
+        )
+        for task, generator in (("LA", "ASVspoof 2019 {attack}"), ("PA", "replay {attack}"))
+    ),
+    *(
+        Protocol(
+            f"ASVspoof 2021 {task}",
+            r"trial_metadata\.txt",
+            "speaker clip codec origin attack label",
+            rf"ASVspoof2021_{task}_eval",
+            # The systems A07 to A19 are those of 2019.
+            generator=generator,
+            side="test",
+            first_line=_ASVSPOOF_2021.format(task=task),
+        )
+        for task, generator in (("LA", "ASVspoof 2019 {attack}"), ("DF", "{origin} {attack}"))
+    ),
+    Protocol(
+        "ASVspoof 5",
+        r"ASVspoof5\.(?P<side>train|dev|eval)(?:\.track_1)?\.tsv",
+        "speaker clip - - - - - attack label",
+        r"(?:^|/)flac_[TDE](?:_|/|$)",
+        speaker="ASVspoof 5 {speaker}",
+        generator="ASVspoof 5 {attack}",
+    ),
+    Protocol(
+        "PartialSpoof",
+        r"PartialSpoof\.LA\.cm\.(?P<side>train|dev|eval)\.tr[nl](?:\.txt)?",
+        "speaker clip - attack label",
+        r"(?:^|/)con_wav$",
+        generator="PartialSpoof {attack}",
+        segments=segments_in_npy,
+    ),
+    Protocol(
+        "Half-Truth (HAD)",
+        r"HAD_(?P<side>train|dev|test)_label\.txt",
+        "clip segments number",
+        r"(?:^|/)HAD_(?:train|dev|test)(?:/|$)",
+        language="zh",
+        segments=_segments_in_line,
+    ),
+    Protocol(
+        "LlamaPartialSpoof",
+        r"label_R01TTS\.0\.\w+\.txt",
+        "clip - label segments*",
+        r"(?:^|/)R01TTS\.0\.\w+$",
+        speaker="LibriTTS {clip_1}",
+        generator="{clip_0}",
+        segments=_segments_where_given,
+    ),
+)
+
+_WAVEFAKE = (
+    "WaveFake has only Fake clips, and one speaker per language: pair it with LJSpeech, say --data WAVEFAKE LJSPEECH, "
+    "and with other corpora, or the detector learns the voice."
+)
+_ONE_VOICE = "It is one speaker: mixed with other corpora it is fine, alone the detector learns the voice."
+
+TABLES = (
+    Table("In-the-Wild", "meta.csv", {"clip": "file", "speaker": "speaker", "label": "label"}, language="en"),
+    Table(
+        "MLAAD",
+        "meta.csv",
+        {"clip": "path", "generator": "model_name", "language": "language"},
+        delimiter="|",
+        label="Fake",
+        warning="MLAAD has only Fake clips: pair it with M-AILABS, whose sentences it speaks, or other real speech.",
+    ),
+)
+
+FOLDERS = (
+    Folders(
+        "Fake-or-Real ({version})",
+        r"(?:^|/)(?P<version>for[-_](?:norm|orig|2sec|rerec)\w*)/(?:.+/)?(?P<side>training|validation|testing)/"
+        r"(?P<label>real|fake)(?:/|$)",
+        "folders {version}/training|validation|testing/real|fake",
+        language="en",
+    ),
+    *(
+        Folders(
+            "DEEP-VOICE",
+            folder,
+            "folders AUDIO/REAL, AUDIO/FAKE and DEMONSTRATION with NAME-original and NAME-to-NAME",
+            file=file,
+            label=label,
+            generator="RVC",
+            language="en",
+        )
+        # The voice that is heard is that of the second name.
+        for folder, file, label in (
+            (r"(?:^|/)AUDIO/REAL$", r"(?P<speaker>[^-]+)-original", "Real"),
+            (r"(?:^|/)AUDIO/FAKE$", r"[^-]+-to-(?P<speaker>[^-]+)", "Fake"),
+            (r"(?:^|/)DEMONSTRATION$", r"(?P<speaker>[^-]+)-original-DEMO", "Real"),
+            (r"(?:^|/)DEMONSTRATION$", r"[^-]+-to-(?P<speaker>[^-]+)-DEMO", "Fake"),
+        )
+    ),
+    Folders(
+        "In-the-Wild (repacked)",
+        r"(?:^|/)[^/]*in[-_ ]?the[-_ ]?wild[^/]*/(?:.+/)?(?P<label>real|fake|bona-?fide|spoof)$",
+        "folders release_in_the_wild/real|fake without meta.csv",
+        language="en",
+    ),
+    *(
+        Folders(
+            "WaveFake",
+            folder,
+            "folders generated_audio/<corpus>_<vocoder> or files *_gen",
+            file=file,
+            label="Fake",
+            language=language,
+            warning=_WAVEFAKE,
+        )
+        for folder, file, language in (
+            (r"(?:^|/)generated_audio/(?P<generator>jsut_[^/]+)$", r".+", "ja"),
+            (r"(?:^|/)generated_audio/(?P<generator>[^/]+)$", r".+", "en"),
+            (r"(?:^|/)(?P<generator>jsut_[^/]+)$", r".+_gen|gen_.+", "ja"),
+            (r"(?:^|/)(?P<generator>(?:ljspeech|common_voices_prompts)_[^/]+)$", r".+_gen|gen_.+", "en"),
+        )
+    ),
+    Folders(
+        "LJSpeech",
+        r"(?:^|/)wavs$",
+        "files wavs/LJ001-0001",
+        file=r"(?P<chapter>LJ\d{3})-\d{4}",
+        label="Real",
+        # Speaker left open: one that says everything cannot be kept on one side.
+        source="LJSpeech {chapter}",
+        language="en",
+        warning=_ONE_VOICE,
+    ),
+    Folders(
+        "JSUT",
+        r"(?:^|/)jsut[^/]*/(?P<part>[^/]+)/wav$",
+        "folders jsut_ver1.1/<part>/wav",
+        label="Real",
+        source="JSUT {part}",
+        language="ja",
+        warning=_ONE_VOICE,
+    ),
+    Folders(
+        "M-AILABS",
+        r"(?:^|/)(?P<language>[a-z]{2})_[A-Z]{2}/by_book/(?:female|male)/(?P<speaker>[^/]+)/(?P<book>[^/]+)(?:/|$)",
+        "folders <language>/by_book/female|male/<speaker>",
+        label="Real",
+        source="M-AILABS {book}",
+    ),
+    Folders(
+        "MLAAD",
+        r"(?:^|/)mlaad[^/]*/(?:.+/)?fake/(?P<language>[^/]+)/(?P<generator>[^/]+)$",
+        "folders fake/<language>/<model> without meta.csv",
+        label="Fake",
+        warning=TABLES[1].warning,
+    ),
+)
+
+GENERAL = "folders named real and fake"
+
+
+def layout_names() -> list[str]:
+    """Names of all layouts, each once."""
+    special = [layout.layout.split(" (")[0] if "{" in layout.layout else layout.layout
+               for layout in (*FOLDERS, *TABLES, *PROTOCOLS)]  # fmt: skip
+    return sorted(dict.fromkeys(name.replace(" (repacked)", "") for name in special), key=str.lower)

@@ -1,0 +1,488 @@
+"""Which recordings exist, with which label, speaker, generator and source, and on which side of the split they stand.
+
+How a folder is read is told in :mod:`deepfake_audio.corpus.layouts`. The split comes before any splicing, so that no
+voice, source or generator is heard in training and again in the test; partitions that a dataset's authors made are
+kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CorpusError
+from ..files import atomic_path
+from ..settings import CLASS_NAMES
+from ..sound.reading import AUDIO_SUFFIXES, about_audio
+from ..text import cell, clean, counted
+from .clips import SIDES, Clip
+from .recognise import find_datasets
+
+TRAIN = SIDES.index("train")
+
+OWN = "own"
+TIES = (OWN, "source", "generator_family", "speaker")
+"""What can tie a clip to a side, in the order in which it is looked at; ``OWN`` is ``OWN_GENERATOR``."""
+
+ANY_TIE = ("generator_family", "speaker")
+"""What ties clips of a class that comes with partitions only."""
+
+STARTER_NAME = "starter"
+
+CANDIDATE_CLIPS = 200_000
+"""Seeded splits are drawn until they have dealt this many clips, and a well balanced one is taken; only clips are
+counted, nothing is trained."""
+
+BALANCE_TOLERANCE = 0.1
+"""Among candidates that score this close to the best one, the seed chooses."""
+
+MOST_GROUPS_WANTED = 3
+"""Groups of a class that every side should have, where the corpus has three times as many."""
+
+FEWEST_CLIPS = 3
+"""Clips of Real and of Fake that every side needs."""
+
+LONG_SECONDS = 30.0
+"""A recording counts as another clip for every so many seconds, where there are few."""
+
+OWN_GENERATOR = re.compile(r"griffin[-_ ]?lim|source-filter copy", re.IGNORECASE)
+"""Generators whose like :mod:`deepfake_audio.examples.resynthesis` can make for training: they cannot be on another
+side."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A corpus on its three sides.
+
+    Attributes
+    ----------
+    sides : dict of str to list of Clip
+        Clips of ``train``, ``validation`` and ``test``.
+    groups : dict of str to str
+        For each clip's name the group that was kept together.
+    left_out : list of (Clip, str)
+        Clips that would have tied two sides together, with the reason.
+    warnings : list of str
+        What the user should know about this split.
+    """
+
+    sides: dict[str, list[Clip]]
+    groups: dict[str, str]
+    left_out: list[tuple[Clip, str]]
+    warnings: list[str]
+
+    def counts(self, without: Collection[str] = ()) -> dict[str, dict[str, int]]:
+        """Clips per side and class, those of certain names left out."""
+        used = {side: [clip.label for clip in clips if clip.name not in without] for side, clips in self.sides.items()}
+        return {side: {label: labels.count(label) for label in CLASS_NAMES} for side, labels in used.items()}
+
+
+def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path | None, list[str]]:
+    """Decide which dataset folders a run uses.
+
+    Parameters
+    ----------
+    asked : sequence of Path
+        Folders named by the user; empty for the default.
+    data : Path
+        The project's ``data`` folder.
+
+    Returns
+    -------
+    folders : list of Path
+        Where to look.
+    skip : Path or None
+        The starter corpus, where it lies inside one of them and shall not be mixed in.
+    notes : list of str
+        What to tell the user about the choice.
+    """
+    if asked:
+        return [Path(folder) for folder in asked], None, []
+    starter = data / STARTER_NAME
+    own = any(
+        path.suffix.lower() in AUDIO_SUFFIXES
+        for entry in (sorted(data.iterdir()) if data.is_dir() else ())
+        if entry != starter
+        for path in (entry.rglob("*") if entry.is_dir() else (entry,))
+    )
+    if own:
+        return [data], starter, [f"Using the recordings in {data} (the starter clips are left aside)."]
+    return [starter], None, [
+        f"Using the starter clips in {starter}: enough to see everything work, not enough to judge strangers.",
+        "For a dataset of your own, put its clips under data/<name>/real/... and data/<name>/fake/...,",
+        "or name its folder:  python CNNRNNLSTM.py --data FOLDER",
+    ]  # fmt: skip
+
+
+def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
+    """List the clips of one or more folders; see :func:`deepfake_audio.corpus.recognise.find_datasets`."""
+    return [clip for dataset in find_datasets(roots, skip) for clip in dataset.clips]
+
+
+def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
+    """Put every clip on one side, so that no speaker, source or generator stands on two.
+
+    Partitions that a dataset's authors made are kept. Sides that a dataset lacks are cut from its training clips, and
+    datasets without partitions are split, by groups that are dealt out 60 : 20 : 20 with scikit-learn's
+    `GroupShuffleSplit`. A clip's group is its source; where a class has too few sources to fill three sides, its
+    generator (Fake, Hybrid) or speaker (Real) instead. What then still ties two sides together, such as a copy of a
+    training speaker by a test generator, is left out. Where that leaves a side without a class, because every generator
+    speaks with every voice, all classes are split by speaker, and generators stand on several sides.
+
+    Parameters
+    ----------
+    clips : sequence of Clip
+        The corpus.
+    seed : int
+        Which of the possible splits.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    CorpusError
+        If a class is missing or the corpus cannot be split three ways.
+    """
+    copies = [clip for clip in clips if clip.copy_of]
+    clips = [clip for clip in clips if not clip.copy_of]
+    counts = Counter(clip.label for clip in clips)
+    for label in ("Real", "Fake"):
+        if not _enough([clip for clip in clips if clip.label == label], FEWEST_CLIPS * len(SIDES)):
+            raise CorpusError(
+                f"The corpus has {counted(counts[label], f'{label} clip')} and needs at least "
+                f"{FEWEST_CLIPS * len(SIDES)}; add recordings under a folder named "
+                f"'{label.lower()}', or another dataset to --data."
+            )
+    split = _split(clips, seed)
+    problem = _shortage(split)
+    if problem:
+        # Where every generator speaks with every voice, as in corpora made for challenges, voices come first.
+        by_voice = _split(clips, seed, by_voice=True)
+        if _shortage(by_voice):
+            raise CorpusError(problem)
+        split = by_voice
+    if split.left_out:
+        split.warnings.append(
+            f"{len(split.left_out)} of {len(clips)} clips are left out because their speaker or generator "
+            "also stands on another side."
+        )
+    return with_copies(split, copies)
+
+
+def _split(clips: Sequence[Clip], seed: int, by_voice: bool = False) -> Split:
+    """Split without asking whether every side has enough."""
+    allowed = _allowed_sides(clips)
+    movable = allowed.sum(axis=1) > 1
+    free = [clip for clip, may in zip(clips, movable, strict=True) if may]
+    fixed = [clip for clip, may in zip(clips, movable, strict=True) if not may]
+    groups, used, warnings = _groups(free, by_voice)
+    groups |= _groups_of_partitions(fixed)
+    side_of, tied, homes = _deal(clips, groups, used, allowed, movable, seed)
+    return Split(
+        sides={side: [clips[i] for i in np.flatnonzero((tied < 0) & (side_of == s))] for s, side in enumerate(SIDES)},
+        groups=groups,
+        left_out=[(clips[i], _reason(clips[i], TIES[tied[i]], SIDES[homes[i]])) for i in np.flatnonzero(tied >= 0)],
+        warnings=warnings + _shared_by_partitions(fixed),
+    )
+
+
+def _shortage(split: Split) -> str:
+    """Say which side has too few clips of a class, if one has."""
+    official = any(clip.side for clips in split.sides.values() for clip in clips)
+    for side, clips in split.sides.items():
+        for label in ("Real", "Fake"):
+            members = [clip for clip in clips if clip.label == label]
+            if not _enough(members, FEWEST_CLIPS):
+                kind = "speakers or sources" if label == "Real" else "generators or sources"
+                advice = f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, more are better)."
+                if official:
+                    advice = "the datasets' own partitions have no more: add another dataset to --data."
+                what = f"{counted(len(members), f'{label} clip')} would be left for {side}"
+                return f"The corpus is too small to split: {what}; {advice}"
+    return ""
+
+
+def _enough(clips: Sequence[Clip], wanted: int) -> bool:
+    """Say whether clips are as many as wanted, or few but long: a speech of ten minutes is many windows."""
+    if len(clips) >= wanted:
+        return True
+    worth = 0
+    for clip in clips:
+        # What cannot be opened here is reported where it is decoded.
+        about = about_audio(clip.path)
+        worth += 1 + int(about["frames"] / about["samplerate"] / LONG_SECONDS if about else 0)
+    return worth >= wanted
+
+
+def _allowed_sides(clips: Sequence[Clip]) -> np.ndarray:
+    """Say which sides each clip may be on, as booleans of shape (clips, sides)."""
+    given: dict[str, set[str]] = {}
+    for clip in clips:
+        if clip.side:
+            given.setdefault(clip.name.split("/", 1)[0], set()).add(clip.side)
+    rows = {"": [True] * len(SIDES)} | {side: [side == other for other in SIDES] for side in SIDES}
+    # Training clips of a dataset without, say, a validation side may be on either.
+    train = {dataset: [side == "train" or side not in sides for side in SIDES] for dataset, sides in given.items()}
+    return np.array(
+        [train[clip.name.split("/", 1)[0]] if clip.side == "train" else rows[clip.side] for clip in clips], dtype=bool
+    ).reshape(-1, len(SIDES))
+
+
+def _deal(
+    clips: Sequence[Clip], groups: dict[str, str], used: dict, allowed: np.ndarray, movable: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw many splits of the clips that may move and return one of the best: side, tie (-1: none), home of the tie."""
+    side_of = allowed.argmax(axis=1)
+    tied, homes = np.full((2, len(clips)), -1)
+    count = np.count_nonzero(movable)
+    # Numbers in the order of the names: the same split as by name, but quick for a hundred thousand clips.
+    names = [groups[clip.name] for clip, may in zip(clips, movable, strict=True) if may]
+    values, keys = np.unique(names, return_inverse=True)
+    if len(values) < len(SIDES):
+        return side_of, tied, homes  # all on the training side, if they may
+    from sklearn.model_selection import GroupShuffleSplit
+
+    labels = np.array([CLASS_NAMES.index(clip.label) for clip in clips])[movable]
+    ties = _ties(clips, used)
+    # A number of groups, not a share of what is left: of six groups, each side must get a Real and a Fake one.
+    fifth = -(-len(values) // 5)
+    candidates = []
+    rng = np.random.default_rng(seed)
+    for number in rng.integers(2**31, size=int(np.clip(CANDIDATE_CLIPS // count, 20, 2000))):
+        drawn = np.full(count, TRAIN)
+        outer = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
+        rest, test = next(outer.split(labels, groups=keys))
+        inner = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
+        drawn[test] = SIDES.index("test")
+        drawn[rest[next(inner.split(rest, groups=keys[rest]))[1]]] = SIDES.index("validation")
+        drawn[~allowed[movable, drawn]] = TRAIN
+        candidate = side_of.copy()
+        candidate[movable] = drawn
+        tied, homes = _tied(ties, candidate, allowed)
+        candidates.append((_imbalance(labels, keys, drawn, tied[movable] < 0), candidate, tied, homes))
+    best = min(score for score, *_ in candidates)
+    good = [candidate for candidate in candidates if candidate[0] <= best + BALANCE_TOLERANCE]
+    return good[int(rng.integers(len(good)))][1:]
+
+
+def _groups_of_partitions(clips: Sequence[Clip]) -> dict[str, str]:
+    """Name the groups of clips whose side is given: nothing depends on them but how evenly training draws."""
+    groups = {}
+    for clip in clips:
+        order = ("source", "speaker") if clip.label == "Real" else ("source", "generator_family", "speaker")
+        kind = next((key for key in order if getattr(clip, key)), "clip")
+        groups[clip.name] = f"{kind}:{clip.name if kind == 'clip' else getattr(clip, kind)}"
+    return groups
+
+
+def _shared_by_partitions(clips: Sequence[Clip]) -> list[str]:
+    """Warn about voices and systems that the authors of datasets put on several sides."""
+    shared = []
+    for key in ("speaker", "generator"):
+        sides: dict[str, set[str]] = {}
+        for clip in clips:
+            if getattr(clip, key):
+                sides.setdefault(getattr(clip, key), set()).add(clip.side)
+        several = sum(len(found) > 1 for found in sides.values())
+        if several:
+            shared.append(f"{several} of {counted(len(sides), key)}")
+    if not shared:
+        return []
+    return [f"The datasets' own partitions are kept; in them {' and '.join(shared)} stand on more than one side."]
+
+
+def with_copies(split: Split, copies: Sequence[Clip]) -> Split:
+    """Add copies of real clips to the training side, each only where its original is; the others are left out."""
+    originals = {clip.name for clip in split.sides["train"]}
+    kept = [copy for copy in copies if copy.copy_of in originals]
+    reason = "a copy of a clip that is not on the training side"
+    return Split(
+        sides=split.sides | {"train": split.sides["train"] + kept},
+        groups=split.groups | {copy.name: f"generator:{copy.generator_family}" for copy in copies},
+        left_out=split.left_out + [(copy, reason) for copy in copies if copy.copy_of not in originals],
+        warnings=split.warnings,
+    )
+
+
+def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict[str, set[str]], list[str]]:
+    """Name each clip's group, and per class the labels that may not stand on two sides."""
+    groups: dict[str, str] = {}
+    used: dict[str, set[str]] = {}
+    warnings: list[str] = []
+    for label in CLASS_NAMES:
+        members = [clip for clip in clips if clip.label == label]
+        if not members:
+            continue
+        voices = {clip.speaker for clip in members} - {""}
+        if label == "Real" and len(voices) == 1:
+            warnings.append(
+                f"All Real clips with a known speaker are by {voices.pop()!r}: "
+                "the detector may learn the voice; add other real speakers."
+            )
+        order = ("source", "speaker") if label == "Real" else ("source", "generator_family", "speaker")
+        if by_voice:
+            order = ("speaker", "source")
+        # A single fake generator or source repeated everywhere cannot fill three sides: use the next finer label.
+        chosen = next((key for key in order if _fills_three_sides(members, key)), None)
+        if chosen is None:
+            warnings.append(
+                f"{label} clips name no {' or '.join(order).replace('_family', '')} that could be kept on one side: "
+                "split by file, so results will look better than they are; put each speaker or generator "
+                "in a folder of its own."
+            )
+        for key in order[: order.index(chosen)] if chosen else ():
+            passed_over = {getattr(clip, key) for clip in members} - {""}
+            if passed_over:
+                kind = key.replace("_family", "")
+                warnings.append(
+                    f"{label} clips name {counted(len(passed_over), f'different {kind} label')}, too few or too "
+                    f"seldom for three sides: the same {kind} may stand on several."
+                )
+        for clip in members:
+            value = getattr(clip, chosen) if chosen else ""
+            kind = chosen
+            if not value:
+                value, kind = clip.name, "clip"
+            groups[clip.name] = f"{kind}:{value}"
+        used[label] = set(order[order.index(chosen) :] if chosen and not by_voice else ()) | {"speaker"}
+    if by_voice and any(clip.generator for clip in clips):
+        warnings.append(
+            "The same generators speak with the voices of every side, so that only voices are kept apart: how "
+            "generators that training never heard are judged is not tested."
+        )
+    return groups, used, warnings
+
+
+def _fills_three_sides(members: Sequence[Clip], key: str) -> bool:
+    values = Counter(getattr(clip, key) for clip in members)
+    return len([value for value in values if value]) >= len(SIDES) and values[""] <= len(members) / 2
+
+
+def _ties(clips: Sequence[Clip], used: dict[str, set[str]]) -> dict[str, np.ndarray]:
+    """Number, for each kind of tie, the values that clips share; -1 where a clip has none that counts."""
+    ties = {OWN: np.array([0 if OWN_GENERATOR.search(clip.generator) else -1 for clip in clips])}
+    for key in TIES[1:]:
+        values = [getattr(clip, key) if key in used.get(clip.label, ANY_TIE) else "" for clip in clips]
+        numbers = {value: number for number, value in enumerate(sorted(set(values) - {""}))}
+        ties[key] = np.array([numbers.get(value, -1) for value in values])
+    return ties
+
+
+def _tied(ties: dict[str, np.ndarray], side_of: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Say what ties a clip to another side than its own, as an index into ``TIES`` (-1: nothing), and to which one.
+
+    A speaker, source or generator is at home where most of its clips are; clips whose authors say where they belong
+    count before all others. A clip is not held to a home where it may not be: what is shared by the partitions of one
+    dataset is its authors' doing.
+    """
+    tied, home_of = np.full((2, len(side_of)), -1)
+    weights = np.where(allowed.sum(axis=1) > 1, 1, len(side_of))
+    for index, (key, numbers) in enumerate(ties.items()):
+        counts = (tied < 0) & (numbers >= 0)
+        if key == OWN:
+            homes = np.array([TRAIN])
+        else:
+            places = numbers[counts] * len(SIDES) + side_of[counts]
+            votes = np.bincount(places, weights=weights[counts], minlength=len(SIDES))
+            votes = np.pad(votes, (0, -len(votes) % len(SIDES)))
+            homes = votes.reshape(-1, len(SIDES)).argmax(axis=1)
+        members = np.flatnonzero(counts)
+        home = homes[numbers[members]]
+        away = (home != side_of[members]) & allowed[members, home]
+        tied[members[away]] = index
+        home_of[members[away]] = home[away]
+    return tied, home_of
+
+
+def _reason(clip: Clip, key: str, home: str) -> str:
+    if key == OWN:
+        return f"training may make fakes like those of {clip.generator}"
+    return f"{key.replace('_family', '')} {getattr(clip, key)} stands in {home}"
+
+
+def _imbalance(labels, keys, side_of, kept) -> float:
+    """How far a candidate is from 60 : 20 : 20 in clips of each class, and from several groups on every side."""
+    wanted = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    score = 0.0
+    for label in np.unique(labels):
+        of_label = labels == label
+        groups = len(np.unique(keys[of_label]))
+        for number, side in enumerate(SIDES):
+            share = wanted[side]
+            here = of_label & kept & (side_of == number)
+            # Relative, so that an empty test side weighs more than a slightly smaller training side; what is
+            # missing from training is missed by all three.
+            missing = max(0.0, share - np.count_nonzero(here) / of_label.sum()) / share
+            score += missing * (3.0 if side == "train" else 1.0)
+            # A side that is one source or one generator measures that one, whatever its number of clips.
+            enough = min(MOST_GROUPS_WANTED, groups // len(SIDES))
+            score += 0.5 * max(0, enough - len(np.unique(keys[here]))) / max(enough, 1)
+    return score
+
+
+def describe_data(clips: Sequence[Clip]) -> list[str]:
+    """Say in a sentence per dataset folder what is in it."""
+    lines = []
+    for root in sorted({clip.name.split("/")[0] for clip in clips}):
+        members = [clip for clip in clips if clip.name.split("/")[0] == root]
+        counts = Counter(clip.label for clip in members)
+        languages = sorted({clip.language for clip in members} - {""})
+        lines.append(
+            f"{root}: "
+            + ", ".join(f"{counts[label]} {label}" for label in CLASS_NAMES if counts[label])
+            + (" clip, " if len(members) == 1 else " clips, ")
+            + f"{counted(len({c.speaker for c in members} - {''}), 'named speaker')}, "
+            + counted(len({c.generator for c in members} - {""}), "named generator")
+            + (f", languages {', '.join(languages)}" if languages else "")
+            + "; for licences see the dataset."
+        )
+    return list(map(clean, lines))
+
+
+def describe(split: Split) -> str:
+    """Lay out for a console what stands on which side."""
+    keys = ("speaker", "source", "generator")
+    rows = [("Side", *CLASS_NAMES, *(f"{key}s" for key in keys))]
+    for side, clips in [*split.sides.items(), ("left out", [clip for clip, _ in split.left_out])]:
+        counts = Counter(clip.label for clip in clips)
+        named = (len({getattr(clip, key) for clip in clips} - {""}) for key in keys)
+        rows.append((side, *(str(counts[label]) for label in CLASS_NAMES), *map(str, named)))
+    lines = [f"{row[0]:<12}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
+    return "\n".join(lines + [clean(f"warning: {warning}") for warning in split.warnings])
+
+
+MANIFEST_COLUMNS = ("clip", "label", "speaker", "generator", "source", "language", "group", "side", "reason")
+
+
+def _manifest_rows(split: Split) -> Iterator[tuple[tuple[str, ...], Path]]:
+    reasons = {clip.name: reason for clip, reason in split.left_out}
+    placed = [(clip, side) for side in SIDES for clip in split.sides[side]]
+    placed += [(clip, "left out") for clip, _ in split.left_out]
+    for clip, side in sorted(placed, key=lambda row: row[0].name):
+        labels = (clip.name, clip.label, clip.speaker, clip.generator, clip.source, clip.language)
+        yield (*labels, split.groups[clip.name], side, reasons.get(clip.name, "")), clip.path
+
+
+def fingerprint(split: Split) -> str:
+    """Return the SHA-256 over names, labels, groups and sides; paths of this machine do not enter."""
+    digest = hashlib.sha256()
+    for row, _ in _manifest_rows(split):
+        digest.update("\x1f".join(row).encode("utf-8", "surrogatepass") + b"\x1e")
+    return digest.hexdigest()
+
+
+def write_manifest(path: Path, split: Split) -> None:
+    """Record every clip with its labels, its group, its side and, where left out, the reason, as CSV."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*MANIFEST_COLUMNS, "path"])
+        writer.writerows(map(cell, [*row, clip_path]) for row, clip_path in _manifest_rows(split))

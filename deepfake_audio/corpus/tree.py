@@ -1,0 +1,392 @@
+"""What lies below a folder, and the files in it that are no recordings: lists, tables, segment labels."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import itertools
+import os
+import pickletools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CorpusError
+from ..sound.reading import AUDIO_SUFFIXES
+from ..text import clean
+from .clips import Clip, Dataset, Ignored
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+LONGEST_WINDOWS_PATH = 260
+"""From here on Windows opens a file only where long paths were switched on."""
+
+HIDDEN = "hidden files and folders"
+
+
+class Tree:
+    """What lies below a folder: one walk, links followed once.
+
+    Parameters
+    ----------
+    root : Path
+        The folder, resolved.
+    name : str
+        What clip names begin with.
+    skip : Path, optional
+        A folder that is not looked into.
+
+    Attributes
+    ----------
+    audio : dict of str to dict
+        For each folder below the root (``""`` is the root) names of recordings that no layout has taken yet.
+    others : dict of str to list of str
+        All other files.
+    ignored : dict of str to Ignored
+        What could not even be listed.
+    """
+
+    def __init__(self, root: Path, name: str, skip: Path | None = None):
+        self.root, self.name, self.title = root, name, title_of(root)
+        self.audio: dict[str, dict[str, None]] = {}
+        self.others: dict[str, list[str]] = {}
+        self._where: dict[str, str] = {}
+        self._labels: dict[tuple[str, str], tuple[float, dict]] = {}
+        self.notes = Dataset(root, "")
+        self._walk(str(skip) if skip else "")
+
+    @property
+    def ignored(self) -> dict[str, Ignored]:
+        return self.notes.ignored
+
+    def _walk(self, skip: str) -> None:
+        seen: set[tuple[int, int]] = set()
+        waiting, links = [("", str(self.root))], []
+        while waiting or links:
+            # Links come last, so that what they lead to has its own name where it lies below the root anyway.
+            folder, where = waiting.pop() if waiting else links.pop(0)
+            try:
+                state = os.stat(where)  # noqa: PTH116 - strings all through: a Path per file would double the time
+                with os.scandir(where) as listing:
+                    entries = sorted(listing, key=lambda entry: entry.name)
+            except OSError as error:
+                if not folder:
+                    raise CorpusError(
+                        f"{self.root} cannot be read ({error.strerror}); check its permissions."
+                    ) from error
+                self.notes.ignore(f"folders that cannot be read ({error.strerror})", folder)
+                continue
+            if (state.st_dev, state.st_ino) in seen:
+                self.notes.ignore("links to a folder that is listed anyway", folder)
+                continue
+            seen.add((state.st_dev, state.st_ino))
+            audio, others, below = self._sort(folder, entries, skip, links)
+            self._where[folder] = where
+            if audio:
+                self.audio[folder] = audio
+            if others:
+                self.others[folder] = others
+            waiting += reversed(below)
+
+    def _sort(self, folder: str, entries, skip: str, links: list) -> tuple[dict[str, None], list[str], list]:
+        """Tell recordings, other files and folders apart."""
+        audio, others, below = {}, [], []
+        for entry in entries:
+            name, path = entry.name, f"{folder}/{entry.name}" if folder else entry.name
+            is_audio = os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES  # noqa: PTH122
+            if not is_text(name):
+                self.notes.ignore("names that are not valid UTF-8", path)
+            elif (kind := _kind(entry)) == "folder":
+                if entry.path == skip:
+                    continue
+                if name.startswith((".", "__")):
+                    self.notes.ignore(HIDDEN, path)
+                elif entry.is_symlink():
+                    links.append((path, os.path.realpath(entry.path)))
+                else:
+                    below.append((path, entry.path))
+            elif name.startswith("."):
+                if is_audio:
+                    self.notes.ignore(HIDDEN, path)
+            elif kind != "file":
+                self.notes.ignore("links to nothing and special files", path)
+            elif _too_long(entry.path):
+                self.notes.ignore("paths longer than Windows opens; move the dataset to a shorter one", path)
+            elif is_audio:
+                audio[name] = None
+            else:
+                if name.lower().endswith(ARCHIVE_SUFFIXES):
+                    self.notes.ignore("archives that are not unpacked", path)
+                others.append(name)
+        return audio, others, below
+
+    def path(self, folder: str, name: str) -> Path:
+        """Where a file is on this machine."""
+        return Path(self._where[folder], name)
+
+    def clip(self, folder: str, name: str, label: str, **fields) -> Clip:
+        """Take a recording: no other layout gets it."""
+        del self.audio[folder][name]
+        below = f"{folder}/{name}" if folder else name
+        return Clip(f"{self.name}/{below}", self.path(folder, name), label, **fields)
+
+    def below(self, folder: str) -> Iterator[str]:
+        """Folders with untaken recordings from `folder` on."""
+        return (at for at, names in self.audio.items() if names and is_below(at, folder))
+
+    def find(self, near: str, name: str, folder: str) -> Path | None:
+        """Find the other file of that name, in a folder like that, that is nearest."""
+        found = [at for at, names in self._others_by_name.get(name, {}).items() if re.search(folder, at)]
+        return self.path(min(found, key=lambda at: distance(at, near)), name) if found else None
+
+    @functools.cached_property
+    def _others_by_name(self) -> dict[str, dict[str, None]]:
+        index: dict[str, dict[str, None]] = defaultdict(dict)
+        for folder, names in self.others.items():
+            for name in names:
+                index[name][folder] = None
+        return index
+
+    def segment_labels(self, near: str, side: str) -> tuple[float, dict]:
+        """Read the segment labels of one partition of PartialSpoof: seconds per label, and labels per clip."""
+        if (near, side) not in self._labels:
+            files = [(float(match[1]), distance(folder, near), folder, name)
+                     for folder, names in self.others.items() for name in names
+                     if (match := re.fullmatch(rf"{side}_seglab_(\d+\.\d+)\.npy", name))]  # fmt: skip
+            step, _, folder, name = min(files, default=(0.0, 0, "", ""))
+            self._labels[near, side] = step, _read_labels(self.path(folder, name)) if files else {}
+        return self._labels[near, side]
+
+
+def _kind(entry: os.DirEntry) -> str:
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else ""
+    except OSError:  # a link to itself
+        return ""
+
+
+def _too_long(path: str) -> bool:
+    return os.name == "nt" and len(path) >= LONGEST_WINDOWS_PATH and not os.path.exists(path)  # noqa: PTH110
+
+
+def is_below(folder: str, above: str) -> bool:
+    return not above or folder == above or folder.startswith(above + "/")
+
+
+def common_folder(folders: Iterable[str]) -> str:
+    """Return the folder that holds all of these."""
+    shared = itertools.takewhile(
+        lambda parts: len(set(parts)) == 1, zip(*(f.split("/") for f in folders), strict=False)
+    )
+    return "/".join(parts[0] for parts in shared)
+
+
+def distance(one: str, other: str) -> int:
+    """Steps from one folder to the other."""
+    shared = common_folder((f"/{one}", f"/{other}")).count("/")
+    return one.count("/") + other.count("/") - 2 * shared
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of the lines that are not blank."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.strip()
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+
+
+def rows_of(table: Path, needed: Sequence[str], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and row of a CSV file with a header."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter=delimiter)
+            missing = [name for name in needed if name not in (reader.fieldnames or ())]
+            if missing:
+                raise CorpusError(f"{table} lacks the column {missing[0]!r}; its first line must name {list(needed)}.")
+            for row in reader:
+                yield reader.line_num, {key: value or "" for key, value in row.items() if key}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{table} is not a readable CSV file ({error}); save it as CSV in UTF-8.") from error
+
+
+# Pickled labels: a dataset is somebody else's file. It is taken apart opcode by opcode into calls that nobody makes.
+
+MOST_LABEL_BYTES = 2**30
+"""Size of a file of segment labels: several times what PartialSpoof has."""
+
+MOST_LABEL_STEPS = 8_000_000
+"""Opcodes in such a file: each may take a hundred bytes of memory; PartialSpoof has one million."""
+
+MOST_CLIP_BYTES = 16 * 2**20
+"""Labels of one clip: hours of them."""
+
+_VALUES = frozenset({
+    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+})  # fmt: skip
+_CONSTANTS = {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_TUPLE": tuple,
+              "EMPTY_LIST": list, "EMPTY_DICT": dict}  # fmt: skip
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_CALLS = frozenset({
+    "numpy.multiarray._reconstruct", "numpy.multiarray.scalar", "numpy.ndarray", "numpy.dtype",
+    "numpy.numeric._frombuffer", "_codecs.encode",
+})  # fmt: skip
+
+
+class _Call:
+    """A call, or only the name of a function, that a pickle asks for, and the state that it would set afterwards."""
+
+    __slots__ = ("arguments", "name", "state")
+
+    def __init__(self, name: str, arguments: tuple = ()):
+        self.name, self.arguments, self.state = name, arguments, ()
+
+
+def _named(module: object, name: object) -> _Call:
+    # What is no text is not even printed: a list that holds itself many times over has no end.
+    if not (isinstance(module, str) and isinstance(name, str)):
+        raise TypeError("it asks for something without a name")
+    # Files written by numpy 1 name its old modules.
+    known = f"{re.sub(r'^numpy[.]_?core[.]', 'numpy.', module)}.{name}"
+    if known not in _CALLS:
+        raise ValueError(f"it asks for {f'{module}.{name}'[:80]!r}")
+    return _Call(known)
+
+
+def _take_apart(data: bytes) -> object:
+    """Return what a pickle describes: plain values, and each object as the :class:`_Call` that would make it."""
+    stack, marks, memo = [], [], {}
+
+    def since_mark() -> list:
+        start = marks.pop()
+        items = stack[start:]
+        del stack[start:]
+        return items
+
+    for step, (opcode, value, _) in enumerate(pickletools.genops(data)):
+        if step > MOST_LABEL_STEPS:
+            raise ValueError("it holds far more than labels")
+        match opcode.name:
+            case name if name in _VALUES:
+                stack.append(value)
+            case name if name in _CONSTANTS:
+                stack.append(_CONSTANTS[name]())
+            case name if name in _TUPLES:
+                items = [stack.pop() for _ in range(_TUPLES[name])]
+                stack.append(tuple(reversed(items)))
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                memo[value] = stack[-1]
+            case "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(memo[value])
+            case "MARK":
+                marks.append(len(stack))
+            case "TUPLE":
+                stack.append(tuple(since_mark()))
+            case "GLOBAL":
+                stack.append(_named(*value.split(" ", 1)))
+            case "STACK_GLOBAL":
+                name = stack.pop()
+                stack.append(_named(stack.pop(), name))
+            case "REDUCE":
+                arguments = stack.pop()
+                stack.append(_Call(stack.pop().name, arguments))
+            case "BUILD":
+                state = stack.pop()
+                stack[-1].state = state
+            case "APPEND" | "APPENDS":
+                items = since_mark() if opcode.name == "APPENDS" else [stack.pop()]
+                stack[-1].extend(items)
+            case "SETITEM" | "SETITEMS":
+                items = since_mark() if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
+                for key, item in zip(items[::2], items[1::2], strict=True):
+                    stack[-1][_value(key)] = item
+            case "STOP":
+                return stack.pop()
+            case "PROTO" | "FRAME":
+                pass
+            case other:
+                raise ValueError(f"it uses {other}, which labels do not need")
+    raise ValueError("it ends too early")
+
+
+def _bytes(item: object) -> bytes:
+    """Return raw data, which Python 2 wrote as text."""
+    if isinstance(item, _Call) and item.name == "_codecs.encode":
+        item = item.arguments[0]
+    return item.encode("latin-1") if isinstance(item, str) else bytes(memoryview(item))
+
+
+def _array(kind: _Call, data: object, shape: tuple) -> np.ndarray:
+    """Make an array of numbers or texts from raw data; numpy sees that data and shape fit each other."""
+    letter = kind.arguments[0] if kind.name == "numpy.dtype" else None
+    if not isinstance(letter, str) or not re.fullmatch(r"[USiufb]\d{1,9}", letter):
+        raise ValueError("it holds arrays of other things than numbers and texts")
+    # The state is (version, byte order, ...); what else it says is what the letter and number say.
+    order = kind.state[1] if kind.state and kind.state[1] in ("<", ">") else ""
+    data = _bytes(data)
+    if len(data) > MOST_CLIP_BYTES:
+        raise ValueError(f"one clip has more than {MOST_CLIP_BYTES >> 20} MiB of labels")
+    dtype = np.dtype(order + letter)
+    return (np.frombuffer(data, dtype) if data else np.empty(0, dtype)).reshape(shape)
+
+
+def _value(item: object) -> str | float | bool:
+    """Return one number or text."""
+    if isinstance(item, _Call) and item.name == "numpy.multiarray.scalar":
+        return _array(*item.arguments, 1)[0].item()
+    if not isinstance(item, (str, bytes, int, float)):
+        raise TypeError("it holds other things than numbers and texts")
+    return item
+
+
+def _labels(item: object) -> np.ndarray:
+    """Return the labels of one clip."""
+    if not isinstance(item, _Call):
+        raise TypeError("it holds other things than arrays")
+    if item.name == "numpy.numeric._frombuffer":
+        data, kind, shape = item.arguments[:3]
+    else:
+        _, shape, kind, _, data = item.state
+    return _array(kind, data, shape)
+
+
+def _read_labels(path: Path) -> dict:
+    """Read a pickled dictionary of arrays out of an ``.npy`` file."""
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            file.seek(int.from_bytes(file.read(2 if version[0] == 1 else 4), "little"), os.SEEK_CUR)
+            data = file.read(MOST_LABEL_BYTES + 1)
+        if len(data) > MOST_LABEL_BYTES:
+            raise ValueError(f"it has more than {MOST_LABEL_BYTES >> 20} MiB")
+        labels = _take_apart(data)
+        if isinstance(labels, _Call):
+            labels = labels.state[-1][0]  # numpy wraps the dictionary in an array of one object
+        if not isinstance(labels, dict):
+            raise ValueError("it holds no dictionary")
+        return {clip: _labels(item) for clip, item in labels.items()}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError,
+            SystemError) as error:  # fmt: skip  # SystemError: numpy has texts of what are no characters
+        why = str(error)[:200] or "it does not fit into memory"
+        raise CorpusError(f"{path} holds no segment labels ({clean(why)}); copy or unpack it again.") from error
+
+
+def title_of(root: Path) -> str:
+    """Name a folder; kagglehub keeps datasets in ``<name>/versions/<number>``."""
+    versioned = root.parent.name == "versions" and root.name.isdigit()
+    return root.parent.parent.name if versioned else root.name
+
+
+def is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""About a model: from the file of scores to metrics with intervals, pictures and a model card."""

@@ -1,0 +1,281 @@
+"""The test, told in order: scan -> scores file -> metrics -> pictures -> model card -> console."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from .. import console
+from ..corpus.skipped import report_skipped
+from ..corpus.split import Clip, Split, describe_data, fingerprint, split_corpus
+from ..errors import CorpusError, RunError
+from ..examples.example import Example, FeatureStore, extract_features, side_examples
+from ..model.checkpoint import Checkpoint, read_checkpoint
+from ..model.engines import KerasEngine
+from ..settings import CLASS_NAMES, to_dict
+from ..training.calibrate import scan_examples, score_examples
+from ..training.runs import REPORT, new_folder
+from ..work import cluster
+from .card import format_table, write_metrics, write_model_card
+from .metrics import ClipScore, evaluate, read_scores, write_scores
+
+
+def only_unheard(split: Split, base: Checkpoint) -> Split:
+    """Leave out of validation and test what the training of another checkpoint has heard already.
+
+    Parameters
+    ----------
+    split : Split
+        Of the corpus that the training goes on with.
+    base : Checkpoint
+        That it starts from.
+
+    Raises
+    ------
+    CorpusError
+        If no Real or no Fake clip is left on a side.
+    """
+    sides, left_out = dict(split.sides), list(split.left_out)
+    for side in ("validation", "test"):
+        sides[side] = base.unheard(split.sides[side])
+        kept = {clip.name for clip in sides[side]}
+        reason = f"{base.path.name} was trained on it"
+        left_out += [(clip, reason) for clip in split.sides[side] if clip.name not in kept]
+        for label in ("Real", "Fake"):
+            if not any(clip.label == label for clip in sides[side]):
+                raise CorpusError(
+                    f"{base.path} was trained on every {label} clip of the {side} side; "
+                    "give --data with recordings that it has not heard."
+                )
+    heard = len(left_out) - len(split.left_out)
+    if heard:
+        split.warnings.append(f"{heard} clips of validation and test are left out: {base.path} was trained on them.")
+    return Split(sides, split.groups, left_out, split.warnings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was found, and what was written about it, the folder of all of it included."""
+
+    folder: Path
+    metrics: dict
+    files: list[Path]
+
+    def tell(self, show: bool = False) -> None:
+        """Print figures and files; open the plots in windows if asked to, until they are closed."""
+        print(format_table(self.metrics))
+        print()
+        for path in self.files:
+            print(path)
+        if show:
+            from .plots import show_all
+
+            if not show_all():
+                console.say("No display was found: the plots were saved, but no window was opened.")
+
+
+def examine(
+    folder: Path,
+    checkpoint: Checkpoint,
+    examples: Sequence[Example],
+    store: FeatureStore,
+    card: dict,
+    log: Path | None = None,
+    show: bool = False,
+) -> Report:
+    """Judge a test side once and write everything that is said about it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``scores.csv``, ``plots``, ``MODEL_CARD.md`` and, last, ``metrics.json`` go.
+    checkpoint : Checkpoint
+        The model, as ``script.py`` would load it.
+    examples : sequence of Example
+        Clips that neither training nor validation heard.
+    store : FeatureStore
+        Their spectrograms.
+    card : dict
+        What :func:`deepfake_audio.evaluation.card.write_model_card` needs besides settings and metrics.
+    log : Path, optional
+        Training log, for the learning curves.
+    show : bool
+        Keep the plots for windows, too.
+
+    Returns
+    -------
+    Report
+    """
+    settings = checkpoint.settings
+    engine = KerasEngine(checkpoint)
+    scans = list(scan_examples(examples, store, settings, engine.predict))
+    if not scans:
+        raise RunError("No test clip could be read; see the reasons above.")
+    judged = score_examples(scans, settings)
+    write_scores(folder / "scores.csv", judged)
+    scores = read_scores(folder / "scores.csv")  # the file alone is what every figure comes from
+    metrics = evaluate(scores)
+    timelines = {score.path: score.frame_probabilities for score in judged}
+    plots = _draw(folder / "plots", scores, timelines, metrics, store, checkpoint, log, show)
+    about = {
+        "name": f"{folder.name}/{checkpoint.path.name}",
+        "created": checkpoint.trained[:10],
+        "version": checkpoint.version,
+        "seed": checkpoint.seed,
+        "settings": to_dict(settings),
+        "parameters": engine.network.count_params(),
+    }
+    write_model_card(folder / "MODEL_CARD.md", metrics, about | card)
+    write_metrics(folder / REPORT, metrics)
+    return Report(folder, metrics, [folder / "scores.csv", folder / REPORT, folder / "MODEL_CARD.md", *plots])
+
+
+def _draw(
+    folder: Path,
+    scores: Sequence[ClipScore],
+    timelines: Mapping[str, Sequence[float]],
+    metrics: dict,
+    store: FeatureStore,
+    checkpoint: Checkpoint,
+    log: Path | None,
+    show: bool,
+) -> list[Path]:
+    from . import plots
+
+    made = []
+
+    def out(name: str) -> Path:
+        made.append(folder / f"{name}.png")
+        return made[-1]
+
+    features = checkpoint.settings.features
+    if log is not None:
+        plots.plot_learning_curves(log, out("learning_curves"), show)
+    plots.plot_confusion_matrix(metrics, out("confusion_matrix"), show)
+    plots.plot_det(scores, out("det_curve"), show)
+    plots.plot_reliability(scores, out("reliability"), show)
+    plots.plot_coverage(scores, out("coverage"), show)
+    samples = []
+    for label in CLASS_NAMES:
+        # The first clip of a class in the file, not the one that looks best.
+        chosen = next((s for s in scores if s.label == label and "+" not in s.kind), None)
+        if chosen is None:
+            continue
+        spectrogram = store.read(chosen.path)
+        samples.append((label, spectrogram, features.hop_seconds, chosen.true_spans))
+        plots.plot_timeline(
+            spectrogram,
+            features.hop_seconds,
+            chosen.true_spans,
+            chosen.predicted_spans,
+            timelines[chosen.path],
+            chosen.frame_seconds,
+            f"{Path(chosen.path).name}: {label}, judged {chosen.verdict} ({chosen.confidence:.2f})",
+            out(f"timeline_{label.lower()}"),
+            features.highest_hz,
+            checkpoint.settings.decision.fake_threshold,
+            show,
+        )
+    plots.plot_mel_samples(samples, out("mel_spectrogram_sample"), features.highest_hz, show)
+    return made
+
+
+def evaluate_checkpoint(
+    path: Path,
+    clips: Sequence[Clip],
+    outputs: Path,
+    cache: Path,
+    jobs: int,
+    show: bool,
+    dask: str | None = None,
+    remarks: Sequence[str] = (),
+) -> Report:
+    """Report a checkpoint on a corpus, without anything that its training heard.
+
+    On the corpus that it was trained on, this is the test side of that training; on another one, every clip that
+    was in neither training nor validation, known by content.
+
+    Parameters
+    ----------
+    path : Path
+        Checkpoint.
+    clips : sequence of Clip
+        The corpus.
+    outputs : Path
+        The report goes into a new folder below it.
+    cache : Path
+        Folder of the feature cache.
+    jobs : int
+        Threads for features.
+    show : bool
+        Keep the plots for windows, too.
+    dask : str, optional
+        Scheduler of a cluster that computes the features.
+    remarks : sequence of str
+        What the model card should warn of besides: what was left aside when the corpus was listed.
+
+    Returns
+    -------
+    Report
+    """
+    checkpoint = read_checkpoint(path)
+    warnings = []
+    test, groups = None, {clip.name: clip.name for clip in clips}
+    try:
+        split = split_corpus(clips, checkpoint.seed)
+        if fingerprint(split) == checkpoint.manifest:
+            test, groups = split.sides["test"], split.groups
+            console.say("This is the corpus that the checkpoint was trained on: its test side is used.")
+    except CorpusError:
+        pass  # too small to be split, which a test alone does not need
+    if test is None:
+        test = checkpoint.unheard(clips)
+        if len(test) < len(clips):
+            warnings.append(
+                f"{len(clips) - len(test)} of {len(clips)} clips were heard in training and are left out; "
+                "others may share a speaker or generator with them."
+            )
+        if not test:
+            raise RunError("Every clip was heard in training; give --data with other recordings.")
+    for warning in warnings:
+        console.say(f"warning: {warning}")
+    side = Split(sides={"train": [], "validation": [], "test": test}, groups=groups, left_out=[], warnings=warnings)
+    with _folder_of_report(outputs) as folder:
+        if {clip.label for clip in test} >= {"Real", "Fake"}:
+            examples = side_examples(
+                "test", side, checkpoint.settings, folder / "hybrids", jobs, console.progress("test")
+            )
+        else:
+            from ..examples.example import examples_of_clips
+
+            warnings.append("The corpus lacks real or fake clips, so no hybrids were spliced.")
+            examples = examples_of_clips(test, groups)
+        bar = console.progress("Mel-spectrograms")
+        with cluster(dask):
+            store = extract_features(examples, cache, checkpoint.settings.features, jobs, bar)
+        for line in report_skipped(test, store.failures, folder):
+            console.say(f"warning: {line}")
+            warnings.append(line)
+        card = {
+            "data": describe_data(clips),
+            "split": side.counts(without=store.failures),
+            "training_minutes": 0.0,
+            "warnings": [*warnings, *remarks],
+            "command": console.command_line(["python", "CNNRNNLSTM.py", "--evaluate", path]),
+        }
+        return examine(folder, checkpoint, examples, store, card, show=show)
+
+
+@contextlib.contextmanager
+def _folder_of_report(outputs: Path) -> Iterator[Path]:
+    """Make a folder for a report, and remove it where none comes about: nothing would go on with it."""
+    folder = new_folder(outputs, "evaluation")
+    try:
+        yield folder
+    except BaseException:
+        if not (folder / REPORT).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise

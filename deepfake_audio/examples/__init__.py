@@ -1,0 +1,1 @@
+"""What is made of clips for training: splices, channels, copies, and examples with labels."""

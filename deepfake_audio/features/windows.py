@@ -1,0 +1,74 @@
+"""Windows over a spectrogram: where they start, how they are cut, what the network is given of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..settings import FeatureSettings, WindowSettings
+
+SCALE_DB = 20.0
+"""dB that become 1.0 in a network input."""
+
+
+def window_starts(frames: int, window: WindowSettings) -> np.ndarray:
+    """Return the first frame of each window that a recording of `frames` frames is judged by.
+
+    The windows overlap by ``window.overlap`` and reach the last frame; a recording shorter than a window has one.
+    """
+    if frames <= window.frames:
+        return np.zeros(1, dtype=int)
+    last = frames - window.frames
+    last += -last % window.frames_per_label
+    return np.append(np.arange(0, last, window_step(window)), last)
+
+
+def window_step(window: WindowSettings) -> int:
+    """Return the distance in frames between two windows over a recording."""
+    step = max(1, round(window.frames * (1 - window.overlap)))
+    # Windows start on timeline frames, so that their answers can be laid over each other.
+    return max(step - step % window.frames_per_label, window.frames_per_label)
+
+
+def cut_window(spectrogram: np.ndarray, start: int, frames: int) -> np.ndarray:
+    """Cut `frames` frames from `start` on; what is missing at the end is filled by repeating the cut.
+
+    Repeating keeps the statistics of a short clip, where silence would give its length away.
+
+    Parameters
+    ----------
+    spectrogram : ndarray, shape (clip_frames, ...)
+        Spectrogram, or anything else that runs along time.
+    start, frames : int
+        First frame and length.
+
+    Returns
+    -------
+    ndarray, shape (frames, ...)
+    """
+    piece = spectrogram[start : start + frames]
+    if len(piece) < frames:
+        repeats = -(-frames // len(piece))
+        piece = np.concatenate([piece] * repeats)[:frames]
+    return piece
+
+
+def normalise_window(window: np.ndarray, settings: FeatureSettings) -> np.ndarray:
+    """Turn a window of dB values into a network input that does not depend on loudness or microphone response.
+
+    The window is floored at ``settings.dynamic_range_db`` under its loudest point, the mean of every mel band is
+    removed, and what remains is scaled by ``SCALE_DB``.
+
+    Parameters
+    ----------
+    window : ndarray, shape (frames, mel_bands)
+        dB values from :func:`deepfake_audio.features.log_mel.log_mel`.
+    settings : FeatureSettings
+        Dynamic range.
+
+    Returns
+    -------
+    ndarray of float32, shape (frames, mel_bands)
+    """
+    window = np.asarray(window, dtype=np.float32)
+    window = np.maximum(window, window.max() - settings.dynamic_range_db)
+    return (window - window.mean(axis=0, keepdims=True)) / SCALE_DB

@@ -1,0 +1,308 @@
+"""A trained run as one self-describing file.
+
+A checkpoint is a Keras archive (``.keras``) with one more member: what is needed to use the network rightly.
+Keras alone opens it too, with ``keras.models.load_model(path, compile=False)``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import reprlib
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import CheckpointError, in_short
+from ..files import atomic_path, file_sha256
+from ..settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
+from ..text import clean
+from ..version import __version__
+from .trust import (
+    WEIGHTS_MEMBER,
+    described_shapes,
+    suspicious_members,
+    suspicious_network,
+    suspicious_settings,
+    suspicious_weights,
+)
+
+if TYPE_CHECKING:  # a verdict needs no corpus
+    from ..corpus.split import Clip
+
+MEMBER = "deepfake_audio.json"
+HEARD_MEMBER = "heard.txt"
+HEARD_DIGITS = 12
+"""Digits of a clip's SHA-256 that are remembered: enough to know it again."""
+MODEL = "model.keras"
+PRETRAINED = "pretrained"
+"""Folder under ``outputs`` of the checkpoint that comes with the project."""
+KIND = "deepfake_audio checkpoint"
+FORMAT = 2
+FINE_TUNING_SHARE = 0.25
+"""Share of the usual learning rate at which a trained network goes on: the first steps shall not undo it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of itself, and where its weights are.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    settings : Settings
+        Feature, window, network and decision settings of the run.
+    trained : str
+        ISO date and time at which training ended.
+    version : str
+        Version of this project that wrote it.
+    seed : int
+        Seed of the run.
+    manifest : str
+        Fingerprint of the training manifest (:func:`deepfake_audio.corpus.split.write_manifest`).
+    packages : dict of str to str
+        Versions of the libraries that trained it.
+    """
+
+    path: Path
+    settings: Settings
+    trained: str
+    version: str
+    seed: int
+    manifest: str
+    packages: dict[str, str]
+
+    def about(self) -> dict[str, str]:
+        """Say which model this is: name, date of training, version."""
+        return {
+            "name": f"{self.path.parent.name}/{self.path.name}",
+            "trained": self.trained,
+            "version": self.version,
+        }
+
+    def heard(self) -> frozenset[str]:
+        """Return the first ``HEARD_DIGITS`` digits of the SHA-256 of every training and validation clip.
+
+        Raises
+        ------
+        CheckpointError
+            If the list of them is no text.
+        """
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return frozenset(archive.read(HEARD_MEMBER).decode("ascii").split())
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{self.path} has a {HEARD_MEMBER} that is no text; copy it again.") from error
+
+    def unheard(self, clips: Iterable[Clip]) -> list[Clip]:
+        """Return the clips that were in neither training nor validation, known by content and not by name."""
+        heard = self.heard()
+        return [clip for clip in clips if file_sha256(clip.path)[:HEARD_DIGITS] not in heard]
+
+    def to_go_on_from(self, settings: Settings) -> Settings:
+        """Return `settings` for a training that starts with these weights: what the network hears stays as it was."""
+        training = dataclasses.replace(
+            settings.training, learning_rate=settings.training.learning_rate * FINE_TUNING_SHARE
+        )
+        own = self.settings
+        return dataclasses.replace(
+            settings, features=own.features, window=own.window, network=own.network, training=training
+        )
+
+    def network(self):
+        """Load the network.
+
+        Returns
+        -------
+        keras.Model
+
+        Raises
+        ------
+        CheckpointError
+            If Keras cannot read the weights, or if their shapes are not those of the settings.
+        """
+        from .network import build_network
+
+        window, bands = self.settings.window, self.settings.features.mel_bands
+        wanted = {
+            "log_mel": [None, window.frames, bands],
+            "verdict": len(CLASS_NAMES),
+            "timeline": [window.label_frames, 1],
+            "joins": [window.label_frames, 1],
+        }
+        try:
+            # Keras would read the weights within the archive, which unpacks all before them again and again. It leaves
+            # them open where it fails, and Windows does not remove what is open.
+            with (
+                zipfile.ZipFile(self.path) as archive,
+                tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+            ):
+                _refuse(self.path, suspicious_network(archive))
+                weights = archive.extract(WEIGHTS_MEMBER, folder)
+                _refuse(self.path, suspicious_weights(weights))
+                found = described_shapes(archive)
+                # Built anew: another version of Keras may not understand how this one describes a network.
+                model = build_network(self.settings.network, self.settings.window, self.settings.features)
+                if found == wanted:
+                    model.load_weights(weights)
+        except CheckpointError:
+            raise
+        except Exception as error:  # Keras raises anything from KeyError to its own types on a damaged archive
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise CheckpointError(
+                f"{self.path} cannot be loaded by Keras ({in_short(reason)}); train again."
+            ) from error
+        if found != wanted:
+            raise CheckpointError(
+                f"{self.path} contradicts itself: its network has the shapes {reprlib.repr(found)}, "
+                f"its settings say {reprlib.repr(wanted)}; use another checkpoint."
+            )
+        if not all(np.isfinite(weights).all() for weights in model.get_weights()):
+            raise CheckpointError(f"{self.path} holds weights that are not numbers; use another checkpoint.")
+        return model
+
+
+def save_checkpoint(
+    path: Path, network_file: Path, settings: Settings, trained: str, manifest: str, heard: Iterable[str]
+) -> Checkpoint:
+    """Write a self-describing checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+        File to write, ending in ``.keras``.
+    network_file : Path
+        The network as Keras saved it.
+    settings : Settings
+        Everything needed to use it, decision settings included.
+    trained : str
+        ISO date and time.
+    manifest : str
+        Fingerprint of the training manifest.
+    heard : iterable of str
+        SHA-256 of every clip that training or validation used, so that no later test counts one.
+
+    Returns
+    -------
+    Checkpoint
+    """
+    import keras
+    import librosa
+    import numpy
+    import tensorflow
+
+    about = {
+        "kind": KIND,
+        "format": FORMAT,
+        "classes": list(CLASS_NAMES),
+        "settings": to_dict(settings),
+        "trained": trained,
+        "version": __version__,
+        "seed": settings.training.seed,
+        "manifest": manifest,
+        "packages": {
+            "tensorflow": tensorflow.__version__,
+            "keras": keras.__version__,
+            "librosa": librosa.__version__,
+            "numpy": numpy.__version__,
+        },
+    }
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(network_file) as source,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for member in source.namelist():
+            target.writestr(member, source.read(member))
+        target.writestr(HEARD_MEMBER, "\n".join(sorted({digest[:HEARD_DIGITS] for digest in heard})))
+        target.writestr(MEMBER, json.dumps(about, indent=1))
+        target.close()  # before the file is renamed
+    return read_checkpoint(path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what a checkpoint says of itself, without loading TensorFlow.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file, it is no checkpoint, is damaged, or was written by a newer version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}; train one with: python CNNRNNLSTM.py")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _refuse(path, suspicious_members(archive))
+            if not {MEMBER, HEARD_MEMBER} <= set(archive.namelist()):
+                raise CheckpointError(
+                    f"{path} is an archive but no checkpoint of this project (it lacks {MEMBER}); "
+                    "give --model a model.keras that CNNRNNLSTM.py wrote."
+                )
+            damaged = archive.testzip()
+            about = json.loads(archive.read(MEMBER))
+    # A flipped byte can look like bad text, an encrypted member or a compression that nobody knows.
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, MemoryError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint or is damaged ({in_short(error)}); train again or copy it again."
+        ) from error
+    if damaged:
+        raise CheckpointError(f"{path} is damaged (bad checksum in {in_short(damaged)}); copy it again.")
+    if not isinstance(about, dict) or about.get("kind") != KIND:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this project; give --model a model.keras of CNNRNNLSTM.py."
+        )
+    if about.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} has checkpoint format {reprlib.repr(about.get('format'))} and this version reads format {FORMAT}; "
+            "use the version of the project that wrote it, or train again."
+        )
+    if about.get("classes") != list(CLASS_NAMES):
+        raise CheckpointError(
+            f"{path} was trained for the classes {reprlib.repr(about.get('classes'))}, not for {list(CLASS_NAMES)}."
+        )
+    try:
+        settings = of_checkpoint(about["settings"])
+        read = Checkpoint(
+            path=path,
+            settings=settings,
+            trained=clean(in_short(about["trained"])),
+            version=clean(in_short(about["version"])),
+            seed=settings.training.seed,
+            manifest=in_short(about["manifest"]),
+            packages=dict(about["packages"]),
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise CheckpointError(f"{path} has settings that cannot be read ({in_short(error)}); train again.") from error
+    _refuse(path, suspicious_settings(settings))
+    return read
+
+
+def _refuse(path: Path, reason: str) -> None:
+    if reason:
+        raise CheckpointError(
+            f"{path} is refused because {in_short(reason)}; use a checkpoint that CNNRNNLSTM.py wrote."
+        )
+
+
+def newest_checkpoint(outputs: Path) -> Path:
+    """Return the checkpoint of the newest finished run under `outputs`, or the one that comes with the project.
+
+    Raises
+    ------
+    CheckpointError
+        If there is neither.
+    """
+    shipped = Path(outputs) / PRETRAINED / MODEL
+    own = [path for path in Path(outputs).glob(f"*/{MODEL}") if path != shipped]
+    if own:
+        return max(own, key=lambda path: (path.stat().st_mtime, str(path)))
+    if shipped.is_file():
+        return shipped
+    raise CheckpointError(f"There is no trained checkpoint under {outputs}; train one with: python CNNRNNLSTM.py")

@@ -1,0 +1,378 @@
+"""Any recording -> mono float32 at one rate, on the 16-bit grid: the only decode path of the project.
+
+Training, splicing and judging all read through :func:`read_audio`, so that no class can be told by the way its files
+came in: decode, mix down, resample (always soxr), quantise. libsndfile opens what it knows, by content and not by
+suffix; everything else goes through the ffmpeg binary inside the imageio-ffmpeg wheel, so that nothing has to be
+installed besides the Python packages. Both decode in processes of their own: a file that makes one crash or hang is
+answered with a sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import struct
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from ..errors import AudioError
+from ..files import atomic_path
+from ..settings import SAMPLE_RATE
+from . import decoders
+
+# fmt: off
+AUDIO_SUFFIXES = frozenset({
+    ".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au",
+    ".snd", ".caf", ".sph", ".nist", ".m4a", ".m4b", ".aac", ".ac3", ".wma", ".amr", ".awb", ".ape", ".wv", ".tta",
+    ".webm", ".weba", ".mka", ".mkv", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".avi", ".flv",
+})
+# fmt: on
+"""Lower-case suffixes that are looked for in folders; a file that is named by the user may have any."""
+
+FULL_SCALE = 32_768
+"""Steps of the 16-bit grid from zero to 1.0."""
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 1_000_000
+"""Rates outside are taken for a damaged header, before resampling turns them into terabytes."""
+
+LOUDEST = 1e6
+"""Samples beyond are taken for damage: full scale is 1, and resampling must not overflow."""
+
+LONGEST_SECONDS = 4 * 3600.0
+"""What is read in one piece is no longer than this: half a gigabyte per hour is needed on the way to its features."""
+
+FFMPEG_MEMORY_BYTES = 2**31
+"""What one ffmpeg may take: of each piece of it on every system, of all of it on Linux."""
+
+# Demuxers that find all their data in the file itself. Playlists and scripts (hls, dash, concat, sdp, image2, ...) are
+# left out: a "recording" must not make the decoder open other files.
+FFMPEG_DEMUXERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,nistsphere,ogg,rm,tak,tta,"
+    "voc,w64,wav,wv"
+)
+
+# Sun AU: the one float container whose header may leave the length open, which is what a pipe needs.
+AU_HEADER = struct.Struct(">4s5I")
+AU_FLOAT32 = 6
+
+
+def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Read any recording, or the first sound track of a video.
+
+    Parameters
+    ----------
+    path
+        WAV, FLAC, OGG, Opus, MP3, AIFF, AU, M4A, AAC, WMA, AMR, WebM, MP4 and others, recognised by content.
+    sample_rate
+        Rate of the result in Hz.
+
+    Returns
+    -------
+    np.ndarray, shape (samples,), float32
+        Mean of all channels in -1..1, every value a whole multiple of 1/32768. Silence is not an error here.
+
+    Raises
+    ------
+    AudioError
+        When the file is missing, empty, damaged, not audio, longer than ``LONGEST_SECONDS``, or holds samples that
+        are not numbers.
+    """
+    pieces, room = [], round(LONGEST_SECONDS * sample_rate)
+    try:
+        with contextlib.closing(stream_audio(path, sample_rate)) as stream:
+            for piece in stream:
+                pieces.append(piece)
+                room -= len(piece)
+                if room < 0:
+                    raise AudioError(f"'{path}' is longer than {LONGEST_SECONDS / 3600:g} hours: cut it into parts.")
+        return np.concatenate(pieces)
+    except MemoryError as error:
+        raise AudioError(f"'{path}' does not fit into memory: cut it into shorter recordings.") from error
+
+
+def stream_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+    """Read any recording piece by piece; the pieces in a row are what :func:`read_audio` returns.
+
+    Parameters
+    ----------
+    path, sample_rate
+        As for :func:`read_audio`.
+
+    Yields
+    ------
+    np.ndarray, shape (samples,), float32
+        Some seconds or minutes of the recording, never none.
+
+    Raises
+    ------
+    AudioError
+        As :func:`read_audio` does, possibly after some pieces.
+    """
+    path = Path(path)
+    _check_file(path)
+    resampler, rate, any_samples = None, None, False
+    with contextlib.closing(_decode(path)) as decoded:
+        for rate, channels in decoded:
+            if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+                raise AudioError(
+                    f"'{path}' claims a sample rate of {rate} Hz, so its header is damaged: export it again."
+                )
+            samples = _mix_down(channels)
+            if not (np.abs(samples) <= LOUDEST).all():
+                raise AudioError(
+                    f"'{path}' holds samples that are NaN or infinite, or nearly: export it again as 16-bit audio."
+                )
+            if rate != sample_rate:
+                resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+                samples = resampler.resample_chunk(samples)
+            if len(samples):
+                any_samples = True
+                yield quantise(samples)
+    if resampler is not None:
+        samples = resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+        if len(samples):
+            any_samples = True
+            yield quantise(samples)
+    if not any_samples:
+        raise AudioError(f"'{path}' holds no samples: record or export it again.")
+
+
+def write_flac(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
+    """Write a mono 16-bit FLAC file; :func:`read_audio` gives back ``quantise(samples)`` exactly.
+
+    The file is written beside and renamed into place, so that a crash leaves the old file or the new one. Missing
+    parent folders are created.
+
+    Parameters
+    ----------
+    path
+        Where the file goes.
+    samples
+        Shape (samples,), floating point, full scale at -1..1; what lies outside is clipped.
+    sample_rate
+        Rate of `samples` in Hz.
+
+    Raises
+    ------
+    AudioError
+        When the file cannot be written, or there is nothing to write.
+    ValueError
+        When `samples` is not a 1-D array of finite floating-point numbers.
+    """
+    path = Path(path)
+    values = to_int16(samples)
+    if values.ndim != 1:
+        raise ValueError(f"samples must have the shape (samples,), not {values.shape}")
+    if not len(values):
+        raise AudioError(f"'{path}' was not written because there are no samples: record for longer.")
+    try:
+        # libsndfile itself does not say why a disk refuses.
+        encoded = io.BytesIO()
+        soundfile.write(encoded, values, sample_rate, format="FLAC", subtype="PCM_16")
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(encoded.getvalue())
+    except (OSError, soundfile.SoundFileError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error
+        raise AudioError(
+            f"'{path}' cannot be written ({reason}): choose another folder, or make room and close programs using it."
+        ) from error
+
+
+def quantise(samples: np.ndarray) -> np.ndarray:
+    """Round to the 16-bit grid and clip to -1..32767/32768.
+
+    Clips of every class end up on the same grid, whatever they were made from; otherwise a network could learn that
+    fakes were 32-bit float files. Applying it twice changes nothing.
+
+    Parameters
+    ----------
+    samples
+        Any shape, floating point, full scale at -1..1.
+
+    Returns
+    -------
+    np.ndarray, float32
+        Same shape.
+
+    Raises
+    ------
+    ValueError
+        When `samples` is not floating point, or not finite.
+    """
+    return from_int16(to_int16(samples))
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Turn samples with full scale -1..1 into 16-bit whole numbers, as pydub wants them; see :func:`quantise`."""
+    samples = np.asarray(samples)
+    if samples.dtype.kind != "f":
+        raise ValueError(f"samples must be floating point in -1..1, not {samples.dtype}")
+    if not np.isfinite(samples).all():
+        raise ValueError("samples must be finite, but some are NaN or infinite")
+    return np.clip(np.round(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+def from_int16(values: np.ndarray) -> np.ndarray:
+    """Turn 16-bit whole numbers into float32 samples in -1..1: the exact inverse of :func:`to_int16`."""
+    values = np.asarray(values)
+    if values.dtype != np.int16:
+        raise ValueError(f"values must be int16, not {values.dtype}")
+    return values.astype(np.float32) / FULL_SCALE
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no readable file with content, in words that neither decoder would find."""
+    try:
+        if path.is_dir():
+            raise AudioError(f"'{path}' is a folder: name one of the recordings in it.")
+        if not path.exists():
+            raise AudioError(f"'{path}' does not exist: check the spelling and the folder.")
+        if not path.is_file():
+            raise AudioError(f"'{path}' is not a regular file: save the recording to disk first.")
+        if not path.stat().st_size:
+            raise AudioError(f"'{path}' is empty (0 bytes): copy or export it again.")
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        # ValueError is what Python makes of a zero byte inside a name.
+        reason = getattr(error, "strerror", None) or error
+        raise AudioError(f"{str(path)!r} cannot be opened ({reason}): check its name and permissions.") from error
+
+
+def about_audio(path: str | os.PathLike) -> dict | None:
+    """Return what a header says, as :class:`deepfake_audio.sound.decoders.Recording` does; None where nobody knows."""
+    try:
+        with decoders.Recording(Path(path), decode=False) as recording:
+            return recording.header
+    except decoders.DecoderLost:
+        return None
+
+
+def _decode(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield native rate and blocks of shape (frames, channels)."""
+    try:
+        with decoders.Recording(path) as recording:
+            header = recording.header
+            if header is not None:
+                for block in recording.blocks():
+                    yield header["samplerate"], block
+    except decoders.DecoderLost as lost:
+        raise AudioError(f"'{path}' {lost}.") from lost
+    except ValueError as error:
+        raise AudioError(
+            f"'{path}' is damaged or cut short ({header['format']} decoding failed): copy or export it again."
+        ) from error
+    if header is None:
+        yield from _decode_with_ffmpeg(path)
+
+
+def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield native rate and blocks, shape (frames, channels), of the first sound track; ffmpeg does not resample."""
+    try:
+        import imageio_ffmpeg
+
+        program = imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError) as error:
+        raise AudioError(
+            f"'{path}' is in a format that needs ffmpeg, or not audio at all: run 'pip install imageio-ffmpeg', "
+            "or convert it to WAV."
+        ) from error
+    command = [program, "-hide_banner", "-nostdin", "-v", "error", "-max_alloc", str(FFMPEG_MEMORY_BYTES // 4)]
+    command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", FFMPEG_DEMUXERS]
+    # The prefix keeps names like "-y.m4a" or "http:x" from being read as options or addresses.
+    command += ["-vn", "-sn", "-dn", "-i", f"file:{path.absolute()}"]
+    command += ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    # Complaints go to a file: a pipe that nobody empties would stop ffmpeg in the middle of a damaged recording.
+    with tempfile.TemporaryFile() as complaints:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows would open a console
+            )
+        except OSError as error:
+            raise AudioError(
+                f"'{path}' needs ffmpeg, but '{program}' does not start: run 'pip install --force-reinstall "
+                "imageio-ffmpeg', or convert the recording to WAV."
+            ) from error
+        _limit_memory(process)
+        timed_out = threading.Event()
+
+        def stop() -> None:
+            timed_out.set()
+            process.kill()
+
+        def in_time(read: Callable[[int], bytes], size: int) -> bytes:
+            # Only the decoder is under the clock, not whoever takes its blocks.
+            watchdog = threading.Timer(decoders.TIMEOUT_SECONDS, stop)
+            watchdog.daemon = True
+            watchdog.start()
+            try:
+                return read(size)
+            finally:
+                watchdog.cancel()
+
+        with process:
+            try:
+                layout = _read_au_header(lambda size: in_time(process.stdout.read, size))
+                if layout:
+                    rate, channels = layout
+                    frame_bytes = 4 * channels
+                    block_bytes = max(1, decoders.BLOCK_VALUES // channels) * frame_bytes
+                    while data := in_time(process.stdout.read, block_bytes):
+                        whole = len(data) - len(data) % frame_bytes
+                        block = np.frombuffer(data[:whole], dtype=">f4").astype(np.float32).reshape(-1, channels)
+                        yield rate, block
+                process.wait()
+            except BaseException:  # also when nobody wants the next block
+                process.kill()
+                raise
+        complaints.seek(0)
+        said = complaints.read(2**16).decode("utf-8", errors="replace")
+    if timed_out.is_set():
+        raise AudioError(
+            f"A part of '{path}' was not decoded within {decoders.TIMEOUT_SECONDS:g} s: convert it to WAV first."
+        )
+    if process.returncode or layout is None:
+        if "matches no streams" in said:
+            raise AudioError(f"'{path}' has no sound track: choose a recording with sound.")
+        if "moov atom not found" in said:
+            raise AudioError(f"'{path}' is cut short (its index is missing), or not audio: copy or record it again.")
+        raise AudioError(f"'{path}' is not audio, or damaged beyond reading: choose a recording, or export it as WAV.")
+
+
+def _limit_memory(process: subprocess.Popen) -> None:
+    """Hold ffmpeg to its memory, where the system lets us."""
+    with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
+        import resource
+
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (FFMPEG_MEMORY_BYTES, FFMPEG_MEMORY_BYTES))
+
+
+def _read_au_header(read: Callable[[int], bytes]) -> tuple[int, int] | None:
+    """Return rate and channels of a float32 AU stream, or None when ffmpeg gave up before its header."""
+    header = read(AU_HEADER.size)
+    if len(header) < AU_HEADER.size:
+        return None
+    magic, offset, _, encoding, rate, channels = AU_HEADER.unpack(header)
+    if magic != b".snd" or encoding != AU_FLOAT32 or offset < AU_HEADER.size or not channels:
+        return None
+    read(offset - AU_HEADER.size)
+    return rate, channels
+
+
+def _mix_down(block: np.ndarray) -> np.ndarray:
+    """Mean over the channels of a block of shape (frames, channels)."""
+    # Infinite samples are refused later, with a sentence; numpy need not warn about their mean.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)

@@ -1,0 +1,92 @@
+"""Answers in words."""
+
+import pytest
+
+from deepfake_audio.answers import wording
+from deepfake_audio.judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
+from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+
+
+def result(verdict="Fake", stretches=2, **changes):
+    segments = [
+        {"start": 1.0 * n, "end": n + 1.0, "label": ("Real", "Fake")[n % 2], "fake_probability": 0.5}
+        for n in range(stretches)
+    ]
+    return {
+        "path": "clip.wav",
+        "verdict": verdict,
+        "reason": LOW_CONFIDENCE if verdict == UNCERTAIN else None,
+        "confidence": 0.62,
+        "probabilities": {"Real": 0.1, "Fake": 0.62, "Hybrid": 0.28},
+        "seconds": 10.0,
+        "speech_seconds": 9.0,
+        "fake_seconds": 5.0,
+        "segments": segments,
+        "threshold": None,
+    } | changes
+
+
+@pytest.mark.parametrize("verdict", [*CLASS_NAMES, UNCERTAIN, NO_SPEECH])
+def test_an_answer_fits_one_screen_and_any_console(verdict):
+    lines = wording.describe(result(verdict, stretches=500))
+    assert len(lines) <= 20 and max(map(len, lines)) <= 120
+    "\n".join(lines).encode("ascii")
+    assert verdict in lines[1] and lines[-1].startswith("  Next: ")
+
+
+def test_what_is_left_out_is_said():
+    assert any("and 5 more stretches" in line for line in wording.describe(result(stretches=15)))
+    assert not any("more stretches" in line for line in wording.describe(result(stretches=10)))
+
+
+def test_an_uncertain_answer_says_why():
+    text = "\n".join(wording.describe(result(UNCERTAIN)))
+    assert "Fake came closest" in text and "so little confidence" in text
+
+    assert "  Uncertain, closest to Fake with confidence 0.62  (" in text
+
+
+@pytest.mark.parametrize(("verdict", "other"), [("Real", "Fake"), ("Fake", "Real")])
+def test_what_sounds_so_throughout_has_no_stretch_that_does_not(verdict, other):
+    stretches = {label: [{"start": 0.0, "end": 1.0, "label": label, "fake_probability": 0.5}] for label in CLASS_NAMES}
+    assert "throughout" in wording.explain(result(verdict, segments=stretches[verdict]))[0]
+    for segments in (stretches[other], stretches[verdict] + stretches[other]):
+        (said,) = wording.explain(result(verdict, segments=segments))
+        assert "throughout" not in said and f"although stretches look {other.lower()}" in said
+
+
+def test_a_verdict_by_the_threshold_says_so():
+    shares = {"Real": 0.43, "Fake": 0.05, "Hybrid": 0.52}
+    said = wording.explain(result("Real", threshold=0.9, probabilities=shares))
+    assert said == [
+        "Real by your threshold: Fake or Hybrid has a probability of 0.57, under 0.9.",
+        "The most probable class is Hybrid.",
+    ]
+    first, second = wording.explain(result("Hybrid", threshold=0.5, probabilities=shares))
+    assert "Hybrid by your threshold" in first and "0.57, not under 0.5" in first
+    assert second.startswith(wording.MEANING["Hybrid"])
+
+
+def test_an_accusation_that_is_withheld_says_why():
+    text = "\n".join(wording.describe(result(UNCERTAIN, reason=MIGHT_ACCUSE)))
+    assert "Fake came closest" in text and "one in twenty real recordings" in text
+
+
+@pytest.mark.parametrize("reason", [NO_FAKE_STRETCH, NO_REAL_STRETCH])
+def test_a_hybrid_without_its_stretches_says_which_is_missing(reason):
+    text = "\n".join(wording.describe(result(UNCERTAIN, reason=reason)))
+    assert f"looks {'fake' if reason == NO_FAKE_STRETCH else 'real'} by itself" in text
+
+
+def test_a_pause_has_no_probability():
+    pause = {"start": 1.0, "end": 3.0, "label": NO_SPEECH, "fake_probability": None}
+    assert "      1.00 -    3.00 s  No speech" in wording.describe(result("Real", segments=[pause]))
+
+
+def test_confidence_in_words_rises_with_confidence():
+    words = [wording.confidence_in_words(value) for value in (0.34, 0.5, 0.7, 0.95, 0.97, 1.0)]
+    assert words == ["very low", "low", "moderate", "high", "very high", "very high"]
+
+
+def test_a_name_cannot_move_the_cursor():
+    assert wording.describe(result(path="a\x1b[2J\r\nb.wav"))[0] == "a\\x1b[2J\\r\\nb.wav"

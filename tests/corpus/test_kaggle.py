@@ -1,0 +1,234 @@
+"""Where a Kaggle dataset is found, and how it is fetched: without any network."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+import tarfile
+import types
+import zipfile
+from pathlib import Path
+
+import pytest
+import trees
+from commands import TRAIN, python
+
+from deepfake_audio.corpus import kaggle
+from deepfake_audio.corpus.kaggle import HANDLE, dataset_folder
+from deepfake_audio.corpus.recognise import find_datasets
+from deepfake_audio.errors import CorpusError
+
+NAME = "someone/fake-or-real"
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Move mounts and cache into a folder of the test; no kagglehub is installed."""
+    monkeypatch.setattr(kaggle, "MOUNTS", tmp_path / "input")
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    return tmp_path
+
+
+def keep(places, version: int, complete: bool = True):
+    folder = places / "cache" / "datasets" / "someone" / "fake-or-real" / "versions" / str(version)
+    trees.fake_or_real(trees.Grower(folder))
+    if complete:
+        (folder.parent.parent / f"{version}.complete").touch()
+    return folder
+
+
+@pytest.mark.parametrize("mount", ["fake-or-real", "datasets/someone/fake-or-real"])
+def test_both_kinds_of_mounts_are_found(places, mount):
+    trees.fake_or_real(trees.Grower(places / "input" / mount))
+    (places / "input" / "fake-or-real").mkdir(exist_ok=True)
+    keep(places, 1)
+    assert dataset_folder(NAME) == places / "input" / mount
+
+
+def test_the_newest_complete_download_is_used_without_network_or_package(places):
+    keep(places, 9)
+    folder = keep(places, 10)
+    keep(places, 11, complete=False)
+    (folder.parent.parent / "12.complete").touch()
+    assert dataset_folder(NAME) == folder
+    (dataset,) = find_datasets([folder])
+    assert dataset.layout == "Fake-or-Real (for-norm)"
+    assert all(clip.name.startswith("fake-or-real/for-norm/") for clip in dataset.clips), "not a version's number"
+
+
+def test_the_missing_package_is_one_sentence(places):
+    with pytest.raises(CorpusError) as error:
+        dataset_folder(NAME)
+    assert "pip install kagglehub" in str(error.value) and "\n" not in str(error.value)
+    assert "https://www.kaggle.com/datasets/someone/fake-or-real" in str(error.value)
+
+
+def install(monkeypatch, download):
+    module = types.ModuleType("kagglehub")
+    module.dataset_download = download
+    monkeypatch.setitem(sys.modules, "kagglehub", module)
+
+
+def test_what_kagglehub_fetches_is_used_and_its_words_are_no_results(places, monkeypatch, capsys):
+    def download(handle):
+        print("Downloading", handle)
+        return str(places / "fetched")
+
+    install(monkeypatch, download)
+    assert dataset_folder(NAME) == places / "fetched"
+    assert capsys.readouterr() == ("", f"Downloading {NAME}\n")
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no\nroute"), OSError(28, "No space left on device"), ValueError()])
+def test_a_download_that_fails_is_one_sentence(places, monkeypatch, error):
+    def download(handle):
+        raise error
+
+    install(monkeypatch, download)
+    with pytest.raises(CorpusError, match="someone/fake-or-real cannot be fetched from Kaggle") as told:
+        dataset_folder(NAME)
+    assert "\n" not in str(told.value) and (" ".join(str(error).split()) or "ValueError") in str(told.value)
+
+
+def unpack(archive, inside):
+    """Do with an archive what kagglehub does."""
+    inside.mkdir(exist_ok=True)
+    with tarfile.open(archive) if tarfile.is_tarfile(archive) else zipfile.ZipFile(archive) as file:
+        file.extractall(inside)
+    return str(inside)
+
+
+def fetch(places, monkeypatch, archive):
+    """Fetch a dataset that comes as this archive."""
+    install(monkeypatch, lambda handle: unpack(archive, places / "inside"))
+    before = [(cls, cls.__dict__["extractall"]) for cls in (tarfile.TarFile, zipfile.ZipFile)]
+    default = tarfile.TarFile.__dict__.get("extraction_filter")
+    try:
+        return dataset_folder(NAME)
+    finally:
+        assert all(cls.__dict__["extractall"] is method for cls, method in before), "only while it is fetched"
+        assert tarfile.TarFile.__dict__.get("extraction_filter") is default
+
+
+def tar(places, name, size=0, kind=tarfile.REGTYPE, to=""):
+    """Write a tar archive with an ordinary member and an odd one."""
+    path = places / "data.tar.gz"
+    odd = tarfile.TarInfo(name)
+    odd.size, odd.type, odd.linkname = size, kind, to
+    with tarfile.open(path, "w:gz") as file:
+        file.addfile(tarfile.TarInfo("first.txt"), io.BytesIO())
+        file.addfile(odd, io.BytesIO(bytes(size)))
+    return path
+
+
+needs_filter = pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="this Python cannot filter archives")
+
+
+@needs_filter
+@pytest.mark.parametrize(
+    ("name", "fields", "reason"),
+    [
+        ("../outside.txt", {}, "outside"),
+        ("link", {"kind": tarfile.SYMTYPE, "to": "../outside.txt"}, "outside"),
+        ("link", {"kind": tarfile.SYMTYPE, "to": "/etc/passwd"}, "absolute"),
+        ("hard", {"kind": tarfile.LNKTYPE, "to": "../outside.txt"}, "outside"),
+        ("pipe", {"kind": tarfile.FIFOTYPE}, "special file"),
+    ],
+)
+def test_a_tar_archive_cannot_reach_out_of_its_folder(places, monkeypatch, name, fields, reason):
+    (places / "outside.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(CorpusError, match=reason):
+        fetch(places, monkeypatch, tar(places, name, **fields))
+    assert (places / "outside.txt").read_text(encoding="utf-8") == "mine"
+    assert [path.name for path in (places / "inside").iterdir()] == ["first.txt"]
+
+
+def test_a_zip_archive_cannot_reach_out_of_its_folder(places, monkeypatch):
+    with zipfile.ZipFile(places / "data.zip", "w") as file:
+        for name in ("../outside.txt", "/absolute.txt", "real/../../outside.txt"):
+            file.writestr(name, "evil")
+        link = zipfile.ZipInfo("link.wav")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        file.writestr(link, "../mine.wav")
+    (places / "mine.wav").write_text("mine", encoding="utf-8")
+    folder = fetch(places, monkeypatch, places / "data.zip")
+    assert not (places / "outside.txt").exists() and not Path("/absolute.txt").exists()
+    assert not (folder / "link.wav").is_symlink()
+    assert (folder / "link.wav").read_text(encoding="utf-8") == "../mine.wav"
+
+
+def bomb(places, kind):
+    """Write 20 MB of zeros into 20 kB."""
+    if kind == "tar":
+        return tar(places, "bomb.wav", size=20_000_000)
+    with zipfile.ZipFile(places / "data.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("first.txt", "this")
+        file.writestr("bomb.wav", bytes(20_000_000))
+    return places / "data.zip"
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_bomb_is_not_unpacked(places, monkeypatch, kind):
+    monkeypatch.setattr(kaggle, "HARMLESS_BYTES", 5_000_000)
+    archive = bomb(places, kind)
+    assert archive.stat().st_size < 50_000
+    with pytest.raises(CorpusError, match=r"was not unpacked: its archive of 0\.0 MB holds more than 100 times"):
+        fetch(places, monkeypatch, archive)
+    assert not list((places / "inside").glob("*"))
+    monkeypatch.setattr(kaggle, "HARMLESS_BYTES", 30_000_000)
+    assert (fetch(places, monkeypatch, archive) / "bomb.wav").stat().st_size == 20_000_000
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_what_the_disk_has_no_room_for_is_not_unpacked(places, monkeypatch, kind):
+    monkeypatch.setattr(kaggle.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=1_000_000))
+    with pytest.raises(CorpusError, match="free on the disk; make room"):
+        fetch(places, monkeypatch, bomb(places, kind))
+    assert not list((places / "inside").glob("**/*.wav"))
+
+
+@pytest.mark.parametrize("target", ["file", "folder"])
+def test_links_that_lead_out_of_a_dataset_are_refused(places, target):
+    folder = keep(places, 1)
+    mine = places / "mine"
+    mine.mkdir()
+    (mine / "diary.wav").write_text("mine", encoding="utf-8")
+    try:
+        (folder / "inner").symlink_to(next(path for path in folder.iterdir() if path.is_dir()))
+    except OSError:
+        pytest.skip("this system makes no symbolic links")
+    assert dataset_folder(NAME) == folder, "what stays inside is fine"
+    (folder / "link").symlink_to(mine if target == "folder" else mine / "diary.wav")
+    with pytest.raises(CorpusError, match="has links to what is not in it") as told:
+        dataset_folder(NAME)
+    assert f"link -> {os.path.realpath(folder / 'link')}" in str(told.value) and "\n" not in str(told.value)
+
+
+def test_archives_that_nobody_unpacked_are_reported(tmp_path):
+    grow = trees.Grower(tmp_path / "set")
+    grow.text("release_in_the_wild.zip", "PK")
+    with pytest.raises(CorpusError, match=r"1 archive that is not unpacked \(such as release_in_the_wild\.zip\)"):
+        find_datasets([grow.root])
+
+
+@pytest.mark.parametrize("name", ["awsaf49/asvpoof-2019-dataset", "a/b.c_d"])
+def test_names_of_datasets(name):
+    assert HANDLE.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["justname", "../x", "a/../b", "a/b/c", "/a/b", "a/", "https://www.kaggle.com/a/b"])
+def test_what_is_no_name_is_a_usage_error(name):
+    assert not HANDLE.fullmatch(name)
+
+
+def test_the_command_finds_a_dataset_in_the_cache(places):
+    folder = keep(places, 3)
+    command = (TRAIN, "--check-data", "--json", "--outputs", places / "outputs")
+    cache = {"KAGGLEHUB_CACHE": str(places / "cache")}
+    done = python(*command, "--kaggle", NAME, **cache)
+    assert "error:" in done.stderr and "3 Real" in done.stderr, "three clips cannot be split"
+    assert f'"root": "{(folder / "for-norm" / "for-norm").as_posix()}"' in done.stdout.replace("\\\\", "/")
+    assert python(*command, "--kaggle", "no name").returncode == 2

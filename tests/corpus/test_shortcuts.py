@@ -1,0 +1,100 @@
+"""Does the audit find the short cut that was planted, and only that one?"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from deepfake_audio.corpus.shortcuts import SUSPICIOUS_AUC, file_format, measure, shortcuts, suspicions
+from deepfake_audio.corpus.split import Clip, Split
+from deepfake_audio.settings import SAMPLE_RATE
+
+
+def noise(rng: np.random.Generator, seconds: float = 1.0) -> np.ndarray:
+    return (rng.standard_normal(round(seconds * SAMPLE_RATE)) * rng.uniform(0.05, 0.1)).astype(np.float32)
+
+
+def planted(folder: Path, change, suffix: str = ".wav", **options) -> Split:
+    """Two sides of noise clips, the fakes changed by `change`."""
+    rng = np.random.default_rng(0)
+    sides = {"train": [], "validation": [], "test": []}
+    for side in ("train", "test"):
+        for number in range(24):
+            label = ("Real", "Fake")[number % 2]
+            samples = noise(rng, rng.uniform(0.8, 1.2))
+            fake = label == "Fake"
+            path = folder / f"{side}-{number}{suffix if fake else '.wav'}"
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, change(samples) if fake else samples, SAMPLE_RATE, **(options if fake else {}))
+            sides[side].append(Clip(path.name, path, label))
+    return Split(sides, {}, [], [])
+
+
+def same(samples):
+    return samples
+
+
+@pytest.mark.parametrize(
+    ("shortcut", "change"),
+    [
+        ("level", lambda samples: samples * 0.1),
+        ("silence", lambda samples: np.concatenate([np.zeros(4000, np.float32), samples[4000:]])),
+        ("length", lambda samples: samples[: len(samples) // 2]),
+        ("bandwidth", lambda samples: np.convolve(samples, np.ones(8) / 8, "same") * 2.5),
+    ],
+)
+def test_a_planted_short_cut_is_found(tmp_path, shortcut, change):
+    areas = shortcuts(planted(tmp_path / "clips", change))
+    assert areas[shortcut] > 0.9
+    assert any(sentence.startswith(shortcut) for sentence in suspicions(areas))
+
+
+def test_classes_that_differ_in_format_are_found(tmp_path):
+    areas = shortcuts(planted(tmp_path / "clips", same, suffix=".flac"))
+    assert areas["format"] == 1.0
+    assert max(area for name, area in areas.items() if name != "format") < 0.8
+
+
+def test_alike_classes_are_at_chance(tmp_path):
+    areas = shortcuts(planted(tmp_path / "clips", same))
+    assert areas["format"] == 0.5
+    assert np.mean(list(areas.values())) < SUSPICIOUS_AUC
+    assert suspicions({"level": 0.5, "length": SUSPICIOUS_AUC}) == []
+
+
+def test_broken_clips_and_missing_classes_are_survived(tmp_path):
+    split = planted(tmp_path / "clips", lambda samples: samples * 0.1)
+    split.sides["train"][0].path.write_bytes(b"not audio")
+    assert shortcuts(split, jobs=2)["level"] > 0.9
+    split.sides["test"] = [clip for clip in split.sides["test"] if clip.label == "Real"]
+    assert shortcuts(split) == {}
+
+
+def test_copies_made_for_training_are_not_measured(tmp_path):
+    split = planted(tmp_path / "clips", same)
+    calls = []
+    everything = sum(len(clips) for clips in split.sides.values())
+    split.sides["train"].append(Clip("copy", tmp_path / "none.wav", "Fake", copy_of="train-0.wav"))
+    shortcuts(split, progress=lambda done, wanted: calls.append((done, wanted)))
+    assert calls[-1] == (everything, everything)
+
+
+def test_measures_have_their_units(tmp_path):
+    second = np.zeros(2 * SAMPLE_RATE, np.float32)
+    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    second[8000 : 8000 + SAMPLE_RATE] = 0.5 * np.sin(2 * np.pi * 1000 * time)
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, second, SAMPLE_RATE)
+    found = measure(path)
+    assert found["length"] == [2.0]
+    assert found["level"] == pytest.approx([-12.0, -6.0], abs=0.1)
+    assert found["silence"] == pytest.approx([0.5, 0.5, 0.5], abs=0.02)
+    assert found["bandwidth"][0] == pytest.approx(1000, abs=100)
+    assert file_format(path) == "WAV PCM_16, 16000 Hz, 1 channel(s)"
+    assert file_format(tmp_path / "none.xyz") == ".xyz"
+
+
+def test_a_single_sample_can_be_measured(tmp_path):
+    soundfile.write(tmp_path / "one.wav", np.array([0.1], np.float32), SAMPLE_RATE)
+    assert all(np.isfinite(values).all() for values in measure(tmp_path / "one.wav").values())

@@ -1,0 +1,607 @@
+"""Reading datasets as people have them on disk, and splitting them so that nothing stands on two sides."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import shutil
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepfake_audio.corpus import split as corpus
+from deepfake_audio.corpus.clips import FOLDER_NAMES
+from deepfake_audio.corpus.split import (
+    SIDES,
+    Clip,
+    choose_folders,
+    describe,
+    find_clips,
+    fingerprint,
+    split_corpus,
+    write_manifest,
+)
+from deepfake_audio.errors import CorpusError
+from deepfake_audio.settings import CLASS_NAMES
+from deepfake_audio.sound.reading import write_flac
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "speech"
+
+
+def touch(root: Path, *paths: str) -> Path:
+    """Make empty files: what a clip holds does not matter for finding it."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"")
+    return root
+
+
+def labels(root: Path) -> dict[str, str]:
+    return {clip.name: clip.label for clip in find_clips([root])}
+
+
+def table(root: Path, text: str | bytes, name="clips.csv") -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return root
+
+
+# Folders
+
+
+@pytest.mark.parametrize(("label", "alias"), [(label, alias) for label in CLASS_NAMES for alias in FOLDER_NAMES[label]])
+def test_every_alias_in_any_case(tmp_path, label, alias):
+    touch(tmp_path, f"set/{alias}/a.wav", f"set/{alias.upper()}/b.wav", f"set/{alias.title()}/deep/er/c.wav")
+    assert set(labels(tmp_path).values()) == {label}
+    assert len(labels(tmp_path)) >= 2  # a disk that ignores case has the folder once
+
+
+@pytest.mark.parametrize(
+    ("folder", "label"),
+    [
+        ("bona-fide", "Real"),
+        ("Bona Fide", "Real"),
+        ("deep_fake", "Fake"),
+        ("half-truth", "Hybrid"),
+        ("Partially_Fake", "Hybrid"),
+        ("partial-spoof", "Hybrid"),
+    ],
+)
+def test_blanks_hyphens_and_underscores_do_not_matter(tmp_path, folder, label):
+    assert labels(touch(tmp_path / "set", f"{folder}/a.wav")) == {f"set/{folder}/a.wav": label}
+
+
+def test_the_deepest_name_wins(tmp_path):
+    touch(tmp_path / "set", "real/tts/a.wav", "fake/original/b.wav", "fake/x/y/REAL/z/c.wav")
+    assert labels(tmp_path / "set") == {
+        "set/real/tts/a.wav": "Fake",
+        "set/fake/original/b.wav": "Real",
+        "set/fake/x/y/REAL/z/c.wav": "Real",
+    }
+
+
+def test_names_nested_twice_and_sides_of_the_dataset_itself(tmp_path):
+    root = touch(tmp_path / "for-norm", "for-norm/training/real/1.wav", "for-norm/testing/fake/fake/2.mp3")
+    clips = {clip.name: clip for clip in find_clips([root])}
+    assert clips["for-norm/for-norm/training/real/1.wav"].label == "Real"
+    assert clips["for-norm/for-norm/testing/fake/fake/2.mp3"].label == "Fake"
+    assert clips["for-norm/for-norm/testing/fake/fake/2.mp3"].generator == ""
+
+
+def test_the_folder_that_is_named_may_itself_name_the_class(tmp_path):
+    root = touch(tmp_path / "fake" / "KAGGLE" / "REAL", "a.wav")
+    assert labels(root) == {"REAL/a.wav": "Real"}
+    assert labels(tmp_path / "fake" / "KAGGLE") == {"KAGGLE/REAL/a.wav": "Real"}
+
+
+def test_folders_below_tell_voice_and_generator(tmp_path):
+    root = touch(tmp_path / "set", "real/anna/1.wav", "fake/en/xtts/2.wav", "hybrid/editor/3.flac")
+    found = {clip.label: clip for clip in find_clips([root])}
+    assert (found["Real"].speaker, found["Real"].generator) == ("anna", "")
+    assert (found["Fake"].speaker, found["Fake"].generator) == ("", "en/xtts")
+    assert (found["Hybrid"].generator, found["Hybrid"].spans) == ("editor", None)
+    assert found["Real"].path == root.resolve() / "real" / "anna" / "1.wav"
+
+
+def test_only_recordings_count_and_hidden_folders_do_not(tmp_path):
+    root = touch(tmp_path / "set", "real/a.WAV", "real/b.txt", "real/.c.wav", "real/.git/d.wav", "__MACOSX/real/e.wav")
+    assert labels(root) == {"set/real/a.WAV": "Real"}
+
+
+def test_recordings_outside_of_class_folders_are_passed_over(tmp_path):
+    assert labels(touch(tmp_path / "set", "noise/x.wav", "real/y.wav")) == {"set/real/y.wav": "Real"}
+
+
+def test_the_listing_is_sorted(tmp_path):
+    names = [f"real/{folder}/{file}.wav" for folder in "zaq" for file in ("10", "2", "1")]
+    found = [clip.name for clip in find_clips([touch(tmp_path / "set", *names)])]
+    assert found == sorted(f"set/{name}" for name in names)
+
+
+def test_a_skipped_folder_is_not_looked_into(tmp_path):
+    touch(tmp_path / "data", "mine/real/a.wav", "starter/real/b.wav")
+    found = find_clips([tmp_path / "data"], tmp_path / "data" / "starter")
+    assert [clip.name for clip in found] == ["data/mine/real/a.wav"]
+
+
+def test_a_file_reached_twice_is_listed_once(tmp_path):
+    touch(tmp_path / "data", "mine/real/a.wav", "other/real/b.wav")
+    found = find_clips([tmp_path / "data" / "mine", tmp_path / "data", tmp_path / "data" / "mine"])
+    assert [clip.path.name for clip in found] == ["a.wav", "b.wav"]
+
+
+def test_two_folders_of_one_name_keep_their_clips_apart(tmp_path):
+    touch(tmp_path, "a/wav/real/1.wav", "b/wav/real/1.wav", "c/wav/fake/1.wav")
+    found = find_clips([tmp_path / "a/wav", tmp_path / "b/wav", tmp_path / "c/wav"])
+    assert len({clip.name for clip in found}) == len({clip.path for clip in found}) == 3
+
+
+# Tables
+
+
+def test_a_table_is_read_with_its_columns(tmp_path):
+    root = touch(tmp_path / "set", "x/1.flac", "x/2.flac", "x/3.flac", "x/unlisted.flac", "real/4.flac")
+    table(
+        root,
+        "path,label,speaker,generator,source,language,extra\n"
+        "x/1.flac,Bona-Fide, anna ,,LibriVox,en,7\nx/2.flac,SPOOF,,xtts,,,\nx/3.flac,partial,,,,,\n",
+    )
+    table(root, "path,start_s,end_s\nx/3.flac,2.5,3\nx/3.flac,0.25,1.5\nx/1.flac,0,1\n", "hybrid_spans.csv")
+    real, fake, hybrid = find_clips([root])
+    assert real == Clip(
+        "set/x/1.flac", (root / "x/1.flac").resolve(), "Real", "anna", "", "LibriVox", "en", ((0.0, 1.0),)
+    )
+    assert (fake.label, fake.generator, fake.speaker, fake.spans) == ("Fake", "xtts", "", None)
+    assert (hybrid.label, hybrid.spans) == ("Hybrid", ((0.25, 1.5), (2.5, 3.0)))
+
+
+def test_a_table_may_stand_in_any_folder(tmp_path):
+    root = touch(tmp_path / "data", "mine/a/1.flac", "loose/real/2.wav")
+    table(root / "mine", "path,label\na/1.flac,fake\n")
+    assert labels(root) == {"data/mine/a/1.flac": "Fake", "data/loose/real/2.wav": "Real"}
+
+
+def test_tables_from_windows_and_from_excel(tmp_path):
+    root = touch(tmp_path / "set", "ä.wav", "b.wav")
+    table(root, "\ufeffpath,label\r\nä.wav,real\r\n\r\nb.wav,fake\r\n".encode())
+    assert labels(root) == {"set/ä.wav": "Real", "set/b.wav": "Fake"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("path,label\na.wav,real\na.wav,noise\n", r"line 3: label 'noise' is not real, fake or hybrid"),
+        ("path,label\nmissing.wav,real\n", r"line 2: there is no file .*missing\.wav"),
+        ("path,label\n,real\n", r"line 2: there is no file"),
+        ("path,label\n../outside.wav,real\n", r"line 2: '\.\./outside\.wav' leads out of"),
+        ("path,label\na.wav,real\nloop/b.wav,real\n", r"line 3: ('loop/b\.wav' is no usable path|there is no file)"),
+        ("path,label\nb\0.wav,real\n", r"line 2: 'b\\x00\.wav' is no usable path; correct it|not a readable CSV file"),
+        (f"path,label\n{'a' * 5000}.wav,real\n", r"line 2: ('a{200}' is no usable path|there is no file)"),
+        ("path,class\na.wav,real\n", r"lacks the column 'label'"),
+        ("", r"lacks the column 'path'"),
+        ("path,label\n", r"has no rows"),
+        ("path,label\nä.wav,real\n".encode("latin-1"), r"save it as CSV in UTF-8"),
+    ],
+)
+def test_a_table_that_cannot_be_used_says_where_and_why(tmp_path, text, words):
+    touch(tmp_path, "outside.wav", "set/a.wav")
+    with contextlib.suppress(OSError):  # Windows does not let everybody make links
+        (tmp_path / "set" / "loop").symlink_to("loop")
+    with pytest.raises(CorpusError, match=words) as error:
+        find_clips([table(tmp_path / "set", text)])
+    assert "clips.csv" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_absolute_path_leads_outside_too(tmp_path):
+    touch(tmp_path, "outside.wav")
+    with pytest.raises(CorpusError, match="leads out of"):
+        find_clips([table(tmp_path / "set", f"path,label\n{tmp_path / 'outside.wav'},real\n")])
+
+
+@pytest.mark.parametrize("span", ["one,2", "2,1", "1,1", "-1,2", "nan,2", "1,nan", ",", "0,inf", "0,1e300"])
+def test_spans_that_are_no_stretch_of_time_are_refused(tmp_path, span):
+    root = touch(table(tmp_path / "set", "path,label\na.wav,hybrid\n"), "a.wav")
+    table(root, f"path,start_s,end_s\na.wav,0,1\na.wav,{span}\n", "hybrid_spans.csv")
+    with pytest.raises(CorpusError, match=r"hybrid_spans\.csv, line 3"):
+        find_clips([root])
+
+
+# Folders that cannot be used
+
+
+def test_folders_without_clips_say_what_to_do(tmp_path):
+    with pytest.raises(CorpusError, match=r"There is no folder .*nowhere"):
+        find_clips([tmp_path / "nowhere"])
+    touch(tmp_path, "empty/readme.txt", "nameless/a.wav", "nameless/b/c.mp3")
+    with pytest.raises(CorpusError, match=r"empty holds no recordings\. Put clips under <folder>/real"):
+        find_clips([tmp_path / "empty"])
+    with pytest.raises(CorpusError, match=r"nameless holds 2 recordings but no folder named after a class"):
+        find_clips([tmp_path / "nameless"])
+
+
+@pytest.fixture
+def few_candidates(monkeypatch):
+    """Split small made-up corpora quickly: the best of a hundred splits is good enough."""
+    monkeypatch.setattr(corpus, "CANDIDATE_CLIPS", 6000)
+
+
+def made_up(label: str, count: int, **labels) -> list[Clip]:
+    """Make clips in memory; a label may be a function of the clip's number."""
+    return [
+        Clip(
+            f"set/{label}/{n}.wav",
+            Path(f"/set/{label}/{n}.wav"),
+            label,
+            **{key: value(n) if callable(value) else value for key, value in labels.items()},
+        )
+        for n in range(count)
+    ]
+
+
+def voices(of: int):
+    return lambda n: f"voice{n % of}"
+
+
+def test_a_class_that_is_missing_or_too_small_is_named(few_candidates):
+    real, fake = made_up("Real", 30, speaker=voices(6)), made_up("Fake", 30, generator=voices(6))
+    with pytest.raises(CorpusError, match=r"has 0 Fake clips and needs at least 9; add .* folder named 'fake'"):
+        split_corpus(real)
+    with pytest.raises(CorpusError, match=r"has 8 Real clips and needs at least 9; add .* folder named 'real'"):
+        split_corpus(real[:8] + fake)
+    split_corpus(real + fake)
+
+
+def test_one_speaker_or_no_labels_at_all_is_split_by_file_with_a_warning(few_candidates):
+    real = made_up("Real", 30, speaker="anna")
+    with pytest.raises(CorpusError, match=r"too small to split: 0 Real clips .* add Real clips of other speakers"):
+        split_corpus(real + made_up("Fake", 30))
+    split = split_corpus(made_up("Real", 30) + made_up("Fake", 30))
+    assert sum("split by file" in warning for warning in split.warnings) == 2
+    assert "add" not in describe(split).split("warning")[0]
+    assert not split.left_out
+    one_known = made_up("Real", 30, speaker=lambda n: "anna" if n < 4 else "")
+    warnings = split_corpus(one_known + made_up("Fake", 30, generator=voices(5))).warnings
+    assert any("'anna'" in warning and "add other real speakers" in warning for warning in warnings)
+
+
+def test_one_generator_cannot_fill_three_sides_but_its_speakers_can(few_candidates):
+    fake = made_up("Fake", 60, generator="xtts", speaker=voices(10))
+    split = split_corpus(made_up("Real", 60, source=voices(6), speaker=lambda n: f"r{n}") + fake)
+    sides = sides_of(split, "speaker")
+    assert all(len(found) == 1 for found in sides.values())
+    assert all(counts["Fake"] >= 3 for counts in split.counts().values())
+
+
+def test_exactly_three_groups_are_enough(few_candidates):
+    split = split_corpus(made_up("Real", 30, speaker=voices(3)) + made_up("Fake", 30, generator=voices(3)))
+    assert [counts["Real"] for counts in split.counts().values()] == [10, 10, 10]
+    assert [counts["Fake"] for counts in split.counts().values()] == [10, 10, 10]
+    split = split_corpus(made_up("Real", 30, source=voices(3)) + made_up("Fake", 30, source=voices(3)))
+    assert all(len(found) == 1 for found in sides_of(split, "source").values())
+    assert [(counts["Real"], counts["Fake"]) for counts in split.counts().values()] == [(10, 10)] * 3
+
+
+def test_copies_of_a_voice_are_left_out_rather_than_heard_twice(few_candidates):
+    real = made_up("Real", 60, speaker=voices(10))
+    fake = made_up("Fake", 60, generator=lambda n: f"engine{n % 6}", speaker=lambda n: f"voice{n % 10}" * (n < 20))
+    split = split_corpus(real + fake)
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert split.left_out
+    assert all(reason.startswith(("speaker voice", "generator engine")) for _, reason in split.left_out)
+    assert f"{len(split.left_out)} of 120 clips are left out" in split.warnings[-1]
+
+
+def test_families_of_a_generator():
+    clip = made_up("Fake", 1)[0]
+    families = {
+        name: dataclasses.replace(clip, generator=name).generator_family
+        for name in ("Flite (slt)", "Kokoro-82M (am_adam)", "xtts", "")
+    }
+    assert list(families.values()) == ["Flite", "Kokoro-82M", "xtts", ""]
+
+
+# Real corpora
+
+
+def sides_of(split, key: str, label: str | None = None) -> dict[str, set[str]]:
+    found = defaultdict(set)
+    for side, clips in split.sides.items():
+        for clip in clips:
+            if getattr(clip, key) and clip.label == (label or clip.label):
+                found[getattr(clip, key)].add(side)
+    return found
+
+
+def check_split(clips, split):
+    assert list(split.sides) == list(SIDES)
+    for key, label in [("speaker", None), ("generator", None), ("generator_family", None), ("source", "Real")]:
+        shared = {value: found for value, found in sides_of(split, key, label).items() if len(found) > 1}
+        assert shared == {}, key
+    everywhere = [clip.name for side in split.sides.values() for clip in side] + [c.name for c, _ in split.left_out]
+    assert Counter(everywhere) == Counter(clip.name for clip in clips)
+    for counts in split.counts().values():
+        assert counts["Real"] >= 3
+        assert counts["Fake"] >= 3
+    assert len(split.sides["train"]) > max(len(split.sides["validation"]), len(split.sides["test"]))
+
+
+@pytest.fixture(scope="module")
+def starter_clips(starter):
+    return find_clips([starter])
+
+
+def test_the_starter_corpus_is_complete(starter, starter_clips):
+    assert len(starter_clips) == len(list(starter.rglob("*.flac")))
+    assert {clip.label for clip in starter_clips} == {"Real", "Fake"}
+    assert all(clip.name.startswith("starter/") for clip in starter_clips)
+    assert all(clip.speaker and clip.source for clip in starter_clips if clip.label == "Real")
+    assert all(clip.generator for clip in starter_clips if clip.label == "Fake")
+
+
+@pytest.fixture(scope="module")
+def starter_splits(starter_clips):
+    return [split_corpus(starter_clips, seed) for seed in range(5)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_in_the_starter_corpus_stands_on_two_sides(starter_clips, starter_splits, seed):
+    split = starter_splits[seed]
+    check_split(starter_clips, split)
+    assert len(split.left_out) < len(starter_clips) / 10
+
+
+def test_the_seed_chooses_the_split(starter_clips, starter_splits):
+    assert split_corpus(starter_clips, 3) == starter_splits[3]
+    tests = {tuple(clip.name for clip in split.sides["test"]) for split in starter_splits}
+    assert len(tests) >= 2
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the large corpus is not here")
+def test_nothing_in_the_large_corpus_stands_on_two_sides():
+    clips = find_clips([SHARED])
+    assert {clip.label for clip in clips} == set(CLASS_NAMES)
+    check_split(clips, split_corpus(clips, 0))
+
+
+def test_the_description_counts_what_is_there(starter_splits):
+    split = starter_splits[0]
+    lines = describe(split).splitlines()
+    assert lines[0].split() == ["Side", "Real", "Fake", "Hybrid", "speakers", "sources", "generators"]
+    for line, side in zip(lines[1:4], SIDES, strict=True):
+        counts = split.counts()[side]
+        known = [len({getattr(c, key) for c in split.sides[side]} - {""}) for key in ("speaker", "source", "generator")]
+        assert line.split() == [side, *(str(counts[label]) for label in CLASS_NAMES), *map(str, known)]
+    assert lines[4].startswith("left out")
+    assert [line.removeprefix("warning: ") for line in lines[5:]] == split.warnings
+
+
+# Manifest and fingerprint
+
+
+@pytest.fixture
+def small(tmp_path):
+    root = tmp_path / "here" / "set"
+    for n in range(12):
+        touch(root, f"real/voice{n % 4}/{n}.wav", f"fake/engine{n % 4}/{n}.wav")
+    return root
+
+
+def test_the_manifest_has_a_row_for_every_clip(tmp_path, starter_clips, starter_splits):
+    split = next(split for split in starter_splits if split.left_out)
+    write_manifest(tmp_path / "manifest.csv", split)
+    with (tmp_path / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["clip"]: row for row in csv.DictReader(file)}
+    assert list(rows) == sorted(clip.name for clip in starter_clips)
+    reasons = {clip.name: reason for clip, reason in split.left_out}
+    assert reasons
+    sides = {clip.name: side for side, clips in split.sides.items() for clip in clips}
+    for clip in starter_clips:
+        row = rows[clip.name]
+        assert row["side"] == sides.get(clip.name, "left out")
+        assert row["reason"] == reasons.get(clip.name, "")
+        assert row["group"] == split.groups[clip.name]
+        assert row["path"] == str(clip.path)
+        for key in ("label", "speaker", "generator", "source", "language"):
+            assert row[key] == getattr(clip, key)
+
+
+def test_the_fingerprint_is_that_of_the_corpus_and_not_of_the_disk(small, tmp_path, few_candidates):
+    here = fingerprint(split_corpus(find_clips([small]), 0))
+    shutil.copytree(small, tmp_path / "there" / "set")
+    assert fingerprint(split_corpus(find_clips([tmp_path / "there" / "set"]), 0)) == here
+    touch(small, "real/voice0/new.wav")
+    assert fingerprint(split_corpus(find_clips([small]), 0)) != here
+
+
+def test_the_fingerprint_changes_with_labels_and_sides(small, few_candidates):
+    split = split_corpus(find_clips([small]), 0)
+    before = fingerprint(split)
+    train, test = split.sides["train"], split.sides["test"]
+    moved = dict(split.sides, train=train[1:], test=[*test, train[0]])
+    assert fingerprint(dataclasses.replace(split, sides=moved)) != before
+    relabelled = dict(split.sides, train=[dataclasses.replace(train[0], language="en"), *train[1:]])
+    assert fingerprint(dataclasses.replace(split, sides=relabelled)) != before
+    reordered = dict(split.sides, train=train[::-1])
+    assert fingerprint(dataclasses.replace(split, sides=reordered)) == before
+    assert fingerprint(split) == before
+
+
+# Which folders a run uses
+
+
+def test_the_starter_clips_are_used_while_there_is_nothing_else(tmp_path):
+    data = touch(tmp_path / "data", "starter/real/a.flac", "README.md", "notes/todo.txt")
+    folders, skip, notes = choose_folders([], data)
+    assert (folders, skip) == ([data / "starter"], None)
+    assert "python CNNRNNLSTM.py --data" in " ".join(notes)
+
+
+def test_recordings_of_the_users_own_replace_the_starter_clips(tmp_path):
+    data = touch(tmp_path / "data", "starter/real/a.flac", "mine/deep/real/a.WAV")
+    folders, skip, notes = choose_folders([], data)
+    assert (folders, skip) == ([data], data / "starter")
+    assert "left aside" in notes[0]
+    assert [clip.name for clip in find_clips(folders, skip)] == ["data/mine/deep/real/a.WAV"]
+
+
+def test_named_folders_are_taken_as_they_are(tmp_path):
+    assert choose_folders([tmp_path / "a", tmp_path / "b"], tmp_path) == ([tmp_path / "a", tmp_path / "b"], None, [])
+
+
+def test_without_any_data_the_starter_folder_is_asked_for(tmp_path):
+    folders, _, _ = choose_folders([], tmp_path / "data")
+    with pytest.raises(CorpusError, match=r"There is no folder .*starter"):
+        find_clips(folders)
+
+
+def test_clips_with_sound_are_found_like_empty_ones(tmp_path):
+    write_flac(tmp_path / "set" / "real" / "a.flac", np.zeros(10, np.float32))
+    assert labels(tmp_path / "set") == {"set/real/a.flac": "Real"}
+
+
+def test_a_label_that_cannot_keep_sides_apart_is_pointed_out(starter):
+    clips = find_clips([starter])
+    assert any("Fake clips name 2 different source labels" in warning for warning in split_corpus(clips).warnings)
+    bare = [dataclasses.replace(clip, source="") if clip.label == "Fake" else clip for clip in clips]
+    assert not any("different source labels" in warning for warning in split_corpus(bare).warnings)
+
+
+# Partitions of the datasets' own
+
+
+def partitions(counts: dict[str, int], root="official", **labels) -> list[Clip]:
+    """Make Real and Fake clips that come with sides."""
+    return [
+        dataclasses.replace(clip, name=f"{root}/{side}/{clip.name}", side=side)
+        for side, count in counts.items()
+        for label in ("Real", "Fake")
+        for clip in made_up(label, count, **labels)
+    ]
+
+
+def test_partitions_are_kept_even_where_they_share_voices():
+    clips = partitions({"train": 10, "validation": 5, "test": 7}, speaker=voices(3), generator=voices(4))
+    split = split_corpus(clips)
+    assert split.sides == {side: [c for c in clips if c.side == side] for side in SIDES}
+    assert split.left_out == []
+    assert len(split.warnings) == 1
+    assert "3 of 3 speakers and 4 of 4 generators stand on more than one side" in split.warnings[0]
+    assert set(split.groups) == {clip.name for clip in clips}
+    assert split_corpus(clips, 1).sides == split.sides
+
+
+def test_missing_partitions_are_cut_from_training_by_group(few_candidates):
+    clips = partitions({"train": 60, "test": 10}, speaker=lambda n: f"voice{n % 10}" * (n < 60))
+    clips = [dataclasses.replace(c, speaker=f"{c.side} {c.label} {c.speaker}") for c in clips]
+    split = split_corpus(clips)
+    assert [c for c in clips if c.side == "test"] == split.sides["test"]
+    assert {c.side for c in split.sides["validation"]} == {"train"} and len(split.sides["validation"]) >= 12
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert sum(map(len, split.sides.values())) + len(split.left_out) == len(clips)
+
+
+def test_a_dataset_without_partitions_joins_one_that_has_them(few_candidates):
+    official = partitions({"train": 20, "validation": 10, "test": 10}, speaker=voices(2))
+    official = [dataclasses.replace(c, speaker=f"{c.side} {c.speaker}") for c in official]
+    own = made_up("Real", 40, speaker=voices(8)) + made_up("Fake", 40, generator=voices(8))
+    # One of the free speakers is heard in the official test side: the free clips give way.
+    own = [dataclasses.replace(c, speaker="test voice1") if c.speaker == "voice3" else c for c in own]
+    split = split_corpus(own + official)
+    for side in SIDES:
+        assert [c for c in split.sides[side] if c.side] == [c for c in official if c.side == side]
+        assert {c.label for c in split.sides[side] if not c.side} == {"Real", "Fake"}
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert all(clip.side == "" for clip, _ in split.left_out)
+
+
+def test_a_test_partition_alone_takes_nothing_from_the_others(few_candidates):
+    own = made_up("Real", 40, speaker=voices(8)) + made_up("Fake", 40, generator=voices(8))
+    split = split_corpus(own + partitions({"test": 30}))
+    alone = split_corpus(own)
+    assert split.sides["train"] == alone.sides["train"] and split.sides["validation"] == alone.sides["validation"]
+    assert len(split.sides["test"]) == len(alone.sides["test"]) + 60
+    with pytest.raises(CorpusError, match=r"0 Real clips would be left for train; .* add another dataset to --data"):
+        split_corpus(partitions({"test": 30}))
+
+
+def test_what_two_partitions_share_does_not_empty_one_of_them(few_candidates):
+    clips = partitions({"train": 30, "test": 10}, speaker="anna")
+    split = split_corpus(clips)
+    assert split.left_out == [] and {c.side for c in split.sides["validation"]} == {"train"}
+    assert [c for c in clips if c.side == "test"] == split.sides["test"]
+
+
+def test_a_few_more_clips_that_cannot_fill_a_side_are_trained_on():
+    more = made_up("Real", 2, speaker="anna")
+    split = split_corpus(more + partitions({"train": 10, "validation": 5, "test": 7}))
+    assert split.sides["train"][:2] == more
+
+
+def test_a_few_long_recordings_are_enough(tmp_path, few_candidates):
+    """DEEP-VOICE has eight real recordings of ten minutes, and as many voices."""
+    names = ("biden", "linus", "margot", "musk", "obama", "ryan", "taylor", "trump")
+    for number, name in enumerate(names):
+        for path in (f"REAL/{name}-original", f"FAKE/{names[number - 1]}-to-{name}"):
+            target = tmp_path / "KAGGLE" / "AUDIO" / f"{path}.flac"
+            write_flac(target, np.zeros(70_000, np.float32), 1000)
+    clips = find_clips([tmp_path])
+    split = split_corpus(clips)
+    assert all(counts["Real"] == counts["Fake"] >= 1 for counts in split.counts().values())
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    for clip in clips:
+        write_flac(clip.path, np.zeros(20_000, np.float32), 1000)
+    with pytest.raises(CorpusError, match="has 8 Real clips and needs at least 9"):
+        split_corpus(clips)
+
+
+def test_generators_that_all_speak_with_every_voice_are_split_by_voice(few_candidates):
+    """So LlamaPartialSpoof is made, and each partition of ASVspoof 2019."""
+    real = made_up("Real", 100, speaker=voices(20))
+    fake = made_up("Fake", 400, speaker=voices(20), generator=lambda n: f"engine{n // 20 % 4}")
+    hybrid = made_up("Hybrid", 400, speaker=voices(20), generator=lambda n: f"engine{n // 20 % 4}")
+    split = split_corpus(real + fake + hybrid)
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert split.left_out == [] and all(min(counts.values()) >= 10 for counts in split.counts().values())
+    assert sum("only voices are kept apart" in warning for warning in split.warnings) == 1
+    assert split_corpus(real + fake + hybrid) == split
+
+
+def test_a_missing_side_is_cut_by_voice_where_generators_are_shared(few_candidates):
+    train = made_up("Real", 60, speaker=voices(20)) + made_up(
+        "Fake", 240, speaker=voices(20), generator=lambda n: f"A{n // 20 % 6}"
+    )
+    train = [dataclasses.replace(clip, side="train", name=f"la/{clip.name}") for clip in train]
+    dev = partitions({"validation": 30}, root="la", speaker="another", generator="A1")
+    split = split_corpus(train + dev)
+    assert split.sides["validation"] == dev
+    assert all(counts["Real"] >= 3 <= counts["Fake"] for counts in split.counts().values())
+    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    assert {clip.side for clip in split.sides["test"]} == {"train"}
+
+
+def test_copies_of_real_clips_are_only_for_training_and_only_beside_their_originals(tmp_path):
+    corpus, copies = tmp_path / "corpus", tmp_path / "copies"
+    for number in range(20):
+        write_flac(corpus / "real" / f"voice{number}" / "a.flac", np.full(1600, 0.1, np.float32))
+        write_flac(corpus / "fake" / f"engine{number}" / "a.flac", np.full(1600, 0.2, np.float32))
+        write_flac(copies / f"{number}.flac", np.full(1600, 0.3, np.float32))
+    rows = [f"{n}.flac,fake,vocoder X,corpus/real/voice{n}/a.flac" for n in range(20)]
+    (copies / "clips.csv").write_text("\n".join(["path,label,generator,copy_of", *rows]), encoding="utf-8")
+    clips = find_clips([corpus, copies])
+    split = split_corpus(clips)
+    originals = {clip.name for clip in split.sides["train"] if clip.label == "Real"}
+    used = [clip for clip in split.sides["train"] if clip.copy_of]
+    assert {clip.copy_of for clip in used} == originals and len(used) == len(originals) < 20
+    assert not any(clip.copy_of for side in ("validation", "test") for clip in split.sides[side])
+    left_out = [clip for clip, reason in split.left_out if "not on the training side" in reason]
+    assert len(left_out) == 20 - len(used)
+    write_manifest(tmp_path / "manifest.csv", split)
+    told = (tmp_path / "manifest.csv").read_text(encoding="utf-8")
+    assert all(clip.name in told for clip in clips)
+    # The others are dealt out as if there were no copies.
+    alone = split_corpus([clip for clip in clips if not clip.copy_of])
+    assert alone.sides["test"] == split.sides["test"]

@@ -1,0 +1,404 @@
+"""Folders, patterns, broken files and the table that goes on where it stopped, with a detector that only pretends."""
+
+import contextlib
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from deepfake_audio.errors import AudioError, OutputError
+from deepfake_audio.files import file_sha256
+from deepfake_audio.judging import many
+from deepfake_audio.judging.detector import Judgement, Segment
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = {"name": "run-1/model.keras", "trained": "2026-01-02T03:04:05+00:00", "version": "0.1.0"}
+
+
+class Pretender:
+    """Calls everything Fake, except what has a broken name."""
+
+    threshold = None
+
+    def __init__(self):
+        self.heard = []
+
+    def judge(self, path, glimpse=None, heard=None):
+        self.heard.append(path.name)
+        if "broken" in path.name:
+            raise AudioError(f"'{path}' is broken: mend it.")
+        if "locked" in path.name:
+            raise PermissionError(13, "Permission denied")
+        return Judgement(
+            "Fake",
+            0.75,
+            {"Real": 0.05, "Fake": 0.75, "Hybrid": 0.2},
+            (Segment(0.0, 0.5, "Real", 0.1), Segment(0.5, 2.0, "Fake", 0.8)),
+            np.zeros(100),
+            2.0,
+            1.5,
+        )
+
+
+def recording(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:  # soundfile itself takes no names that are not UTF-8
+        soundfile.write(file, np.zeros(160), 16_000, format="WAV")
+    return path
+
+
+def names(found):
+    return [path.name if error is None else error for path, error in found]
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def judge_into(table, folder, detector):
+    """Do what script.py does with a table."""
+    done = 0
+    with contextlib.closing(table):
+        for path, error in many.find_recordings([str(folder)]):
+            assert error is None
+            if table.finished(path) is None:
+                table.add(many.answer(path, detector, MODEL).result)
+                done += 1
+    return done
+
+
+# What is named
+
+
+def test_folders_are_searched_to_the_bottom_in_order_without_hidden_files_and_texts(tmp_path):
+    for name in ("b.WAV", "a.mp3", "deep/er/c.flac", "deep/._c.flac", ".venv/x.wav", "notes.txt", "zoo/d.m4a"):
+        recording(tmp_path / name)
+    assert names(many.find_recordings([str(tmp_path)])) == ["a.mp3", "b.WAV", "c.flac", "d.m4a"]
+
+
+def test_an_empty_name_is_not_this_folder(tmp_path, monkeypatch):
+    recording(tmp_path / "a.wav")
+    monkeypatch.chdir(tmp_path)
+    [(_, error)] = many.find_recordings([""])
+    assert "A name is empty" in error
+    assert names(many.find_recordings(["."])) == ["a.wav"]
+
+
+def test_patterns_are_expanded_here_too(tmp_path):
+    for name in ("one.wav", "two.wav", "two.txt", "in/three.wav", "in/in/four.mp3"):
+        recording(tmp_path / name)
+    assert names(many.find_recordings([f"{tmp_path}/t*"])) == ["two.wav"]
+    assert names(many.find_recordings([f"{tmp_path}/**/*.wav"])) == ["three.wav", "one.wav", "two.wav"]
+    [(_, error)] = many.find_recordings([f"{tmp_path}/x*.wav"])
+    assert "No recording fits" in error
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path):
+    recording(tmp_path / "a.wav")
+    path = recording(tmp_path / "[abc].wav")
+    assert many.find_recordings([str(path)]) == [(path, None)]
+
+
+def test_each_recording_comes_once_however_often_it_is_named(tmp_path):
+    path = recording(tmp_path / "in" / "a.wav")
+    roundabout = tmp_path / "in" / ".." / "in" / "a.wav"
+    assert names(many.find_recordings([str(path), str(tmp_path), str(roundabout), str(path)])) == ["a.wav"]
+
+
+def test_what_stands_for_nothing_is_an_error_in_its_place(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("no sound", encoding="utf-8")
+    path = recording(tmp_path / "a.wav")
+    found = many.find_recordings([str(tmp_path / "empty"), str(path), str(tmp_path / "missing.wav")])
+    assert [error is None for _, error in found] == [False, True, True], "what is missing is said when it is opened"
+    assert "holds no recording" in found[0][1]
+
+
+@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid"), reason="permissions are another matter on Windows")
+def test_a_folder_without_permission_is_an_error_and_the_rest_goes_on(tmp_path, monkeypatch):
+    recording(tmp_path / "open" / "a.wav")
+    locked = tmp_path / "locked"
+    recording(locked / "b.wav")
+    if os.geteuid() == 0:  # whom no permission stops
+        listed = os.scandir
+        monkeypatch.setattr(
+            os, "scandir", lambda p: listed(p) if str(p) != str(locked) else (_ for _ in ()).throw(_denied(locked))
+        )
+    else:
+        locked.chmod(0)
+    try:
+        found = many.find_recordings([str(tmp_path)])
+    finally:
+        locked.chmod(0o755)
+    assert found[0] == (tmp_path / "open" / "a.wav", None)
+    assert found[1][0] == locked and "Permission denied" in found[1][1] and "permissions" in found[1][1]
+
+
+def _denied(path):
+    return PermissionError(13, "Permission denied", str(path))
+
+
+# Answers
+
+
+def test_errors_are_answers(tmp_path):
+    for name, wanted in (("broken.wav", "mend it"), ("locked.wav", "Permission denied")):
+        answer = many.answer(recording(tmp_path / name), Pretender(), MODEL).result
+        assert tuple(answer) == many.RESULT_KEYS and wanted in answer["error"]
+        assert answer["verdict"] is None and answer["segments"] == []
+    good = many.answer(recording(tmp_path / "good.wav"), Pretender(), MODEL).result
+    assert tuple(good) == many.RESULT_KEYS and good["error"] is None
+    assert good["sha256"] == file_sha256(tmp_path / "good.wav") and good["model"] == MODEL
+
+
+def test_answers_come_in_order_whoever_is_done_first(tmp_path):
+    found = [(tmp_path / f"{number}.wav", None) for number in range(20)] + [(tmp_path / "x", "no such thing")]
+    threads = set()
+
+    def judge(path):
+        time.sleep(0.02 if path.stem == "0" else 0.001)
+        threads.add(threading.get_ident())
+        return many.Answer({"path": str(path), "error": None})
+
+    answers = [answer.result for answer in many.answer_all(found, judge, MODEL, jobs=3)]
+    assert [answer["path"] for answer in answers] == [str(path) for path, _ in found]
+    assert answers[-1]["error"] == "no such thing" and 1 < len(threads) <= 3
+
+
+def test_nothing_more_is_begun_when_nobody_listens(tmp_path):
+    begun = []
+
+    def judge(path):
+        begun.append(path)
+        time.sleep(0.01)
+        return many.Answer({"path": str(path)})
+
+    answers = many.answer_all([(tmp_path / str(number), None) for number in range(100)], judge, MODEL, jobs=1)
+    next(answers)
+    answers.close()
+    time.sleep(0.05)
+    assert len(begun) <= 3
+
+
+def test_the_summary_counts_verdicts_and_minutes():
+    summary = many.Summary()
+    for verdict, seconds in (("Real", 60.0), ("Real", 30.0), ("No speech", 6.0), (None, None)):
+        summary.add({"verdict": verdict, "seconds": seconds})
+    assert [line.split() for line in str(summary).splitlines()] == [
+        ["Verdict", "Files", "Minutes"],
+        ["Real", "2", "1.5"],
+        ["No", "speech", "1", "0.1"],
+        ["Error", "1", "0.0"],
+        ["All", "4", "1.6"],
+    ]
+
+
+# The table
+
+
+def test_a_table_has_a_row_per_file(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    recording(folder / "a.wav"), recording(folder / "broken.wav")
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 2
+    good, bad = rows(out)
+    assert good["path"] == str(folder / "a.wav") and good["verdict"] == "Fake" and good["p_hybrid"] == "0.2"
+    assert good["fake_stretches"] == "0.50-2.00" and good["sha256"] == file_sha256(folder / "a.wav")
+    assert bad["verdict"] == "" and "mend it" in bad["error"] and bad["model"] == MODEL["name"]
+
+
+def test_a_table_goes_on_where_it_stopped_and_tries_failures_and_changed_files_again(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    for name in ("a.wav", "b.wav", "broken.wav"):
+        recording(folder / name)
+    judge_into(many.Table(out, MODEL), folder, Pretender())
+    soundfile.write(folder / "b.wav", np.ones(99), 16_000)
+    recording(folder / "c.wav")
+    detector = Pretender()
+    table = many.Table(out, MODEL)
+    assert table.finished(folder / "a.wav").result["verdict"] == "Fake"
+    judge_into(table, folder, detector)
+    assert detector.heard == ["b.wav", "broken.wav", "c.wav"]
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 1, "only the broken one"
+    assert sorted(row["path"].rsplit(os.sep, 1)[1] for row in rows(out)) == ["a.wav", "b.wav", "broken.wav", "c.wav"]
+
+
+@pytest.mark.parametrize("lost", [1, 40, 150, 300, 10_000])
+def test_a_table_that_was_cut_in_the_middle_of_a_row_loses_that_row_only(tmp_path, lost):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    for number in range(4):
+        recording(folder / f"{number}.wav")
+    judge_into(many.Table(out, MODEL), folder, Pretender())
+    whole = out.read_bytes()
+    out.write_bytes(whole[:-lost] or whole[:20])
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) >= 1
+    assert sorted(row["path"] for row in rows(out)) == [str(folder / f"{number}.wav") for number in range(4)]
+
+
+HOLD = """
+import json, sys
+from pathlib import Path
+from deepfake_audio.judging.many import Table
+table = Table(Path(sys.argv[1]), json.loads(sys.argv[2]))
+print("holds", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_scans_do_not_write_one_table(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    recording(folder / "a.wav")
+    command = [sys.executable, "-c", HOLD, str(out), json.dumps(MODEL)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as other:
+        assert other.stdout.readline().strip() == b"holds"
+        with pytest.raises(OutputError, match="by another scan: wait for its end, or name another file"):
+            many.Table(out, MODEL)
+        other.kill()  # says goodbye to nobody
+        other.wait()
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 1
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.csv", "calls"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a file that is open cannot be replaced")
+def test_a_table_that_another_program_replaces_while_it_grows_is_said(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    recording(folder / "a.wav")
+    table = many.Table(out, MODEL)
+    shutil.copyfile(out, tmp_path / "saved.csv")
+    (tmp_path / "saved.csv").replace(out)
+    with pytest.raises(OutputError, match="removed or replaced"):
+        judge_into(table, folder, Pretender())
+
+
+def test_a_file_that_changed_has_one_row(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    for name in ("a.wav", "b.wav"):
+        recording(folder / name)
+    judge_into(many.Table(out, MODEL), folder, Pretender())
+    before = rows(out)
+    soundfile.write(folder / "a.wav", np.ones(160), 16_000)
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 1
+    assert [row["path"] for row in rows(out)] == [row["path"] for row in before]
+    assert rows(out)[0]["sha256"] == file_sha256(folder / "a.wav") != before[0]["sha256"]
+    assert rows(out)[1] == before[1]
+
+
+def test_a_table_that_ends_within_a_letter_goes_on(tmp_path):
+    folder, out = tmp_path / "m\u00fcller", tmp_path / "answers.csv"
+    for name in ("a.wav", "b.wav"):
+        recording(folder / name)
+    judge_into(many.Table(out, MODEL), folder, Pretender())
+    whole = out.read_bytes()
+    out.write_bytes(whole[: whole.rindex("\u00fc".encode()) + 1])
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 1
+    assert out.read_bytes() == whole
+
+
+def test_a_disk_that_fills_up_keeps_whole_rows_only(tmp_path, monkeypatch):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    for name in ("a.wav", "b.wav"):
+        recording(folder / name)
+    judge_into(many.Table(out, MODEL), folder, Pretender())
+    whole = out.read_bytes()
+    out.unlink()
+
+    def full(file, data):
+        file.write(data[:20])
+        raise OSError(28, "No space left on device")
+
+    table = many.Table(out, MODEL)
+    monkeypatch.setattr(many, "write_all", full)
+    with pytest.raises(OutputError, match="No space left"):
+        judge_into(table, folder, Pretender())
+    assert len(out.read_bytes().splitlines()) == 1
+    monkeypatch.undo()
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 2
+    assert out.read_bytes() == whole
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a file that is open cannot be removed")
+def test_a_table_that_is_removed_while_it_grows_is_said(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "out" / "answers.csv"
+    recording(folder / "a.wav")
+    table = many.Table(out, MODEL)
+    shutil.rmtree(out.parent)
+    with pytest.raises(OutputError, match="was removed or replaced while it was written: start the same command again"):
+        judge_into(table, folder, Pretender())
+    assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 1 and out.is_file()
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "no table at all", b"\xff\xfe\x00", '"unclosed\n'])
+def test_another_file_is_not_overwritten(tmp_path, content):
+    out = tmp_path / "other.csv"
+    content = content if isinstance(content, bytes) else content.encode()
+    out.write_bytes(content)
+    with pytest.raises(OutputError, match=r"other\.csv"):
+        many.Table(out, MODEL)
+    assert out.read_bytes() == content
+
+
+def test_answers_of_two_models_are_not_mixed(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    recording(folder / "a.wav")
+    judge_into(many.Table(out, MODEL), folder, Pretender())
+    with pytest.raises(OutputError, match="another file"):
+        many.Table(out, MODEL | {"trained": "2027-01-01T00:00:00+00:00"})
+
+
+def test_answers_with_two_thresholds_are_not_mixed(tmp_path):
+    folder, out = tmp_path / "calls", tmp_path / "answers.csv"
+    recording(folder / "a.wav")
+    judge_into(many.Table(out, MODEL, 0.25), folder, Pretender())
+    assert rows(out)[0]["threshold"] == "0.25"
+    assert many.Table(out, MODEL, 0.25).finished(folder / "a.wav") is not None
+    with pytest.raises(OutputError, match="threshold"):
+        many.Table(out, MODEL)
+
+
+def test_a_table_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OutputError, match="another file"):
+        many.Table(tmp_path / "file" / "answers.csv", MODEL)
+    with pytest.raises(OutputError):
+        many.Table(tmp_path, MODEL)
+
+
+HOSTILE = [
+    "=cmd|' C calc'!A0.wav",
+    "+1.wav",
+    "-1.wav",
+    "@SUM(A1).wav",
+    "\u202egpj.wav",
+    "smile 😀, \"quoted\".wav",
+    "<script>alert(1)<script>.wav",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", [*HOSTILE, "\x1b[31mred\x07.wav", "two\nlines.wav", "\t=1.wav", b"\xff.wav"])
+def test_names_can_do_no_harm_in_a_table(tmp_path, name):
+    out = tmp_path / "answers.csv"
+    (tmp_path / "calls").mkdir()
+    path = recording(tmp_path / "calls" / os.fsdecode(name))
+    os.chdir(tmp_path / "calls")  # so that the hostile part comes first in its cell
+    try:
+        table = many.Table(out, MODEL)
+        table.add(many.answer(path.relative_to(tmp_path / "calls"), Pretender(), MODEL).result)
+        table.close()
+        assert many.Table(out, MODEL).finished(path.relative_to(tmp_path / "calls")) is not None
+    finally:
+        os.chdir(tmp_path)
+    text = out.read_text(encoding="utf-8")
+    assert not any(character in text for character in "\x1b\x07\u202e\t\r") and text.count("\n") == 2
+    assert rows(out)[0]["path"][0] not in "=+-@\t\r"
