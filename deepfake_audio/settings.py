@@ -174,7 +174,7 @@ class TrainingSettings:
     most_minutes_per_speaker: float = within(0.0, 1e9, 60.0)
     """A voice with more in a class is drawn as often as if it had so much: it cannot dominate, and nothing of it is
     thrown away."""
-    splice_share: float = share(0.35)
+    splice_share: float = share(0.5)
     """Share of the training windows that come from splices: hybrids and their same-class controls."""
     page_share: float = share(0.7)
     """Share of the others that come from sources with both classes."""

@@ -141,7 +141,7 @@ def drawing_shares(examples: Sequence[Example], seconds: np.ndarray, training: T
     ndarray of float64, shape (examples,)
         Sums to one.
     """
-    sizes = np.maximum(1.0, np.asarray(seconds) / LONG_SECONDS)
+    sizes = drawing_sizes(examples, np.asarray(seconds, dtype=float), training.most_minutes_per_speaker)
     shares = np.zeros(len(examples))
     own: dict[tuple[str, str], list[int]] = defaultdict(list)
     spliced: dict[str, list[int]] = defaultdict(list)
@@ -152,19 +152,50 @@ def drawing_shares(examples: Sequence[Example], seconds: np.ndarray, training: T
             own[example.source or example.group, example.label].append(index)
     for kind, members in spliced.items():
         share = 1.0 - 2 * CONTROL_SHARE if kind == "hybrid" else CONTROL_SHARE
-        shares[members] = training.splice_share * share * sizes[members] / sizes[members].sum()
+        shares[members] = share * sizes[members] / sizes[members].sum()
     both = {source for source, label in own if label == "Real" and (source, "Fake") in own}
-    for on_pages, part in ((True, training.page_share), (False, 1.0 - training.page_share)):
-        for label in CLASS_NAMES:
-            sources = [key for key in own if key[1] == label and (key[0] in both) == on_pages]
-            if on_pages:  # the same for both classes of a page
-                weights = [np.sqrt(min(len(own[source, name]) for name in ("Real", "Fake"))) for source, _ in sources]
-            else:
-                weights = [np.sqrt(sizes[own[key]].sum()) for key in sources]
-            for key, weight in zip(sources, weights, strict=True):
-                part_of_source = (1.0 - training.splice_share) * part / 2 * weight / sum(weights)
-                _spread(shares, own[key], examples, sizes, part_of_source)
+    for (source, label), members in own.items():
+        if source in both:  # the same for both classes of a page
+            share = training.page_share * np.sqrt(min(len(own[source, name]) for name in ("Real", "Fake")))
+            total = sum(np.sqrt(min(len(own[page, "Real"]), len(own[page, "Fake"]))) for page in both)
+        else:
+            share = (1.0 - training.page_share) * np.sqrt(sizes[members].sum())
+            total = sum(np.sqrt(sizes[own[key]].sum()) for key in own if key[1] == label and key[0] not in both)
+        _spread(shares, members, examples, sizes, share / total)
+    # What a part has too little of, or nothing, the rest of its class or kind makes up for.
+    parts = [([index for members in spliced.values() for index in members], training.splice_share)]
+    for label in ("Real", "Fake"):
+        members = [index for key, indices in own.items() if key[1] == label for index in indices]
+        parts.append((members, (1.0 - training.splice_share) / 2))
+    for members, share in parts:
+        if total := shares[members].sum():
+            shares[members] *= share / total
     return shares / shares.sum()
+
+
+def drawing_sizes(examples: Sequence[Example], seconds: np.ndarray, most_minutes: float) -> np.ndarray:
+    """Say as how many clips each example counts: a long recording as several, one of an abundant voice as less.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Training set.
+    seconds : ndarray, shape (examples,)
+        Their lengths.
+    most_minutes : float
+        Minutes of a voice in a class that count; its channel copies don't add to them.
+
+    Returns
+    -------
+    ndarray of float64, shape (examples,)
+    """
+    voices = [(example.label, example.kind, example.speaker) if example.speaker else None for example in examples]
+    totals: dict = defaultdict(float)
+    for example, voice, length in zip(examples, voices, seconds, strict=True):
+        if voice and not example.channel_seed:
+            totals[voice] += length
+    kept = [1.0 if voice is None else min(1.0, 60 * most_minutes / max(totals[voice], 1e-9)) for voice in voices]
+    return np.maximum(1.0, seconds / LONG_SECONDS) * kept
 
 
 def _spread(shares: np.ndarray, members: list[int], examples: Sequence[Example], sizes, part: float) -> None:

@@ -5,14 +5,30 @@ import inspect
 import numpy as np
 import pytest
 from conftest import babble
-from scipy.signal import fftconvolve
+from scipy.signal import butter, fftconvolve, sosfilt
 
-from deepfake_audio.examples.channels import CODECS, augment_window, in_room, through_channel, through_codec, with_noise
+from deepfake_audio.examples.channels import (
+    BACKGROUNDS,
+    CODECS,
+    FFMPEG_CODECS,
+    PACKET_SAMPLES,
+    at_other_level,
+    augment_window,
+    coded,
+    coloured_noise,
+    in_room,
+    lose_packets,
+    resampled,
+    through_channel,
+    through_codec,
+    with_background,
+)
 from deepfake_audio.settings import AugmentSettings, FeatureSettings
 from deepfake_audio.sound.reading import quantise, read_audio
 
 FEATURES = FeatureSettings()
-OFF = {"shift_chance": 0.0, "equaliser_chance": 0.0, "noise_chance": 0.0, "band_limit_chance": 0.0, "mask_chance": 0.0}
+CHANCES = ("shift_chance", "equaliser_chance", "noise_chance", "floor_chance", "band_limit_chance", "mask_chance")
+OFF = dict.fromkeys(CHANCES, 0.0)
 
 
 def only(**settings):
@@ -54,9 +70,7 @@ def test_the_window_that_came_in_is_left_as_it_was():
 @pytest.mark.parametrize("level_db", [-100.0, -40.0, 20.0])
 def test_digital_silence_and_constant_windows_stay_finite(level_db):
     values = np.full((300, FEATURES.mel_bands), level_db, dtype=np.float16)
-    settings = AugmentSettings(
-        shift_chance=1.0, equaliser_chance=1.0, noise_chance=1.0, band_limit_chance=1.0, mask_chance=1.0
-    )
+    settings = AugmentSettings(**dict.fromkeys(CHANCES, 1.0))
     for seed in range(20):
         result = augmented(settings, seed, values)
         assert result.dtype == np.float32
@@ -71,14 +85,15 @@ def test_noise_fills_the_pauses_and_leaves_what_is_loud():
         change = augmented(settings, seed) - values
         assert change.min() > -1e-4  # powers add
         quiet, loud = values[:, 0] < -50, values[:, 0] > -50
-        # The lowest band has no tilt: noise 30 dB under the peak of -20 dB, over a floor of -70 to -60 dB.
-        assert 11 < change[quiet, 0].mean() < 19
+        # In its loudest band, at one end: noise 30 dB under the peak of -20 dB, over a floor of -70 to -60 dB.
+        assert 11 < max(change[quiet, 0].mean(), change[quiet, -1].mean()) < 19
         assert change[loud].mean() < 1.0
 
 
 def test_the_loudest_noise_is_louder_than_the_quietest():
     floors = [
-        augmented(only(noise_chance=1.0, least_noise_db=db, most_noise_db=db))[:30, 0].mean() for db in (20, 30, 40)
+        augmented(only(noise_chance=1.0, least_noise_db=db, most_noise_db=db))[:30].mean(axis=0).max()
+        for db in (20, 30, 40)
     ]
     assert floors[0] - floors[1] == pytest.approx(10.0, abs=1.0)
     assert floors[1] > floors[2] + 5
@@ -166,6 +181,7 @@ def test_a_shift_moves_the_whole_spectrum_by_at_most_what_was_said():
 @pytest.mark.parametrize("codec", list(CODECS))
 def test_a_codec_changes_speech_but_not_when_it_is_said(codec, starter, monkeypatch):
     monkeypatch.setattr("deepfake_audio.examples.channels.CODECS", {codec: CODECS[codec]})
+    monkeypatch.setattr("deepfake_audio.examples.channels.FFMPEG_CODECS", {})
     samples = read_audio(starter / "real" / "libritts-007.flac")
     for seed in range(4):
         received = through_codec(samples, np.random.default_rng(seed))
@@ -189,13 +205,86 @@ def decibels(samples):
     return 10 * np.log10(np.mean(np.square(samples, dtype=float)))
 
 
-def test_noise_is_as_loud_as_was_drawn_and_of_different_colours():
+@pytest.mark.parametrize("codec", list(FFMPEG_CODECS))
+def test_a_codec_of_ffmpeg_leaves_the_speech_band_in_its_place_at_every_bit_rate(codec, starter):
+    samples = read_audio(starter / "real" / "libritts-017.flac")
+    _, rates, bit_rates = FFMPEG_CODECS[codec]
+    band = butter(4, [200, 3000], "band", fs=16000, output="sos")
+    taken = []
+    for kbit in (bit_rates[0], bit_rates[-1]):
+        received, needed = coded(samples, codec, rates[0], kbit_per_second=kbit)
+        assert received.shape == samples.shape and np.array_equal(received, quantise(received))
+        assert np.corrcoef(sosfilt(band, received), sosfilt(band, samples))[0, 1] > 0.7
+        taken.append(needed)
+    assert taken[0] < taken[1], "what was asked for is what the file took"
+
+
+@pytest.mark.parametrize("name", list(BACKGROUNDS))
+def test_a_background_has_its_length_is_drawn_by_its_seed_and_as_loud_as_was_drawn(name, monkeypatch):
+    for length in (400, 16000, 70000):
+        sound = BACKGROUNDS[name](length, np.random.default_rng(length))
+        assert sound.shape == (length,) and np.isfinite(sound).all()
+        assert np.array_equal(sound, BACKGROUNDS[name](length, np.random.default_rng(length)))
+    monkeypatch.setattr("deepfake_audio.examples.channels.BACKGROUNDS", {name: BACKGROUNDS[name]})
     voice = babble(2.0, 120, 1)
-    added = [with_noise(voice, np.random.default_rng(seed)) - voice for seed in range(30)]
-    below = [decibels(voice) - decibels(noise) for noise in added]
-    assert 5 <= min(below) < 12 and 28 < max(below) <= 35.1
-    high = [np.abs(np.fft.rfft(n))[16000 // 4 :].mean() / np.abs(np.fft.rfft(n)).mean() for n in added]
-    assert min(high) < 0.4 and max(high) > 0.9
+    added = [with_background(voice, np.random.default_rng(seed)) - voice for seed in range(30)]
+    below = [decibels(voice) - decibels(sound) for sound in added if sound.any()]
+    assert len(below) > 20 and 5 <= min(below) < 12 and 28 < max(below) <= 35.1
+
+
+def test_hum_is_the_mains_and_tones_are_those_of_a_telephone():
+    def loudest_hertz(sound, count):
+        spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+        return np.argsort(spectrum)[-count:] * 16000 / len(sound)
+
+    for seed in range(8):
+        hum = loudest_hertz(BACKGROUNDS["hum"](64000, np.random.default_rng(seed)), 1)
+        assert min(hum % 50, 50 - hum % 50, hum % 60, 60 - hum % 60) < 0.02 * hum
+    keys = loudest_hertz(BACKGROUNDS["key tones"](64000, np.random.default_rng(3)), 2)
+    known = np.array([697, 770, 852, 941, 1209, 1336, 1477, 1633])
+    assert all(np.abs(known - hertz).min() < 15 for hertz in keys)
+
+
+def test_noise_comes_in_different_colours():
+    def high(sound):
+        return np.abs(np.fft.rfft(sound))[4000:].mean() / np.abs(np.fft.rfft(sound)).mean()
+
+    white, brown = (coloured_noise(16000, fall, np.random.default_rng(1)) for fall in (0.0, 6.0))
+    assert high(white) == pytest.approx(1.0, abs=0.05) and high(brown) < 0.4
+
+
+def test_another_level_is_quieter_or_clipped():
+    voice = babble(2.0, 120, 1)
+    peaks = [np.abs(at_other_level(voice, np.random.default_rng(seed))).max() for seed in range(20)]
+    assert min(peaks) < 0.1 and max(peaks) >= 0.9999
+    clipped = [np.mean(np.abs(at_other_level(voice, np.random.default_rng(seed))) > 0.999) for seed in range(20)]
+    assert max(clipped) > 0.01
+
+
+def test_a_rate_on_the_way_keeps_length_and_place(starter):
+    voice = read_audio(starter / "real" / "libritts-007.flac")
+    for seed in range(8):
+        received = resampled(voice, np.random.default_rng(seed))
+        assert received.shape == voice.shape and np.corrcoef(received, voice)[0, 1] > 0.9
+
+
+def test_lost_packets_are_silent_or_repeat_the_one_before():
+    voice = babble(2.0, 120, 1)
+    kinds = set()
+    for seed in range(8):
+        received = lose_packets(voice, 0.1, np.random.default_rng(seed)).reshape(-1, PACKET_SAMPLES)
+        changed = np.flatnonzero((received != voice.reshape(-1, PACKET_SAMPLES)).any(axis=1))
+        assert 2 <= len(changed) <= 25
+        kinds |= {bool(received[packet].any()) for packet in changed[1:]}
+    assert kinds == {True, False}
+
+
+def test_a_floor_lifts_only_what_lies_far_under_the_peak():
+    values = window().astype(np.float32)
+    values[:100] -= 50
+    lifted = augmented(only(floor_chance=1.0), 1, values)
+    assert (lifted >= values).all() and (lifted[100:] == values[100:]).all()
+    assert 45 <= values.max() - lifted.min() <= 80
 
 
 def test_a_room_rings_after_the_sound_and_never_before():

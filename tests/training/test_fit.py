@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import errno
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import keras
@@ -18,7 +19,16 @@ from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.model.engines import load_engine
 from deepfake_audio.settings import CLASS_NAMES
 from deepfake_audio.training import fit as training
-from deepfake_audio.training.fit import FixedWindows, ResumableEarlyStopping, TrainingWindows, class_weights, fit
+from deepfake_audio.training.fit import (
+    CONTROL_SHARE,
+    FixedWindows,
+    ResumableEarlyStopping,
+    TrainingWindows,
+    class_weights,
+    drawing_shares,
+    drawing_sizes,
+    fit,
+)
 
 SETTINGS = tiny.settings()
 
@@ -88,83 +98,96 @@ def test_labels_lie_where_the_sound_is(corpus):
         assert row[labels == 1].mean() > row[labels == 0].mean() + 0.3
 
 
-def test_classes_are_drawn_alike_however_many_clips_they_have(corpus):
-    train, _, store = corpus
-    few_fakes = [e for e in train if e.label != "Fake"] + [e for e in train if e.label == "Fake"][:1]
-    windows = TrainingWindows(few_fakes, store, SETTINGS)
+def drawn_shares(windows, what, count=4000):
+    """Draw windows and return how often each value of an attribute came."""
     rng = np.random.default_rng(0)
-    drawn = [windows.draw(rng)[0].label for _ in range(3000)]
-    for label in CLASS_NAMES:
-        assert drawn.count(label) / len(drawn) == pytest.approx(1 / 3, abs=0.04)
+    values = Counter(what(windows.draw(rng)[0]) for _ in range(count))
+    return {value: times / count for value, times in values.items()}
 
 
-def test_same_class_splices_get_their_share_and_small_groups_more_than_theirs(corpus):
-    train, _, store = corpus
-    reals = [e for e in train if e.label == "Real"]
-    members = [
-        dataclasses.replace(reals[0], group="small"),
-        *(dataclasses.replace(e, group="large") for e in reals[1:5]),
-        *(dataclasses.replace(e, kind="real+real") for e in reals[5:]),
-    ]
-    windows = TrainingWindows(members, store, SETTINGS)
-    rng = np.random.default_rng(0)
-    drawn = [windows.draw(rng)[0] for _ in range(3000)]
-    assert np.mean([e.kind == "real+real" for e in drawn]) == pytest.approx(training.CONTROL_SHARE, abs=0.04)
-    plain = [e.group for e in drawn if e.kind == "real"]
-    assert plain.count("small") / len(plain) == pytest.approx(1 / 3, abs=0.04)  # 1 to 2, not 1 to 4
+def examples_from(table):
+    """Make examples from rows of (label, source, speaker or generator family, clips)."""
+    examples = []
+    for label, source, voice, clips in table:
+        who = {"speaker": voice} if label == "Real" else {"family": voice}
+        for number in range(clips):
+            name = f"{source}/{label}/{voice}/{number}"
+            examples.append(Example(name, Path(name), label, label.lower(), f"source:{source}", source=source, **who))
+    return examples
 
 
-def with_lengths(store, lengths):
-    """Return a store in which clips claim other lengths than they have."""
-    extents = {name: extent._replace(seconds=lengths.get(name, 1.0)) for name, extent in store.extents.items()}
-    changed = FeatureStore(store.cache)
-    changed.extents = extents
-    return changed
-
-
-def test_long_recordings_count_as_several_clips_but_a_voice_only_up_to_its_limit(corpus):
-    train, _, store = corpus
-    reals = [dataclasses.replace(e, group="one", speaker=e.name) for e in train if e.label == "Real"]
-    reals[1] = dataclasses.replace(reals[1], speaker=reals[0].name)
-    nameless = dataclasses.replace(reals[2], speaker="")
-    reals[2] = nameless
-    lengths = {reals[0].name: 3000.0, reals[1].name: 6000.0, nameless.name: 300.0, reals[3].name: 60.0}
-    limited = dataclasses.replace(
-        SETTINGS, training=dataclasses.replace(SETTINGS.training, most_minutes_per_speaker=15.0)
+def test_pages_with_both_classes_are_drawn_half_and_half_and_sources_by_the_root_of_their_size():
+    examples = examples_from(
+        [
+            ("Real", "page", "anna", 4),
+            ("Fake", "page", "vits", 36),
+            ("Real", "small page", "bert", 1),
+            ("Fake", "small page", "vits", 1),
+            ("Real", "corpus", "carl", 16),
+            ("Fake", "engine", "flite", 9),
+            ("Fake", "other engine", "festival", 1),
+        ]
     )
-    windows = TrainingWindows(reals, with_lengths(store, lengths), limited)
+    training = dataclasses.replace(SETTINGS.training, splice_share=0.0, page_share=0.7)
+    shares = drawing_shares(examples, np.full(len(examples), 3.0), training)
+    of = defaultdict(float)
+    for example, share in zip(examples, shares, strict=True):
+        of[example.source, example.label] += share
+    for label in ("Real", "Fake"):
+        assert of["page", label] == pytest.approx(0.35 * 2 / 3) and of["small page", label] == pytest.approx(0.35 / 3)
+    assert of["corpus", "Real"] == pytest.approx(0.15)
+    assert of["engine", "Fake"] == pytest.approx(0.15 * 3 / 4) and of["other engine", "Fake"] == pytest.approx(0.15 / 4)
+
+
+def test_families_and_speakers_count_within_a_source_by_the_root_of_their_size():
+    examples = examples_from(
+        [("Real", "a", "anna", 16), ("Real", "a", "bert", 1), ("Fake", "b", "x", 9), ("Fake", "b", "y", 1)]
+    )
+    shares = drawing_shares(examples, np.full(len(examples), 3.0), SETTINGS.training)
+    assert shares[:16].sum() / shares[:17].sum() == pytest.approx(4 / 5)
+    assert shares[17:26].sum() / shares[17:].sum() == pytest.approx(3 / 4)
+    assert shares[:17].sum() == pytest.approx(shares[17:].sum())
+
+
+def test_splices_and_their_controls_get_their_share(corpus):
+    train, _, store = corpus
+    train = [dataclasses.replace(e, kind="real+real") if e.name.endswith("real-0.flac") else e for e in train]
+    windows = TrainingWindows(train, store, SETTINGS)
+    share = SETTINGS.training.splice_share
+    kinds = drawn_shares(windows, lambda example: example.kind)
+    assert kinds["hybrid"] / kinds["real+real"] == pytest.approx((1 - 2 * CONTROL_SHARE) / CONTROL_SHARE, rel=0.3)
+    assert kinds["hybrid"] + kinds["real+real"] == pytest.approx(share, abs=0.04)
+    assert kinds["real"] == pytest.approx((1 - share) / 2, abs=0.04)
+    assert kinds["fake"] == pytest.approx((1 - share) / 2, abs=0.04)
+
+
+def test_a_class_is_drawn_as_often_however_few_clips_it_has(corpus):
+    train, _, store = corpus
+    few_fakes = [e for e in train if e.kind != "fake"] + [e for e in train if e.kind == "fake"][:1]
+    kinds = drawn_shares(TrainingWindows(few_fakes, store, SETTINGS), lambda example: example.kind)
+    assert kinds["fake"] == pytest.approx(kinds["real"], abs=0.04)
+
+
+def test_channels_come_in_slowly(corpus):
+    train, _, store = corpus
+    copies = [dataclasses.replace(e, name=f"{e.name}#channel-0", channel_seed=(1,)) for e in train]
+    both = FeatureStore(store.cache)
+    both.extents = dict(store.extents) | {copy.name: store.extents[copy.name.split("#")[0]] for copy in copies}
+    slow = dataclasses.replace(SETTINGS, training=dataclasses.replace(SETTINGS.training, ramp_share=1.0, epochs=4))
+    windows, heard = TrainingWindows(train + copies, both, slow), []
+    for _ in range(4):
+        heard.append(drawn_shares(windows, lambda example: bool(example.channel_seed), 2000)[True])
+        windows.on_epoch_end()
+    assert heard == pytest.approx([0.125, 0.25, 0.375, 0.5], abs=0.04)
+
+
+def test_long_recordings_count_as_several_clips_but_a_voice_only_up_to_its_limit():
+    examples = examples_from([("Real", "a", "anna", 2), ("Real", "a", "", 1), ("Real", "a", "bert", 2)])
+    copy = dataclasses.replace(examples[-1], name="copy", channel_seed=(1,))
+    seconds = np.array([3000.0, 6000.0, 300.0, 60.0, 1.0, 1.0])
     # In clips of 30 s: 150 minutes of one voice count as 15, those of nobody in particular as they are.
-    wanted = {reals[0].name: 10.0, reals[1].name: 20.0, nameless.name: 10.0, reals[3].name: 2.0}
-    wanted |= {example.name: 1.0 for example in reals[4:]}
-    assert windows.shares == pytest.approx(wanted)
-    rng = np.random.default_rng(0)
-    drawn = [windows.draw(rng)[0].name for _ in range(4000)]
-    for name, share in wanted.items():
-        assert drawn.count(name) / len(drawn) == pytest.approx(share / sum(wanted.values()), abs=0.03)
-
-
-def test_a_voice_behind_thousands_of_clips_does_not_dominate(corpus):
-    train, _, store = corpus
-    reals = [e for e in train if e.label == "Real"]
-    loud = [dataclasses.replace(e, group="one", speaker="everywhere") for e in reals[:6]]
-    rest = [dataclasses.replace(e, group="one", speaker=e.name) for e in reals[6:]]
-    limited = dataclasses.replace(
-        SETTINGS, training=dataclasses.replace(SETTINGS.training, most_minutes_per_speaker=1 / 60)
-    )
-    windows = TrainingWindows(loud + rest, store, limited)  # of a second each
-    rng = np.random.default_rng(0)
-    drawn = [windows.draw(rng)[0].speaker for _ in range(3000)]
-    assert drawn.count("everywhere") / len(drawn) == pytest.approx(1 / (1 + len(rest)), abs=0.04)
-
-
-def test_channel_copies_do_not_make_a_voice_longer(corpus):
-    train, _, store = corpus
-    own = dataclasses.replace(train[0], speaker="anna")
-    copy = dataclasses.replace(own, name=train[1].name, channel_seed=(1,))
-    limited = dataclasses.replace(
-        SETTINGS, training=dataclasses.replace(SETTINGS.training, most_minutes_per_speaker=1 / 60)
-    )
-    assert set(TrainingWindows([own, copy], store, limited).shares.values()) == {1.0}
+    sizes = drawing_sizes([*examples, copy], seconds, most_minutes=15.0)
+    assert sizes == pytest.approx([10.0, 20.0, 10.0, 2.0, 1.0, 1.0])
 
 
 def test_frames_of_hybrids_with_unknown_spans_teach_the_verdict_only(corpus):
