@@ -74,32 +74,32 @@ def corpus(arguments: Namespace, run) -> tuple[list, list]:
     return folders, find_datasets(folders, skip)
 
 
-def sides(clips: list, seed: int, base, jobs: int) -> tuple:
-    """Say which side each clip is on, before anything is spliced, and what tells the classes apart without speech."""
+def split(clips: list, seed: int, base, jobs: int) -> tuple:
+    """Put each clip in its set, before anything is spliced, and say what tells the classes apart without speech."""
     from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
     from deepfake_audio.corpus.split import describe, split_corpus
-    from deepfake_audio.evaluation.examine import only_unheard
+    from deepfake_audio.evaluation.examine import only_unseen
 
-    split = split_corpus(clips, seed)
+    splits = split_corpus(clips, seed)
     if base:
-        # What the first training heard proves nothing about the second one.
-        split = only_unheard(split, base)
-    # A short cut would be learnt instead of speech.
-    areas = shortcuts(split, jobs=jobs, progress=console.progress("Audit of short cuts"))
-    split.warnings.extend(suspicions(areas))
-    console.say(describe(split))
-    return split, areas
+        # What the first training saw proves nothing about the second one.
+        splits = only_unseen(splits, base)
+    # A shortcut would be learnt instead of speech.
+    areas = shortcuts(splits, jobs=jobs, progress=console.progress("Audit of shortcuts"))
+    splits.warnings.extend(suspicions(areas))
+    console.say(describe(splits))
+    return splits, areas
 
 
-def spectrograms(split, settings: Settings, folder: Path, arguments: Namespace) -> tuple:
-    """Splice hybrids and their same-class controls, each side from its own clips; then features, once per content."""
-    from deepfake_audio.examples.example import extract_features, side_examples
+def spectrograms(splits, settings: Settings, folder: Path, arguments: Namespace) -> tuple:
+    """Splice hybrids and their same-class controls, each set from its own clips; then features, once per content."""
+    from deepfake_audio.examples.example import extract_features, split_examples
     from deepfake_audio.work import cluster
 
     jobs = arguments.jobs
     examples = {
-        side: side_examples(side, split, settings, folder / "hybrids", jobs, console.progress(side))
-        for side in split.sides
+        split: split_examples(split, splits, settings, folder / "hybrids", jobs, console.progress(split))
+        for split in splits.sets
     }
     everything = [example for members in examples.values() for example in members]
     bar = console.progress("Mel-spectrograms")
@@ -163,38 +163,38 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
             arguments.evaluate, clips, *places, arguments.jobs, arguments.show, arguments.dask, aside
         )
         return tell(report, arguments, watch)
-    split, areas = sides(clips, settings.training.seed, base, arguments.jobs)
-    manifest = fingerprint(split)
+    splits, areas = split(clips, settings.training.seed, base, arguments.jobs)
+    manifest = fingerprint(splits)
     if run and run.manifest != manifest:
         raise RunError(f"The clips are not those that {run.folder} was started with; start without --resume.")
     run = start(arguments, run, settings, manifest, init_from)
     watch.sentence = f"Interrupted. Finished features and epochs are kept; {clean(go_on(arguments))}"
-    write_manifest(run.folder / "manifest.csv", split)
+    write_manifest(run.folder / "manifest.csv", splits)
 
     # Hybrids and features.
     started = time.monotonic()
-    examples, store = spectrograms(split, settings, run.folder, arguments)
-    skipped = report_skipped([clip for members in split.sides.values() for clip in members], store.failures, run.folder)
+    examples, store = spectrograms(splits, settings, run.folder, arguments)
+    skipped = report_skipped([clip for members in splits.sets.values() for clip in members], store.failures, run.folder)
     for line in skipped:
         console.say(f"warning: {line}")
 
-    # Fit: TensorFlow is loaded here. Train and validation sides only; the decision is fitted on validation.
+    # Fit: TensorFlow is loaded here. Training and validation set only; calibration is on validation.
     console.say(f"Training on {len(examples['train'])} clips, up to {settings.training.epochs} epochs.")
     from deepfake_audio.training.fit import finish, fit
 
     result = fit(examples["train"], examples["validation"], store, settings, run.folder, init_from=init_from)
     checkpoint = finish(result, examples, store, settings, run.model, manifest, init_from)
 
-    # Report: the test side is judged once, by the file that script.py will use.
+    # Report: the test set is judged once, by the file that script.py will use.
     words = ["python", "CNNRNNLSTM.py", "--data", *folders, "--epochs", settings.training.epochs]
     words += ["--batch-size", settings.training.batch_size, "--seed", settings.training.seed]
     words += ["--init-from", init_from] if init_from else []
     card = {
         "data": describe_data(clips),
-        "split": split.counts(without=store.failures),
+        "split": splits.counts(without=store.failures),
         "training_minutes": (time.monotonic() - started) / 60,
         "shortcuts": areas,
-        "warnings": split.warnings + skipped + aside,
+        "warnings": splits.warnings + skipped + aside,
         "command": console.command_line(words),
     }
     report = examine(run.folder, checkpoint, examples["test"], store, card, result.log, arguments.show)

@@ -32,7 +32,7 @@ from deepfake_audio.text import clean
 OUTPUTS = Path(__file__).resolve().parent / "outputs"
 
 FEW_CLIPS = 1000
-"""After the starter corpus a model has heard some 450, splices included; the one that comes along has heard 5,555."""
+"""After the starter corpus a model has seen some 450, splices included; the bundled model has seen 5,555."""
 
 
 def tell(result: dict, arguments: Namespace) -> None:
@@ -146,13 +146,13 @@ def run(arguments: Namespace, watch: interrupts.Watch) -> int:
 
         print("\n".join(list_devices()))
         return 0
-    from deepfake_audio.model.checkpoint import PRETRAINED, newest_checkpoint, read_checkpoint
+    from deepfake_audio.model.checkpoint import BUNDLED, newest_checkpoint, read_checkpoint
 
     checkpoint = read_checkpoint(arguments.model or newest_checkpoint(OUTPUTS))
-    shipped = " (comes with the project)" if checkpoint.path.parent.name == PRETRAINED else ""
-    console.say(f"Model: {clean(checkpoint.path)}{shipped}, trained {checkpoint.trained}")
-    if (clips := len(checkpoint.heard())) < FEW_CLIPS:
-        console.say(f"warning: it has heard {clips} clips, splices included: too few for recordings of strangers.")
+    bundled = " (bundled model)" if checkpoint.path.parent.name == BUNDLED else ""
+    console.say(f"Model: {clean(checkpoint.path)}{bundled}, trained {checkpoint.trained}")
+    if (clips := len(checkpoint.seen())) < FEW_CLIPS:
+        console.say(f"warning: it has seen {clips} clips in training, splices included: too few for unseen speakers.")
     return judge_recordings(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)
 
 

@@ -31,7 +31,7 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH",
         help="recordings, folders, patterns like *.mp3; none: listen to the microphone")  # fmt: skip
-    add("--model", type=Path, metavar="FILE", help="checkpoint (default: your newest, else the one that comes along)")
+    add("--model", type=Path, metavar="FILE", help="checkpoint (default: your newest, else the bundled model)")
     add("--json", action="store_true", help="one JSON object per file and line, nothing else")
     add("--quiet", action="store_true", help="one word per file: the verdict, or Error")
     add("--csv", type=Path, metavar="FILE", help="also write a table; files that it already answers are passed over")

@@ -125,10 +125,10 @@ class HybridSettings:
     """Copy the real training clips by re-synthesis (:mod:`deepfake_audio.examples.resynthesis`) before splicing. Off:
     with the few steps of the default run it teaches that degraded speech is synthetic."""
     hybrids_per_clip: float = within(0.0, 10.0, 1.0)
-    """Hybrid clips per Real or Fake clip of a side."""
+    """Hybrid clips per Real or Fake clip of a set."""
     controls_per_clip: float = within(0.0, 10.0, 0.5)
-    """Same-class splices (real+real, fake+fake) per Real or Fake clip of a side."""
-    most_per_side: int = within(0, 20_000, 4000)
+    """Same-class splices (real+real, fake+fake) per Real or Fake clip of a set."""
+    most_per_split: int = within(0, 20_000, 4000)
     """Upper bound on either, so that a large corpus does not fill the disk with splices."""
     most_spans: int = within(1, 20, 3)
     shortest_span_seconds: float = within(0.05, 10.0, 0.2)
@@ -190,7 +190,7 @@ class TrainingSettings:
     """Momentum of a running average of the weights, which is what is validated, chosen and kept: the weights of any one
     step follow its last few batches. 0 for none."""
     frame_loss_weight: float = within(0.0, 1e6, 1.0)
-    join_loss_weight: float = within(0.0, 1e6, 0.5)
+    boundary_loss_weight: float = within(0.0, 1e6, 0.5)
     patience_epochs: int = within(0, 10**9, 25)
     seed: int = within(0, 2**32 - 1, 0)
 
@@ -203,16 +203,16 @@ class DecisionSettings:
     """Verdict log-probabilities are divided by this before they are read as confidence."""
     fake_threshold: float = share(0.5)
     """A timeline frame at or above this is called Fake."""
-    join_threshold: float = share(1.0)
-    """Peaks of the joins output at or above this cut the timeline into pieces."""
-    piece_weight: float = share(0.0)
-    """How much a timeline frame follows the mean of its piece rather than its own answer."""
-    shortest_stretch_seconds: float = within(0.0, 60.0, 0.1)
-    """Shorter stretches of the timeline are merged into their neighbours."""
+    boundary_threshold: float = share(1.0)
+    """Peaks of the boundaries output at or above this cut the timeline into segments."""
+    segment_weight: float = share(0.0)
+    """How much a timeline frame follows the mean of its segment rather than its own answer."""
+    shortest_segment_seconds: float = within(0.0, 60.0, 0.1)
+    """Shorter segments of the timeline are merged into their neighbours."""
     least_confidence: float = share(0.0)
     """Verdicts under this confidence are given as Uncertain: on validation they were wrong more often than right."""
     least_accusation: float = within(0.0, 2.0, 0.0)
-    """Fake and Hybrid under this confidence are given as Uncertain: few real clips of the validation side reached it,
+    """Fake and Hybrid under this confidence are given as Uncertain: few real clips of the validation set reached it,
     and these words accuse somebody."""
     least_speech_seconds: float = within(0.0, 3_600.0, 1.0)
     """Recordings with less speech than this are answered with No speech."""

@@ -29,7 +29,7 @@ def grow_targets(folder: Path) -> list[tuple[Path, Path]]:
     table.mkdir()
     grow = trees.Grower(table)
     grow.clips("a.wav", "b.wav")
-    grow.text("clips.csv", "path,label,side", "a.wav,real,train", "b.wav,hybrid,")
+    grow.text("clips.csv", "path,label,split", "a.wav,real,train", "b.wav,hybrid,")
     grow.text("hybrid_spans.csv", "path,start_s,end_s", "b.wav,0.5,1.0")
     vad = folder / "vad"
     vad.mkdir()
@@ -69,7 +69,7 @@ def read_checkpoint(folder: Path, data: bytes) -> bool:
     path = folder / "model.keras"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(checkpoint.MEMBER, data)
-        archive.writestr(checkpoint.HEARD_MEMBER, "")
+        archive.writestr(checkpoint.SEEN_MEMBER, "")
     try:
         return checkpoint.read_checkpoint(path) is not None
     except CheckpointError:

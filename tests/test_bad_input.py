@@ -219,7 +219,7 @@ def test_a_page_and_pictures_hold_what_the_table_answered_before_too(model, tmp_
     assert judged(*arguments)[0] == 0
     rows = table.read_text(encoding="utf-8")
     code, out, err = judged(*arguments, "--report", tmp_path / "a.html", "--plot", tmp_path / "plots")
-    assert code == 0 and len(out.split()) == 3 and "heard again" in err and "already answered" not in err
+    assert code == 0 and len(out.split()) == 3 and "judged again" in err and "already answered" not in err
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert page.count("<article") == 3 and len(list((tmp_path / "plots").glob("*.png"))) == 3
     assert table.read_text(encoding="utf-8") == rows, "no answer stands there twice"

@@ -17,7 +17,7 @@ import tiny
 import CNNRNNLSTM
 import script
 from deepfake_audio.corpus.skipped import report_skipped
-from deepfake_audio.corpus.split import Clip, Split, fingerprint, write_manifest
+from deepfake_audio.corpus.split import Clip, Splits, fingerprint, write_manifest
 from deepfake_audio.settings import SAMPLE_RATE
 from deepfake_audio.text import HARMFUL, JOINERS, cell
 
@@ -136,9 +136,9 @@ def test_label_tracks(judged):
 def test_tables_of_a_training_run(tmp_path):
     names = [*NAMES, os.fsdecode(b"not-\xff-utf8.wav") if os.name != "nt" else "plain.wav"]
     clips = [Clip(name, tmp_path / name, "Real", speaker=name) for name in names]
-    split = Split({"train": clips, "validation": [], "test": []}, {name: name for name in names}, [], [])
-    assert len(fingerprint(split)) == 64
-    write_manifest(tmp_path / "manifest.csv", split)
+    splits = Splits({"train": clips, "validation": [], "test": []}, {name: name for name in names}, [], [])
+    assert len(fingerprint(splits)) == 64
+    write_manifest(tmp_path / "manifest.csv", splits)
     report_skipped(clips * 3 + [Clip("x", tmp_path, "Real")] * 200, {names[0]: f"'{names[0]}' is broken."}, tmp_path)
     for table in ("manifest.csv", "skipped.csv"):
         text = (tmp_path / table).read_text(encoding="utf-8")

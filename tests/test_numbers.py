@@ -78,8 +78,8 @@ def corpus(tmp_path_factory):
     ],
 )
 def test_one_class_and_a_class_of_one_clip(corpus, tmp_path, kept):
-    *sides, store = corpus
-    train, validation = ([example for example in side if kept(example)] for side in sides)
+    *sets, store = corpus
+    train, validation = ([example for example in split if kept(example)] for split in sets)
     settings = dataclasses.replace(SETTINGS, training=dataclasses.replace(SETTINGS.training, epochs=1, batch_size=2))
     fitted = fit.fit(train, validation, store, settings, tmp_path, verbose=0)
     assert all(np.isfinite(value) for row in read_log(fitted.log) for value in row.values())

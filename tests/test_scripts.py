@@ -94,10 +94,10 @@ def test_check_data_shows_the_split_and_trains_nothing(tmp_path):
     done = python(TRAIN, "--data", STARTER, "--outputs", tmp_path / "outputs", "--check-data")
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.strip()}
-    assert lines["Side"][:3] == list(CLASS_NAMES)
-    sides = [lines[side] for side in ("train", "validation", "test")]
-    assert all(int(side[0]) >= 3 and int(side[1]) >= 3 for side in sides)
-    assert sum(int(n) for side in sides for n in side[:3]) <= len(listed_clips())
+    assert lines["Set"][:3] == list(CLASS_NAMES)
+    sets = [lines[split] for split in ("train", "validation", "test")]
+    assert all(int(split[0]) >= 3 and int(split[1]) >= 3 for split in sets)
+    assert sum(int(n) for split in sets for n in split[:3]) <= len(listed_clips())
     assert not (tmp_path / "outputs").exists()
 
 
@@ -191,8 +191,8 @@ def test_a_training_leaves_the_files_it_promises_and_nothing_temporary(trained):
     run, _ = trained
     for name in ("model.keras", "model.onnx", "scores.csv", "metrics.json", "MODEL_CARD.md", "manifest.csv", "log.csv"):
         assert (run / name).stat().st_size > 0, name
-    for side in ("train", "validation", "test"):
-        assert (run / "hybrids" / side / "spans.csv").stat().st_size > 0
+    for split in ("train", "validation", "test"):
+        assert (run / "hybrids" / split / "spans.csv").stat().st_size > 0
     plots = {path.stem for path in (run / "plots").glob("*.png")}
     assert plots >= {
         *("learning_curves", "confusion_matrix", "det_curve", "reliability", "coverage", "mel_spectrogram_sample"),
@@ -220,18 +220,18 @@ def test_every_figure_comes_from_the_scores_file(trained):
     assert metrics == json.loads(json.dumps(again))
 
 
-def test_the_test_side_is_judged_and_nobody_in_it_was_heard_in_training(trained):
+def test_the_test_set_is_judged_and_nobody_in_it_was_heard_in_training(trained):
     run, _ = trained
     with (run / "manifest.csv").open(encoding="utf-8", newline="") as file:
         manifest = list(csv.DictReader(file))
     assert len(manifest) == len(listed_clips())
-    by_side = {side: [row for row in manifest if row["side"] == side] for side in ("train", "validation", "test")}
+    by_split = {split: [row for row in manifest if row["split"] == split] for split in ("train", "validation", "test")}
     scores = read_scores(run / "scores.csv")
-    assert {s.path for s in scores if s.kind in ("real", "fake")} == {row["clip"] for row in by_side["test"]}
+    assert {s.path for s in scores if s.kind in ("real", "fake")} == {row["clip"] for row in by_split["test"]}
     assert {s.kind for s in scores} == {"real", "fake", "hybrid", "real+real", "fake+fake"}
-    heard = read_checkpoint(run / "model.keras").heard()
-    assert {file_sha256(row["path"])[:12] for row in by_side["train"] + by_side["validation"]} <= heard
-    assert not {file_sha256(row["path"])[:12] for row in by_side["test"]} & heard
+    seen = read_checkpoint(run / "model.keras").seen()
+    assert {file_sha256(row["path"])[:12] for row in by_split["train"] + by_split["validation"]} <= seen
+    assert not {file_sha256(row["path"])[:12] for row in by_split["test"]} & seen
 
 
 def test_three_epochs_learn_more_than_chance(trained):
@@ -253,21 +253,21 @@ def test_evaluating_on_the_same_corpus_gives_the_scores_of_the_run(trained, tmp_
     for one, other in zip(first, second, strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
         assert (one.label, one.kind, one.true_spans) == (other.label, other.kind, other.true_spans)
-    assert "its test side is used" in done.stderr
+    assert "its test set is used" in done.stderr
     assert not (folder / "features").exists() and (folder / "MODEL_CARD.md").is_file()
 
 
 def test_evaluating_elsewhere_leaves_out_what_was_heard(trained, small_corpus, tmp_path):
     run, _ = trained
     done = python(TRAIN, "--evaluate", run / "model.keras", "--data", small_corpus, "--outputs", tmp_path)
-    heard = read_checkpoint(run / "model.keras").heard()
+    seen = read_checkpoint(run / "model.keras").seen()
     clips = [row["path"] for row in listed_clips()[::5]]
-    strangers = {p for p in clips if file_sha256(STARTER / p)[:12] not in heard}
-    assert 0 < len(strangers) < len(clips)
+    unseen = {p for p in clips if file_sha256(STARTER / p)[:12] not in seen}
+    assert 0 < len(unseen) < len(clips)
     assert done.returncode == 0, done.stderr
-    assert f"{len(clips) - len(strangers)} of {len(clips)} clips were heard in training" in done.stderr
+    assert f"{len(clips) - len(unseen)} of {len(clips)} clips were seen in training" in done.stderr
     scores = read_scores(only(tmp_path, "evaluation-*/scores.csv"))
-    assert {s.path.split("/", 1)[1] for s in scores if s.kind in ("real", "fake")} == strangers
+    assert {s.path.split("/", 1)[1] for s in scores if s.kind in ("real", "fake")} == unseen
 
 
 # Ctrl-C and --resume
@@ -390,9 +390,9 @@ def test_people_read_verdict_and_timeline_on_any_console_from_any_folder(trained
     assert lines[0] == "Gespräch vom 3. März, \\u0142ód\\u017a \\u5f55\\u97f3.flac"
     verdict = r"  ((Real|Fake|Hybrid),|Uncertain, closest to \w+ with) confidence [01]\.\d\d  \(Real [01]\.\d\d, Fake"
     assert re.match(verdict, lines[1])
-    assert re.match(r"  \d+\.\d s, \d+\.\d s of speech or other sound, \d+\.\d s in fake stretches", lines[2])
-    stretches = [line for line in lines if re.match(r" +\d+\.\d\d - +\d+\.\d\d s  (Real|Fake) +prob", line)]
-    assert stretches and lines[-1].startswith("  Next: ")
+    assert re.match(r"  \d+\.\d s, \d+\.\d s of speech or other sound, \d+\.\d s in fake segments", lines[2])
+    segments = [line for line in lines if re.match(r" +\d+\.\d\d - +\d+\.\d\d s  (Real|Fake) +prob", line)]
+    assert segments and lines[-1].startswith("  Next: ")
     assert f"trained {read_checkpoint(run / 'model.keras').trained}" in done.stderr
 
 

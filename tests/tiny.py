@@ -82,13 +82,13 @@ def examples(folder, per_class: int = 8, seconds: float = 1.0, seed: int = 1) ->
 
 
 def corpus(folder, some: Settings, **options):
-    """Return a training side, a validation side and the features of both."""
-    sides = [examples(folder / "train", **options), examples(folder / "validation", seed=2, **options)]
-    sides = [[REPLACE(e, name=f"{side}/{e.name}") for e in members] for side, members in enumerate(sides)]
-    return *sides, extract_features(sides[0] + sides[1], folder / "features", some.features)
+    """Return a training set, a validation set and the features of both."""
+    sets = [examples(folder / "train", **options), examples(folder / "validation", seed=2, **options)]
+    sets = [[REPLACE(e, name=f"{split}/{e.name}") for e in members] for split, members in enumerate(sets)]
+    return *sets, extract_features(sets[0] + sets[1], folder / "features", some.features)
 
 
-def save_untrained(path, some: Settings, heard=("a" * 64,)):
+def save_untrained(path, some: Settings, seen=("a" * 64,)):
     """Write a checkpoint with the weights that a network is born with."""
     import keras
 
@@ -99,6 +99,6 @@ def save_untrained(path, some: Settings, heard=("a" * 64,)):
     path.parent.mkdir(parents=True, exist_ok=True)
     network_file = path.with_name("untrained.keras")
     build_network(some.network, some.window, some.features).save(network_file)
-    made = save_checkpoint(path, network_file, some, "2026-01-02T03:04:05+00:00", "manifest", heard)
+    made = save_checkpoint(path, network_file, some, "2026-01-02T03:04:05+00:00", "manifest", seen)
     network_file.unlink()
     return made

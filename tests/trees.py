@@ -39,10 +39,10 @@ class Grower:
 def fake_or_real(grow: Grower, top: str = "for-norm/for-norm", each: int = 1) -> None:
     endings = {"for-2sec": "_2sec.wav", "for-norm": "_silence.wav"}
     ending = endings.get(top.split("/")[0], ".wav")
-    for side in ("training", "validation", "testing"):
+    for split in ("training", "validation", "testing"):
         for label in ("real", "fake"):
             for number in range(each):
-                grow.clips(f"{top}/{side}/{label}/file{number + 1}.wav_16k.wav_norm.wav_mono.wav{ending}")
+                grow.clips(f"{top}/{split}/{label}/file{number + 1}.wav_16k.wav_norm.wav_mono.wav{ending}")
 
 
 def deep_voice(grow: Grower) -> None:
@@ -59,28 +59,28 @@ def in_the_wild(grow: Grower, places=("0.wav", "1.wav", "2.wav"), top="release_i
 
 
 def asvspoof_2017(grow: Grower) -> None:
-    for side, letter, ending in (("train", "T", "trn"), ("dev", "D", "trl"), ("eval", "E", "trl")):
+    for split, letter, ending in (("train", "T", "trn"), ("dev", "D", "trl"), ("eval", "E", "trl")):
         real, fake = f"{letter}_1000001.wav", f"{letter}_1001508.wav"
         grow.text(
-            f"protocol_V2/ASVspoof2017_V2_{side}.{ending}.txt",
+            f"protocol_V2/ASVspoof2017_V2_{split}.{ending}.txt",
             f"{real} genuine M0001 S01 - - -",
             f"{fake} spoof M0002 S10 E02 P07 R04",
         )
-        grow.clips(*(f"ASVspoof2017_V2_{side}/{name}" for name in (real, fake)))
+        grow.clips(*(f"ASVspoof2017_V2_{split}/{name}" for name in (real, fake)))
 
 
-def asvspoof_2019(grow: Grower, task="LA", sides=("train", "dev", "eval"), top="LA/LA/") -> None:
+def asvspoof_2019(grow: Grower, task="LA", sets=("train", "dev", "eval"), top="LA/LA/") -> None:
     middle = {"LA": "-", "PA": "aaa"}[task]
     attacks = {"LA": {"train": "A01", "dev": "A01", "eval": "A07"}, "PA": dict.fromkeys(("train", "dev", "eval"), "AA")}
-    for number, side in enumerate(sides):
-        letter, ending = side[0].upper(), "trn" if side == "train" else "trl"
+    for number, split in enumerate(sets):
+        letter, ending = split[0].upper(), "trn" if split == "train" else "trl"
         real, fake = f"{task}_{letter}_1138215", f"{task}_{letter}_1271820"
         grow.text(
-            f"{top}ASVspoof2019_{task}_cm_protocols/ASVspoof2019.{task}.cm.{side}.{ending}.txt",
+            f"{top}ASVspoof2019_{task}_cm_protocols/ASVspoof2019.{task}.cm.{split}.{ending}.txt",
             f"{task}_00{number}9 {real} {middle} - bonafide",
-            f"{task}_00{number}9 {fake} {middle} {attacks[task][side]} spoof",
+            f"{task}_00{number}9 {fake} {middle} {attacks[task][split]} spoof",
         )
-        grow.clips(*(f"{top}ASVspoof2019_{task}_{side}/flac/{name}.flac" for name in (real, fake)))
+        grow.clips(*(f"{top}ASVspoof2019_{task}_{split}/flac/{name}.flac" for name in (real, fake)))
 
 
 def asvspoof_2021(grow: Grower, task="LA") -> None:
@@ -132,39 +132,39 @@ SEGMENTS = {"real": ["1"] * 40, "partly": PARTLY, "fake": ["0"] * 40}
 
 
 def partial_spoof(grow: Grower, labels: bool = True, vad: bool = False) -> None:
-    for side in ("train", "dev", "eval"):
-        letter = side[0].upper()
+    for split in ("train", "dev", "eval"):
+        letter = split[0].upper()
         names = {"real": f"LA_{letter}_1138215", "partly": f"CON_{letter}_0000001", "fake": f"CON_{letter}_0000002"}
         grow.text(
-            f"database/protocols/PartialSpoof_LA_cm_protocols/PartialSpoof.LA.cm.{side}.trl.txt",
+            f"database/protocols/PartialSpoof_LA_cm_protocols/PartialSpoof.LA.cm.{split}.trl.txt",
             f"LA_0079 {names['real']} - - bonafide",
             f"LA_0079 {names['partly']} - CON spoof",
             f"LA_0080 {names['fake']} - CON spoof",
         )
-        grow.clips(*(f"database/{side}/con_wav/{name}.wav" for name in names.values()))
+        grow.clips(*(f"database/{split}/con_wav/{name}.wav" for name in names.values()))
         folder = grow.root / "database" / "segment_labels"
         if labels:
             folder.mkdir(exist_ok=True)
             for step, every in (("0.01", 1), ("0.02", 2)):
                 content = {name: np.array(SEGMENTS[kind][::every]) for kind, name in names.items()}
-                np.save(folder / f"{side}_seglab_{step}.npy", content, allow_pickle=True)
+                np.save(folder / f"{split}_seglab_{step}.npy", content, allow_pickle=True)
         if vad:
-            grow.text(f"database/vad/{side}/{names['real']}.vad", "0.00 0.30 1", "0.30 0.40 101")
-            grow.text(f"database/vad/{side}/{names['partly']}.vad", "0.00 0.10 1", "0.10 0.25 5", "0.25 0.30 105",
+            grow.text(f"database/vad/{split}/{names['real']}.vad", "0.00 0.30 1", "0.30 0.40 101")
+            grow.text(f"database/vad/{split}/{names['partly']}.vad", "0.00 0.10 1", "0.10 0.25 5", "0.25 0.30 105",
                       "0.30 0.31 100", "0.31 0.40 1")  # fmt: skip
-            grow.text(f"database/vad/{side}/{names['fake']}.vad", "0.00 0.40 7")
+            grow.text(f"database/vad/{split}/{names['fake']}.vad", "0.00 0.40 7")
 
 
 def half_truth(grow: Grower, flipped: bool = False) -> None:
     one, zero = ("0", "1") if flipped else ("1", "0")
-    for side, folder in (("train", "train/conbine"), ("dev", "conbine"), ("test", "test")):
-        real, fake = f"HAD_{side}_real_00000001", f"HAD_{side}_fake_00000001"
+    for split, folder in (("train", "train/conbine"), ("dev", "conbine"), ("test", "test")):
+        real, fake = f"HAD_{split}_real_00000001", f"HAD_{split}_fake_00000001"
         grow.text(
-            f"HAD_{side}/HAD_{side}_label.txt",
+            f"HAD_{split}/HAD_{split}_label.txt",
             f"{real} 0.00-3.52-T {one}",
             f"{fake} 0.00-2.10-T/2.10-2.60-F/2.60-3.40-T {zero}",
         )
-        grow.clips(f"HAD_{side}/{folder}/{real}.wav", f"HAD_{side}/{folder}/{fake}.wav")
+        grow.clips(f"HAD_{split}/{folder}/{real}.wav", f"HAD_{split}/{folder}/{fake}.wav")
 
 
 def llama_partial_spoof(grow: Grower) -> None:

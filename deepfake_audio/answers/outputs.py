@@ -81,7 +81,7 @@ class Outputs:
         if self.table and self._need_sound() and not self.table.began_empty():
             console.say(
                 f"{clean(csv)} has answers already, but page, pictures and labels need the sound: "
-                "everything is heard again."
+                "everything is judged again."
             )
 
     def _begin(self, csv: Path | None, report: Path | None, plot: Path | None, threshold: float | None) -> None:

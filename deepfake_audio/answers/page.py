@@ -33,7 +33,7 @@ LISTEN_SECONDS_IN_ALL = 3600.0
 MOST_PICTURES = 100
 """Recordings that get a section of their own; the table at the top lists all."""
 
-MOST_STRETCHES = 300
+MOST_SEGMENTS = 300
 """Of one recording: the longest are shown."""
 
 SHORTEST_SECONDS = 0.001
@@ -52,7 +52,7 @@ article { border: 1px solid #ccc; border-radius: .5rem; padding: 1rem; margin: 1
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .5rem; border-bottom: 1px solid #ddd; vertical-align: top;
   overflow-wrap: normal; }
-td.name { overflow-wrap: anywhere; min-width: 7rem; } table.stretches { width: auto; }
+td.name { overflow-wrap: anywhere; min-width: 7rem; } table.segments { width: auto; }
 .number { text-align: right; } td.number { white-space: nowrap; }
 .verdict { font-weight: 700; white-space: nowrap; }
 p.verdict { font-size: 1.35rem; margin: 0; white-space: normal; }
@@ -104,9 +104,9 @@ for (const part of document.querySelectorAll("article")) {
     audio.play().catch(() => {});
   };
   const act = (event) => {
-    const stretch = event.target.closest("[data-start]");
-    if (stretch) {
-      play(Number(stretch.dataset.start), Number(stretch.dataset.end));
+    const segment = event.target.closest("[data-start]");
+    if (segment) {
+      play(Number(segment.dataset.start), Number(segment.dataset.end));
     } else if (event.type === "click" && event.target.closest("svg.timeline")) {
       const box = picture.getBoundingClientRect();
       play(seconds * (event.clientX - box.left) / box.width, Infinity);
@@ -310,10 +310,10 @@ def _section(result: dict, glimpse: Glimpse, mp3: bytes, number: int, settings: 
     else:
         audio, note = "", "The sound is not in this page, which would grow too large."
     segments = result["segments"]
-    if len(segments) > MOST_STRETCHES:
-        least = sorted((s["end"] - s["start"] for s in segments), reverse=True)[MOST_STRETCHES - 1]
-        shown = [s for s in segments if s["end"] - s["start"] >= least][:MOST_STRETCHES]
-        note += f" Of {len(segments)} stretches the {len(shown)} longest are shown."
+    if len(segments) > MOST_SEGMENTS:
+        least = sorted((s["end"] - s["start"] for s in segments), reverse=True)[MOST_SEGMENTS - 1]
+        shown = [s for s in segments if s["end"] - s["start"] >= least][:MOST_SEGMENTS]
+        note += f" Of {len(segments)} segments the {len(shown)} longest are shown."
         segments = shown
     file, threshold = Path(path).name, ""
     if result["threshold"] is not None:
@@ -325,14 +325,14 @@ def _section(result: dict, glimpse: Glimpse, mp3: bytes, number: int, settings: 
 <p>{html.escape(sentences)} {html.escape(NEXT_STEP[verdict])}</p>
 <figure>
 {_timeline(glimpse, segments, seconds, heard, settings)}
-<figcaption>Mel-spectrogram; below it the probability of fake with the threshold, and the stretches:
+<figcaption>Mel-spectrogram; below it the probability of fake with the threshold, and the segments:
 <span class="Real">{SIGNS["Real"]} blue is real</span>, <span class="Fake">{SIGNS["Fake"]} hatched orange is
 fake</span>, grey is no speech.
-<span class="screen">Click a stretch to hear it, or the picture to play from there.</span></figcaption>
+<span class="screen">Click a segment to hear it, or the picture to play from there.</span></figcaption>
 </figure>
 {audio}
 <p class="small">{html.escape(note)}</p>
-{_stretches(segments, heard)}
+{_segment_table(segments, heard)}
 <dl>
 <dt>File</dt><dd>{html.escape(path)}</dd>
 <dt>Length</dt><dd>{_clock(seconds)}, {_clock(result["speech_seconds"])} of it speech or other sound</dd>
@@ -348,7 +348,7 @@ def _base64(data: bytes) -> str:
 
 
 def _timeline(glimpse: Glimpse, segments: Sequence[dict], seconds: float, heard: float, settings: Settings) -> str:
-    """Draw spectrogram, probability and stretches as one SVG, so that they share their time axis to the pixel."""
+    """Draw spectrogram, probability and segments as one SVG, so that they share their time axis to the pixel."""
     features = settings.features
     mel, column_seconds = glimpse.spectrogram()
     # The last frame reaches past the end of the recording.
@@ -401,7 +401,7 @@ def _timeline(glimpse: Glimpse, segments: Sequence[dict], seconds: float, heard:
     return f'<svg class="timeline" data-seconds="{seconds}" {label}>{hatching}{"".join(parts)}</svg>'
 
 
-def _stretches(segments: Sequence[dict], heard: float) -> str:
+def _segment_table(segments: Sequence[dict], heard: float) -> str:
     if not segments:
         return ""
     rows = []
@@ -417,10 +417,10 @@ def _stretches(segments: Sequence[dict], heard: float) -> str:
             f'<td class="screen">{button}</td></tr>'
         )
     head = (
-        '<tr><th class="number">From</th><th class="number">To</th><th>Stretch</th>'
+        '<tr><th class="number">From</th><th class="number">To</th><th>Segment</th>'
         '<th class="number">p(fake)</th><th class="screen"></th></tr>'
     )
-    return f'<table class="stretches">\n<thead>{head}</thead>\n<tbody>\n' + "\n".join(rows) + "\n</tbody>\n</table>"
+    return f'<table class="segments">\n<thead>{head}</thead>\n<tbody>\n' + "\n".join(rows) + "\n</tbody>\n</table>"
 
 
 # Pictures and labels
@@ -498,7 +498,7 @@ class Pictures:
 
 
 def write_labels(path: Path, segments: Sequence[dict]) -> None:
-    """Write stretches as an Audacity label track (File > Import > Labels).
+    """Write segments as an Audacity label track (File > Import > Labels).
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..console import colour
-from ..judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
+from ..judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
 from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 from ..text import clean
 
@@ -18,24 +18,24 @@ MEANING = {
 NEXT_STEP = {
     "Real": "Next: a forgery that is new to the model sounds real to it, too; check where the recording comes from.",
     "Fake": "Next: listen to it (a tone can come out as Fake) and ask for the original; this alone proves nothing.",
-    "Hybrid": "Next: listen across the edges of the fake stretches, for other sounds, too; this alone proves nothing.",
+    "Hybrid": "Next: listen across the boundaries of fake segments, for other sounds, too; this alone proves nothing.",
     UNCERTAIN: "Next: look for a longer or cleaner copy, closest to the original; do not choose a side by this.",
     NO_SPEECH: "Next: give a recording in which somebody speaks for at least a second.",
 }
 
 DESPITE = {
-    ("Real", "Fake"): "As a whole it sounds like a person speaking, although stretches look fake by themselves.",
-    ("Fake", "Real"): "As a whole it sounds synthetic, although stretches look real by themselves.",
+    ("Real", "Fake"): "As a whole it sounds like a person speaking, although segments look fake by themselves.",
+    ("Fake", "Real"): "As a whole it sounds synthetic, although segments look real by themselves.",
 }
-"""What a verdict means although the timeline has stretches of the other kind."""
+"""What a verdict means although the timeline has segments of the other kind."""
 
 CONFIDENCE = ((0.97, "very high"), (0.9, "high"), (0.7, "moderate"), (0.5, "low"), (0.0, "very low"))
 
 WHY = {
     LOW_CONFIDENCE: "{} came closest, but answers with so little confidence were wrong more often than right.",
     MIGHT_ACCUSE: "{} came closest, but more than one in twenty real recordings look like that to the model.",
-    NO_FAKE_STRETCH: "As a whole it would be Hybrid, but no stretch of 0.2 s or more looks fake by itself.",
-    NO_REAL_STRETCH: "As a whole it would be Hybrid, but no stretch of 0.2 s or more looks real by itself.",
+    NO_FAKE_SEGMENT: "As a whole it would be Hybrid, but no segment of 0.2 s or more looks fake by itself.",
+    NO_REAL_SEGMENT: "As a whole it would be Hybrid, but no segment of 0.2 s or more looks real by itself.",
 }
 """Why a verdict is Uncertain."""
 
@@ -45,12 +45,12 @@ LIMITS = (
     "Generators that are newer than its training data may pass as real.",
     "Compression, telephone lines, noise, echo and replay through loudspeakers remove what it listens for.",
     "Speech that was cleaned or heavily edited may sound synthetic to it although a person spoke.",
-    "Edges of stretches are often off by half a second and more, and short spans are missed.",
+    "Boundaries of segments are often off by half a second and more, and short segments are missed.",
     "It takes every sound for speech: what it answers to music, tones and noise means nothing.",
     "It must not be the only reason for any decision about a person.",
 )
 
-MOST_STRETCHES = 10
+MOST_SEGMENTS = 10
 """On the console; more would push the verdict off the screen."""
 
 COLOURS = {"Real": "34", "Fake": "33", "Hybrid": "35", UNCERTAIN: "36", NO_SPEECH: "36"}
@@ -80,14 +80,14 @@ def describe(result: dict) -> list[str]:
     lines += [
         f"  {colour(verdict, COLOURS[verdict])}{closest} confidence {result['confidence']:.2f}  ({shares})",
         f"  {result['seconds']:.1f} s, {result['speech_seconds']:.1f} s of speech or other sound, "
-        f"{result['fake_seconds']:.1f} s in fake stretches",
+        f"{result['fake_seconds']:.1f} s in fake segments",
     ]
-    for s in result["segments"][:MOST_STRETCHES]:
+    for s in result["segments"][:MOST_SEGMENTS]:
         probability = "" if s["label"] == NO_SPEECH else f"  probability of fake {s['fake_probability']:.2f}"
         lines.append(f"  {s['start']:8.2f} - {s['end']:7.2f} s  {s['label']:4}{probability}")
-    more = len(result["segments"]) - MOST_STRETCHES
+    more = len(result["segments"]) - MOST_SEGMENTS
     if more > 0:
-        lines.append(f"  ... and {more} more stretches; --json lists all")
+        lines.append(f"  ... and {more} more segments; --json lists all")
     return [*lines, *(f"  {sentence}" for sentence in explain(result)), f"  {NEXT_STEP[verdict]}"]
 
 

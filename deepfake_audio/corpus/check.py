@@ -1,7 +1,7 @@
 """What a corpus is like, before hours are spent on it: counts, formats, what was left aside, and what looks wrong.
 
 A sample of the recordings is decoded, or all of them; hours are then counted or estimated. Recordings with the same
-content on two sides, or under two labels, are found by size first, then by their ends, then by the whole file.
+content in two sets, or under two labels, are found by size first, then by their ends, then by the whole file.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ..files import file_sha256
 from ..settings import CLASS_NAMES, SAMPLE_RATE
 from ..sound.reading import about_audio, read_audio
 from ..text import clean, counted
-from .clips import SIDES, Clip, Dataset, class_of
+from .clips import SPLITS, Clip, Dataset, class_of
 from .shortcuts import shortcuts, suspicions
-from .split import Split, describe, describe_data, split_corpus
+from .split import Splits, describe, describe_data, split_corpus
 from .tree import common_folder
 
 SAMPLE_CLIPS = 300
@@ -36,7 +36,7 @@ ENDS_BYTES = 4096
 """So much of both ends of a file is compared before the whole is read."""
 
 LEFT_OUT = "left out"
-NO_SIDE = "no side"
+NO_SPLIT = "no set"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Report:
     ----------
     dataset : Dataset
         Clips, and what was ignored.
-    sides : list of str
-        Side of each clip: one of ``SIDES``, ``left out``, or ``no side`` where the corpus could not be split.
+    splits : list of str
+        Split of each clip: one of ``SPLITS``, ``left out``, or ``no set`` where the corpus could not be split.
     probes : dict of int to Probe
         What was decoded, by the clip's place in the dataset.
     warnings : list of str
@@ -78,20 +78,20 @@ class Report:
     """
 
     dataset: Dataset
-    sides: list[str]
+    splits: list[str]
     probes: dict[int, Probe]
     warnings: list[str]
 
     def counts(self) -> Counter[tuple[str, str]]:
-        """Clips per side and class."""
-        return Counter((side, clip.label) for side, clip in zip(self.sides, self.dataset.clips, strict=True))
+        """Clips per set and class."""
+        return Counter((split, clip.label) for split, clip in zip(self.splits, self.dataset.clips, strict=True))
 
     def hours(self) -> dict[tuple[str, str], float]:
-        """Hours per side and class, from the mean length of what was decoded there."""
+        """Hours per set and class, from the mean length of what was decoded there."""
         seconds = defaultdict(list)
         for number, probe in self.probes.items():
             if not probe.error:
-                seconds[self.sides[number], self.dataset.clips[number].label].append(probe.seconds)
+                seconds[self.splits[number], self.dataset.clips[number].label].append(probe.seconds)
         counts = self.counts()
         return {cell: counts[cell] * float(np.mean(found)) / 3600 for cell, found in seconds.items()}
 
@@ -106,7 +106,7 @@ class Report:
             "root": str(self.dataset.root),
             "layout": self.dataset.layout,
             "clips": {label: sum(n for (_, of), n in counts.items() if of == label) for label in CLASS_NAMES},
-            "splits": {side: {label: counts[side, label] for label in CLASS_NAMES} for side in SIDES},
+            "splits": {split: {label: counts[split, label] for label in CLASS_NAMES} for split in SPLITS},
             "left_out": {label: counts[LEFT_OUT, label] for label in CLASS_NAMES},
             "hours": round(sum(self.hours().values()), 4),
             "speakers": len(self.named("speaker")),
@@ -146,18 +146,18 @@ def check_data(
         When the corpus cannot be split, after everything else was printed.
     """
     clips = [clip for dataset in datasets for clip in dataset.clips]
-    split, problem = None, None
+    splits, problem = None, None
     try:
-        split = split_corpus(clips, seed)
+        splits = split_corpus(clips, seed)
     except CorpusError as error:
         problem = error
-    reports = inspect(datasets, split, seed, everything, jobs, progress)
-    areas = shortcuts(split, seed, jobs, progress) if split else {}
+    reports = inspect(datasets, splits, seed, everything, jobs, progress)
+    areas = shortcuts(splits, seed, jobs, progress) if splits else {}
     if as_json:
         answer = {
             "datasets": [report.to_dict() for report in reports],
             "shortcuts": areas,
-            "warnings": (split.warnings if split else []) + suspicions(areas),
+            "warnings": (splits.warnings if splits else []) + suspicions(areas),
             "refusal": str(problem) if problem else None,
         }
         print(json.dumps(answer, indent=2))
@@ -165,10 +165,10 @@ def check_data(
         print("\n".join(describe_data(clips)))
         for report in reports:
             print("\n" + describe_report(report))
-        if split:
-            print("\n" + describe(split))
+        if splits:
+            print("\n" + describe(splits))
         if areas:
-            print("\nHow well each property alone tells Real from Fake (AUC on the test side; 0.5 is chance):")
+            print("\nHow well each property alone tells Real from Fake (AUC on the test set; 0.5 is chance):")
             print("\n".join(f"  {name:<12} {area:.2f}" for name, area in areas.items()))
             print("\n".join(f"warning: {sentence}" for sentence in suspicions(areas)))
     if problem:
@@ -177,7 +177,7 @@ def check_data(
 
 def inspect(
     datasets: Sequence[Dataset],
-    split: Split | None,
+    splits: Splits | None,
     seed: int = 0,
     everything: bool = False,
     jobs: int = 1,
@@ -192,17 +192,17 @@ def inspect(
     """
     from joblib import Parallel, delayed
 
-    side_of = {}
-    if split:
-        side_of = {clip.name: side for side, clips in split.sides.items() for clip in clips}
-        side_of |= {clip.name: LEFT_OUT for clip, _ in split.left_out}
+    split_of = {}
+    if splits:
+        split_of = {clip.name: split for split, clips in splits.sets.items() for clip in clips}
+        split_of |= {clip.name: LEFT_OUT for clip, _ in splits.left_out}
     reports = []
     for dataset in datasets:
-        sides = [side_of.get(clip.name) or clip.side or NO_SIDE for clip in dataset.clips]
-        reports.append(Report(dataset, sides, {}, list(dataset.warnings)))
+        names = [split_of.get(clip.name) or clip.split or NO_SPLIT for clip in dataset.clips]
+        reports.append(Report(dataset, names, {}, list(dataset.warnings)))
     rng = np.random.default_rng(seed)
     chosen = [(report, number) for report in reports
-              for number in (range(len(report.sides)) if everything else _sample(report, rng))]  # fmt: skip
+              for number in (range(len(report.splits)) if everything else _sample(report, rng))]  # fmt: skip
     paths = [report.dataset.clips[number].path for report, number in chosen]
     results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(delayed(probe)(path) for path in paths)
     for done, ((report, number), result) in enumerate(zip(chosen, results, strict=True), 1):
@@ -228,12 +228,12 @@ def probe(path: Path) -> Probe:
 
 
 def _sample(report: Report, rng: np.random.Generator) -> list[int]:
-    """Choose clips of every side and class alike."""
+    """Choose clips of every set and class alike."""
     cells = defaultdict(list)
-    for number, (side, clip) in enumerate(zip(report.sides, report.dataset.clips, strict=True)):
-        cells[side, clip.label].append(number)
-    if len(report.sides) <= SAMPLE_CLIPS:
-        return list(range(len(report.sides)))
+    for number, (split, clip) in enumerate(zip(report.splits, report.dataset.clips, strict=True)):
+        cells[split, clip.label].append(number)
+    if len(report.splits) <= SAMPLE_CLIPS:
+        return list(range(len(report.splits)))
     each = -(-SAMPLE_CLIPS // len(cells))
     chosen = [rng.choice(members, min(each, len(members)), replace=False) for members in cells.values()]
     return sorted(int(number) for number in np.concatenate(chosen))
@@ -282,8 +282,8 @@ def _classes_in_name(clip: Clip, shared: int) -> set[str]:
     return in_file if len(in_file) == 1 else in_folders - {clip.label}
 
 
-def same_content(clips: Sequence[Clip], sides: Sequence[str]) -> list[list[int]]:
-    """Find recordings of the same content that stand on two sides or under two labels.
+def same_content(clips: Sequence[Clip], splits: Sequence[str]) -> list[list[int]]:
+    """Find recordings of the same content that stand in two sets or under two labels.
 
     Returns
     -------
@@ -301,7 +301,7 @@ def same_content(clips: Sequence[Clip], sides: Sequence[str]) -> list[list[int]]
                 except OSError:
                     continue  # what cannot be read is reported where it is decoded
             by_key.pop(0, None)  # empty files are no recordings
-            finer += [m for m in by_key.values() if len({(sides[n], clips[n].label) for n in m}) > 1]
+            finer += [m for m in by_key.values() if len({(splits[n], clips[n].label) for n in m}) > 1]
         groups = finer
     return sorted(groups)
 
@@ -320,15 +320,17 @@ def _ends(path: Path) -> bytes:
 def _warn_of_duplicates(reports: Sequence[Report]) -> None:
     """Tell each dataset which of its recordings stand somewhere else, too."""
     clips = list(itertools.chain.from_iterable(report.dataset.clips for report in reports))
-    sides = list(itertools.chain.from_iterable(report.sides for report in reports))
-    owner = list(itertools.chain.from_iterable([report] * len(report.sides) for report in reports))
+    splits = list(itertools.chain.from_iterable(report.splits for report in reports))
+    owner = list(itertools.chain.from_iterable([report] * len(report.splits) for report in reports))
     across, labels = defaultdict(list), defaultdict(list)
-    for group in same_content(clips, sides):
+    for group in same_content(clips, splits):
         first = group[0]
-        other = next((n for n in group if sides[n] != sides[first] and {sides[n], sides[first]} <= set(SIDES)), None)
+        other = next(
+            (n for n in group if splits[n] != splits[first] and {splits[n], splits[first]} <= set(SPLITS)), None
+        )
         if other is not None:
             across[id(owner[first])].append(
-                f"{clips[first].name} ({sides[first]}) is {clips[other].name} ({sides[other]})"
+                f"{clips[first].name} ({splits[first]}) is {clips[other].name} ({splits[other]})"
             )
         other = next((n for n in group if clips[n].label != clips[first].label), None)
         if other is not None:
@@ -338,7 +340,7 @@ def _warn_of_duplicates(reports: Sequence[Report]) -> None:
     for report in reports:
         if found := across[id(report)]:
             what = counted(len(found), "recording", "stands", "stand")
-            report.warnings.append(f"{what} on more than one side: {_examples(found)}.")
+            report.warnings.append(f"{what} in more than one set: {_examples(found)}.")
         if found := labels[id(report)]:
             what = counted(len(found), "recording", "has", "have")
             report.warnings.append(f"{what} two labels: {_examples(found)}.")
@@ -369,14 +371,14 @@ def describe_report(report: Report) -> str:
     if dataset.clips:
         complete = len(report.probes) == len(dataset.clips)
         about = "" if complete else "about "
-        for side in (*SIDES, LEFT_OUT, NO_SIDE):
+        for split in (*SPLITS, LEFT_OUT, NO_SPLIT):
             cells = [
-                f"{counts[side, label]} {label} ({about}{_length(hours.get((side, label), 0.0))})"
+                f"{counts[split, label]} {label} ({about}{_length(hours.get((split, label), 0.0))})"
                 for label in CLASS_NAMES
-                if counts[side, label]
+                if counts[split, label]
             ]
             if cells:
-                lines.append(f"  {side:<12}  {', '.join(cells)}")
+                lines.append(f"  {split:<12}  {', '.join(cells)}")
         named = [counted(len(report.named(field)), field) for field in ("speaker", "generator")]
         languages = ", ".join(report.named("language")) or "not named"
         lines.append(f"  names         {', '.join(named)}, languages: {languages}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..text import clean
 
-SIDES = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 FOLDER_NAMES = {
     "Real": {"real", "bonafide", "genuine", "original", "authentic", "human"},
@@ -18,7 +18,7 @@ FOLDER_NAMES = {
 }
 """Folder names, without case, blanks, hyphens and underscores, that name a class."""
 
-SIDE_NAMES = {
+SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
@@ -59,7 +59,7 @@ class Clip:
     speaker, generator, source, language : str
         As far as the dataset tells; otherwise empty.
     spans : tuple of (float, float), or None
-        Fake stretches in seconds of a Hybrid clip; None where the dataset does not give them.
+        Fake spans in seconds of a Hybrid clip; None where the dataset does not give them.
     copy_of : str
         Name (dataset folder and path below it) of the real clip that a pseudo-fake copies, sample for sample in
         time; otherwise empty. Copies are for training only.
@@ -67,8 +67,8 @@ class Clip:
         Engine or model of the generator, without voice, bit rate or checkpoint, where the dataset tells.
     twin_of : str
         Name of the real clip with which a fake one is aligned in time: the same words, spoken by the same voice.
-    side : str
-        One of ``SIDES`` where the dataset's authors put the clip into a partition; otherwise empty.
+    split : str
+        One of ``SPLITS`` where the dataset's authors put the clip into a partition; otherwise empty.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Clip:
     language: str = ""
     spans: tuple[tuple[float, float], ...] | None = None
     copy_of: str = ""
-    side: str = ""
+    split: str = ""
     family: str = ""
     twin_of: str = ""
 

@@ -17,7 +17,7 @@ import numpy as np
 from .clips import class_of
 from .tree import Tree, lines_of
 
-# The table of layouts. Groups and columns that are named speaker, generator (attack), source, language, side or label
+# The table of layouts. Groups and columns that are named speaker, generator (attack), source, language, split or label
 # fill the clip's field of that name.
 
 
@@ -30,7 +30,7 @@ class Protocol:
     layout : str
         Its name.
     file : str
-        Regular expression of a list's whole file name, in any case; a group ``side`` names the partition.
+        Regular expression of a list's whole file name, in any case; a group ``split`` names the partition.
     columns : str
         Names of the columns, ``-`` for those that are not needed, ``segments*`` for all that follow. Needed are
         ``clip`` and ``label``, or ``clip`` and ``segments``.
@@ -41,12 +41,12 @@ class Protocol:
         Templates over the columns; an empty column makes an empty field.
     language : str
         What is spoken, where it is one language.
-    side : str
+    split : str
         Partition of all clips where the name of the list does not tell.
     first_line : str
         Regular expression that a list must begin with, where the file name alone is not enough.
     segments : callable, optional
-        Finds the stretches of a clip: ``segments(tree, folder, row)`` returns (start s, end s, fake) or None.
+        Finds the spans of a clip: ``segments(tree, folder, row)`` returns (start s, end s, fake) or None.
     """
 
     layout: str
@@ -56,7 +56,7 @@ class Protocol:
     speaker: str = "{speaker}"
     generator: str = "{attack}"
     language: str = "en"
-    side: str = ""
+    split: str = ""
     first_line: str = ""
     segments: Callable[[Tree, str, dict], list[tuple[float, float, bool]] | None] | None = None
 
@@ -127,18 +127,18 @@ class Folders:
 
 def segments_in_npy(tree: Tree, folder: str, row: dict) -> list[tuple[float, float, bool]] | None:
     """Read PartialSpoof's segment labels: ``1`` is bona fide, ``0`` is spoof, at the finest step that is there."""
-    step, labels = tree.segment_labels(folder, row["side_word"])
+    step, labels = tree.segment_labels(folder, row["split_word"])
     if row["clip"] in labels:
         fake = np.asarray(labels[row["clip"]]).astype(str) == "0"
         edges = np.flatnonzero(np.diff(fake)) + 1
         bounds = [0, *edges.tolist(), len(fake)]
         return [(a * step, b * step, bool(fake[a])) for a, b in itertools.pairwise(bounds) if b > a]
-    path = tree.find(folder, f"{row['clip']}.vad", rf"(?:^|/)vad/{row['side_word']}$")
+    path = tree.find(folder, f"{row['clip']}.vad", rf"(?:^|/)vad/{row['split_word']}$")
     if path is None:
         return None
-    # Lines of start, end and who speaks: 1 (and 101 in pauses) the speaker, 100 a join, all higher ones a system.
-    stretches = [line.split()[:3] for _, line in lines_of(path)]
-    return [(float(s), float(e), who.isdigit() and int(who) not in (0, 1, 100, 101)) for s, e, who in stretches]
+    # Lines of start, end and who speaks: 1 (and 101 in pauses) the speaker, 100 a boundary, all higher ones a system.
+    spans = [line.split()[:3] for _, line in lines_of(path)]
+    return [(float(s), float(e), who.isdigit() and int(who) not in (0, 1, 100, 101)) for s, e, who in spans]
 
 
 def _segments_in_line(tree: Tree, folder: str, row: dict) -> list[tuple[float, float, bool]] | None:
@@ -162,7 +162,7 @@ _ASVSPOOF_2021 = r"\S+ {task}_E_\d+ \S+ \S+ \S+ (?:bonafide|spoof)\b"
 PROTOCOLS = (
     Protocol(
         "ASVspoof 2017",
-        r"ASVspoof2017(?:_V2)?_(?P<side>train|dev|eval)\.tr[nl](?:\.txt)?",
+        r"ASVspoof2017(?:_V2)?_(?P<split>train|dev|eval)\.tr[nl](?:\.txt)?",
         "clip label speaker - environment playback recorder",
         r"ASVspoof2017",
         speaker="ASVspoof 2017 {speaker}",
@@ -171,7 +171,7 @@ PROTOCOLS = (
     *(
         Protocol(
             f"ASVspoof 2019 {task}",
-            rf"ASVspoof2019\.{task}\.cm\.(?P<side>train|dev|eval)\.tr[nl](?:\.txt)?",
+            rf"ASVspoof2019\.{task}\.cm\.(?P<split>train|dev|eval)\.tr[nl](?:\.txt)?",
             "speaker clip - attack label",
             rf"ASVspoof2019_{task}_(?:train|dev|eval)",
             generator=generator,
@@ -186,14 +186,14 @@ PROTOCOLS = (
             rf"ASVspoof2021_{task}_eval",
             # The systems A07 to A19 are those of 2019.
             generator=generator,
-            side="test",
+            split="test",
             first_line=_ASVSPOOF_2021.format(task=task),
         )
         for task, generator in (("LA", "ASVspoof 2019 {attack}"), ("DF", "{origin} {attack}"))
     ),
     Protocol(
         "ASVspoof 5",
-        r"ASVspoof5\.(?P<side>train|dev|eval)(?:\.track_1)?\.tsv",
+        r"ASVspoof5\.(?P<split>train|dev|eval)(?:\.track_1)?\.tsv",
         "speaker clip - - - - - attack label",
         r"(?:^|/)flac_[TDE](?:_|/|$)",
         speaker="ASVspoof 5 {speaker}",
@@ -201,7 +201,7 @@ PROTOCOLS = (
     ),
     Protocol(
         "PartialSpoof",
-        r"PartialSpoof\.LA\.cm\.(?P<side>train|dev|eval)\.tr[nl](?:\.txt)?",
+        r"PartialSpoof\.LA\.cm\.(?P<split>train|dev|eval)\.tr[nl](?:\.txt)?",
         "speaker clip - attack label",
         r"(?:^|/)con_wav$",
         generator="PartialSpoof {attack}",
@@ -209,7 +209,7 @@ PROTOCOLS = (
     ),
     Protocol(
         "Half-Truth (HAD)",
-        r"HAD_(?P<side>train|dev|test)_label\.txt",
+        r"HAD_(?P<split>train|dev|test)_label\.txt",
         "clip segments number",
         r"(?:^|/)HAD_(?:train|dev|test)(?:/|$)",
         language="zh",
@@ -247,7 +247,7 @@ TABLES = (
 FOLDERS = (
     Folders(
         "Fake-or-Real ({version})",
-        r"(?:^|/)(?P<version>for[-_](?:norm|orig|2sec|rerec)\w*)/(?:.+/)?(?P<side>training|validation|testing)/"
+        r"(?:^|/)(?P<version>for[-_](?:norm|orig|2sec|rerec)\w*)/(?:.+/)?(?P<split>training|validation|testing)/"
         r"(?P<label>real|fake)(?:/|$)",
         "folders {version}/training|validation|testing/real|fake",
         language="en",
@@ -299,7 +299,7 @@ FOLDERS = (
         "files wavs/LJ001-0001",
         file=r"(?P<chapter>LJ\d{3})-\d{4}",
         label="Real",
-        # Speaker left open: one that says everything cannot be kept on one side.
+        # Speaker left open: one that says everything cannot be kept in one set.
         source="LJSpeech {chapter}",
         language="en",
         warning=_ONE_VOICE,

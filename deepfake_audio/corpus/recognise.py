@@ -19,13 +19,13 @@ from pathlib import Path
 from ..errors import CorpusError
 from ..sound.reading import AUDIO_SUFFIXES, LONGEST_SECONDS
 from ..text import counted
-from .clips import EXAMPLES_KEPT, SIDE_NAMES, Clip, Dataset, Ignored, class_of
+from .clips import EXAMPLES_KEPT, SPLIT_NAMES, Clip, Dataset, Ignored, class_of
 from .layouts import FOLDERS, GENERAL, PROTOCOLS, TABLES, Protocol, Table, layout_names, segments_in_npy
 from .tree import HIDDEN, Tree, common_folder, distance, is_below, is_text, lines_of, rows_of, title_of
 
 TABLE_NAME = "clips.csv"
 KNOWN_COLUMNS = ("speaker", "generator", "source", "language", "copy_of", "family", "twin_of")
-"""Columns of the table beside ``path`` and ``label``, each of which may be missing; ``side`` is another one."""
+"""Columns of the table beside ``path`` and ``label``, each of which may be missing; ``split`` is another one."""
 SPANS_NAME = "hybrid_spans.csv"
 
 LAYOUT_HELP = "Put clips under <folder>/real/... and <folder>/fake/..., or describe them in <folder>/clips.csv."
@@ -146,7 +146,7 @@ def _read_table(tree: Tree, folder: str) -> Dataset:
             if not 0 <= start < end <= LONGEST_SECONDS:
                 where = f"{here / SPANS_NAME}, line {number}"
                 raise CorpusError(
-                    f"{where}: {row['start_s']!r} to {row['end_s']!r} is no stretch of seconds of a recording, which "
+                    f"{where}: {row['start_s']!r} to {row['end_s']!r} is no span of seconds of a recording, which "
                     f"has at most {LONGEST_SECONDS / 3600:g} hours."
                 )
             spans[row["path"]].append((start, end))
@@ -173,10 +173,10 @@ def _read_table(tree: Tree, folder: str) -> Dataset:
             below = path.relative_to(tree.root).as_posix()
             at, file = posixpath.split(below)
         known = {key: (row.get(key) or "").strip() for key in KNOWN_COLUMNS}
-        side = (row.get("side") or "").strip().lower()
-        if side and side not in SIDE_NAMES:
-            raise CorpusError(f"{table}, line {number}: side {side!r} is not train, validation or test.")
-        known["side"] = SIDE_NAMES.get(side, "")
+        split = (row.get("split") or "").strip().lower()
+        if split and split not in SPLIT_NAMES:
+            raise CorpusError(f"{table}, line {number}: split {split!r} is not train, validation or test.")
+        known["split"] = SPLIT_NAMES.get(split, "")
         clip_spans = tuple(sorted(spans[row["path"]])) if row["path"] in spans else None
         dataset.clips.append(Clip(f"{tree.name}/{below}", path, label, spans=clip_spans, **known))
         listed.append((at, file))
@@ -211,7 +211,7 @@ def _read_protocols(tree: Tree) -> Iterator[Dataset]:
             for protocol in PROTOCOLS:
                 match = _pattern(protocol.file).fullmatch(name)
                 if match and _begins_with(tree.path(folder, name), protocol.first_line):
-                    lists[protocol.layout].append((folder, name, match.groupdict().get("side", "")))
+                    lists[protocol.layout].append((folder, name, match.groupdict().get("split", "")))
     by_stem: dict[str, list[tuple[str, str]]] = defaultdict(list)
     if lists:
         for folder, names in tree.audio.items():
@@ -257,8 +257,8 @@ def _read_lists(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owne
     homes = {folder for folder, owner in owners.items() if owner == protocol.layout}
     numbers: Counter[bool] = Counter()
     unknown_place = 0
-    for folder, list_name, side_word in lists:
-        side = SIDE_NAMES.get(side_word.lower(), protocol.side)
+    for folder, list_name, split_word in lists:
+        split = SPLIT_NAMES.get(split_word.lower(), protocol.split)
         listed: set[str] = set()
         for number, line in lines_of(tree.path(folder, list_name)):
             where = f"{list_name} line {number}"
@@ -270,7 +270,7 @@ def _read_lists(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owne
             if stem in listed:
                 dataset.ignore("lines that name a clip again", f"{where}: {stem}")
                 continue
-            row["side_word"] = side_word.lower()
+            row["split_word"] = split_word.lower()
             try:
                 label, spans = _judge(tree, protocol, folder, row, numbers)
             except _UnusableError as reason:
@@ -294,7 +294,7 @@ def _read_lists(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owne
                 generator=_fill(protocol.generator, fields) if label != "Real" else "",
                 language=protocol.language,
                 spans=spans,
-                side=side,
+                split=split,
             )
             dataset.clips.append(clip)
     _report_rest(tree, dataset, sorted(homes), "recordings that no list names")
@@ -359,7 +359,7 @@ def _judge(tree: Tree, protocol: Protocol, folder: str, row: dict, numbers: Coun
         segments = protocol.segments(tree, folder, row)
     except ValueError as error:
         raise _UnusableError("lines or files with segments that cannot be read") from error
-    if segments is not None and not all(0 <= edge <= LONGEST_SECONDS for one in segments for edge in one[:2]):
+    if segments is not None and not all(0 <= end <= LONGEST_SECONDS for one in segments for end in one[:2]):
         raise _UnusableError("lines or files with segments that cannot be read")
     if segments is None:
         # In PartialSpoof a spoofed clip is a partly spoofed one; a list with segments would have said where.
@@ -475,7 +475,7 @@ def _read_folders(tree: Tree) -> Iterator[Dataset]:
                     generator=_fill(layout.generator, fields) if label != "Real" else "",
                     source=_fill(layout.source, fields),
                     language=_fill(layout.language, fields),
-                    side=SIDE_NAMES.get((groups.get("side") or "").lower(), ""),
+                    split=SPLIT_NAMES.get((groups.get("split") or "").lower(), ""),
                 )
                 dataset.clips.append(clip)
                 homes[title].add(folder)
@@ -504,14 +504,14 @@ def _read_class_folders(tree: Tree) -> Dataset:
                 dataset.ignore(NAMELESS, f"{folder}/{name}" if folder else name)
         elif names:
             # The folder that was given may be called "test" for its own reasons.
-            side = next((SIDE_NAMES[p.lower()] for p in reversed(parts[1:]) if p.lower() in SIDE_NAMES), "")
-            known.append((folder, class_of(parts[depth]), parts[depth + 1 :], side))
+            split = next((SPLIT_NAMES[p.lower()] for p in reversed(parts[1:]) if p.lower() in SPLIT_NAMES), "")
+            known.append((folder, class_of(parts[depth]), parts[depth + 1 :], split))
     # A single folder called "test" or "val" is no partition of the authors.
-    sides = {side for *_, side in known}
-    partitioned = "train" in sides and len(sides - {""}) > 1
-    for folder, label, below, side in known:
+    found = {split for *_, split in known}
+    partitioned = "train" in found and len(found - {""}) > 1
+    for folder, label, below, split in known:
         if partitioned:
-            below = [part for part in below if part.lower() not in SIDE_NAMES]
+            below = [part for part in below if part.lower() not in SPLIT_NAMES]
         for name in list(tree.audio[folder]):
             clip = tree.clip(
                 folder,
@@ -520,9 +520,9 @@ def _read_class_folders(tree: Tree) -> Dataset:
                 # real/<speaker>/<book>/..., fake/<language>/<generator>/...
                 speaker=below[0] if below and label == "Real" else "",
                 generator="/".join(below) if label != "Real" else "",
-                side=side if partitioned else "",
+                split=split if partitioned else "",
             )
             dataset.clips.append(clip)
     if partitioned:
-        dataset.why += ", sides by folders such as training, validation, testing"
+        dataset.why += ", sets by folders such as training, validation, testing"
     return dataset

@@ -1,9 +1,9 @@
-"""Short cuts: how well Real and Fake are told apart by what has nothing to do with speech.
+"""Shortcuts: how well Real and Fake are told apart by what has nothing to do with speech.
 
 Where all fakes come at another level, length or file format than the real clips, a detector learns that and nothing
 else, and its test figures look splendid (leading silence alone reaches 85 % accuracy on ASVspoof 2019, arXiv
-2106.12914). For each such property a simple classifier that sees nothing else is trained on the training side and
-tested on the test side.
+2106.12914). For each such property a simple classifier that sees nothing else is trained on the training set and
+tested on the test set.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from ..errors import AudioError
 from ..settings import SAMPLE_RATE
 from ..sound.reading import about_audio, read_audio
-from .split import Clip, Split
+from .split import Clip, Splits
 
 MOST_CLIPS = 300
-"""Clips of each class and side that are measured; more would only take longer."""
+"""Clips of each class and set that are measured; more would only take longer."""
 
 SUSPICIOUS_AUC = 0.65
 """Area under the ROC curve from which on a property is worth a warning."""
@@ -75,16 +75,16 @@ def file_format(path: Path) -> str:
 
 
 def shortcuts(
-    split: Split, seed: int = 0, jobs: int = 1, progress: Callable[[int, int], None] | None = None
+    splits: Splits, seed: int = 0, jobs: int = 1, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, float]:
     """Tell Real from Fake by each property alone.
 
     Parameters
     ----------
-    split : Split
-        The classifiers are trained on its training side and tested on its test side.
+    splits : Splits
+        The classifiers are trained on its training set and tested on its test set.
     seed : int
-        Which clips are measured, where a side has more than ``MOST_CLIPS`` of a class.
+        Which clips are measured, where a set has more than ``MOST_CLIPS`` of a class.
     jobs : int
         Threads.
     progress : callable, optional
@@ -93,8 +93,8 @@ def shortcuts(
     Returns
     -------
     dict of str to float
-        For each property the area under the ROC curve on the test side: 0.5 is chance, 1.0 says that the property
-        alone gives every fake away. Empty where a class has no readable clip on either side.
+        For each property the area under the ROC curve on the test set: 0.5 is chance, 1.0 says that the property
+        alone gives every fake away. Empty where a class has no readable clip in either set.
     """
     from joblib import Parallel, delayed
     from sklearn.metrics import roc_auc_score
@@ -102,10 +102,10 @@ def shortcuts(
 
     rng = np.random.default_rng(seed)
     chosen = [
-        (side, clip)
-        for side in ("train", "test")
+        (split, clip)
+        for split in ("train", "test")
         for label in ("Real", "Fake")
-        for clip in _some([c for c in split.sides[side] if c.label == label and not c.copy_of], rng)
+        for clip in _some([c for c in splits.sets[split] if c.label == label and not c.copy_of], rng)
     ]
 
     def one(clip: Clip):
@@ -121,9 +121,9 @@ def shortcuts(
         if progress:
             progress(number, len(chosen))
     readable = [(*row, found) for row, found in zip(chosen, measured, strict=True) if found]
-    sides = np.array([side for side, _, _ in readable])
+    split_of = np.array([split for split, _, _ in readable])
     fake = np.array([clip.label == "Fake" for _, clip, _ in readable], dtype=int)
-    if any(len(set(fake[sides == side])) < 2 for side in ("train", "test")):
+    if any(len(set(fake[split_of == split])) < 2 for split in ("train", "test")):
         return {}
     formats = sorted({found["format"] for _, _, found in readable})
     areas = {}
@@ -133,9 +133,9 @@ def shortcuts(
         else:
             values = np.array([found[name] for _, _, found in readable])
         tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=5, class_weight="balanced", random_state=0)
-        tree.fit(values[sides == "train"], fake[sides == "train"])
-        scores = tree.predict_proba(values[sides == "test"])[:, 1]
-        areas[name] = float(roc_auc_score(fake[sides == "test"], scores))
+        tree.fit(values[split_of == "train"], fake[split_of == "train"])
+        scores = tree.predict_proba(values[split_of == "test"])[:, 1]
+        areas[name] = float(roc_auc_score(fake[split_of == "test"], scores))
     return areas
 
 

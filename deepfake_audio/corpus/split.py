@@ -1,7 +1,7 @@
-"""Which recordings exist, with which label, speaker, generator and source, and on which side of the split they stand.
+"""Which recordings exist, with which label, speaker, generator and source, and in which set they stand.
 
 How a folder is read is told in :mod:`deepfake_audio.corpus.layouts`. The split comes before any splicing, so that no
-voice, source or generator is heard in training and again in the test; partitions that a dataset's authors made are
+voice, source or generator is seen in training and again in the test; partitions that a dataset's authors made are
 kept.
 """
 
@@ -22,14 +22,14 @@ from ..files import atomic_path
 from ..settings import CLASS_NAMES
 from ..sound.reading import AUDIO_SUFFIXES, about_audio
 from ..text import cell, clean, counted
-from .clips import SIDES, Clip
+from .clips import SPLITS, Clip
 from .recognise import find_datasets
 
-TRAIN = SIDES.index("train")
+TRAIN = SPLITS.index("train")
 
 OWN = "own"
 TIES = (OWN, "source", "generator_family", "speaker")
-"""What can tie a clip to a side, in the order in which it is looked at; ``OWN`` is ``OWN_GENERATOR``."""
+"""What can tie a clip to a set, in the order in which it is looked at; ``OWN`` is ``OWN_GENERATOR``."""
 
 ANY_TIE = ("generator_family", "speaker")
 """What ties clips of a class that comes with partitions only."""
@@ -44,44 +44,44 @@ BALANCE_TOLERANCE = 0.1
 """Among candidates that score this close to the best one, the seed chooses."""
 
 MOST_GROUPS_WANTED = 3
-"""Groups of a class that every side should have, where the corpus has three times as many."""
+"""Groups of a class that every set should have, where the corpus has three times as many."""
 
 FEWEST_CLIPS = 3
-"""Clips of Real and of Fake that every side needs."""
+"""Clips of Real and of Fake that every set needs."""
 
 LONG_SECONDS = 30.0
 """A recording counts as another clip for every so many seconds, where there are few."""
 
 OWN_GENERATOR = re.compile(r"griffin[-_ ]?lim|source-filter copy", re.IGNORECASE)
-"""Generators whose like :mod:`deepfake_audio.examples.resynthesis` can make for training: they cannot be on another
-side."""
+"""Generators whose like :mod:`deepfake_audio.examples.resynthesis` can make for training: they cannot be in another
+set."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """A corpus on its three sides.
+class Splits:
+    """A corpus in its three sets.
 
     Attributes
     ----------
-    sides : dict of str to list of Clip
+    sets : dict of str to list of Clip
         Clips of ``train``, ``validation`` and ``test``.
     groups : dict of str to str
         For each clip's name the group that was kept together.
     left_out : list of (Clip, str)
-        Clips that would have tied two sides together, with the reason.
+        Clips that would have tied two sets together, with the reason.
     warnings : list of str
         What the user should know about this split.
     """
 
-    sides: dict[str, list[Clip]]
+    sets: dict[str, list[Clip]]
     groups: dict[str, str]
     left_out: list[tuple[Clip, str]]
     warnings: list[str]
 
     def counts(self, without: Collection[str] = ()) -> dict[str, dict[str, int]]:
-        """Clips per side and class, those of certain names left out."""
-        used = {side: [clip.label for clip in clips if clip.name not in without] for side, clips in self.sides.items()}
-        return {side: {label: labels.count(label) for label in CLASS_NAMES} for side, labels in used.items()}
+        """Clips per set and class, those of certain names left out."""
+        used = {split: [clip.label for clip in clips if clip.name not in without] for split, clips in self.sets.items()}
+        return {split: {label: labels.count(label) for label in CLASS_NAMES} for split, labels in used.items()}
 
 
 def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path | None, list[str]]:
@@ -115,7 +115,7 @@ def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path 
     if own:
         return [data], starter, [f"Using the recordings in {data} (the starter clips are left aside)."]
     return [starter], None, [
-        f"Using the starter clips in {starter}: enough to see everything work, not enough to judge strangers.",
+        f"Using the starter clips in {starter}: enough to see everything work, not enough to judge unseen speakers.",
         "For a dataset of your own, put its clips under data/<name>/real/... and data/<name>/fake/...,",
         "or name its folder:  python CNNRNNLSTM.py --data FOLDER",
     ]  # fmt: skip
@@ -126,15 +126,15 @@ def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
     return [clip for dataset in find_datasets(roots, skip) for clip in dataset.clips]
 
 
-def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
-    """Put every clip on one side, so that no speaker, source or generator stands on two.
+def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Splits:
+    """Put every clip in one set, so that no speaker, source or generator stands in two.
 
-    Partitions that a dataset's authors made are kept. Sides that a dataset lacks are cut from its training clips, and
+    Partitions that a dataset's authors made are kept. Sets that a dataset lacks are cut from its training clips, and
     datasets without partitions are split, by groups that are dealt out 60 : 20 : 20 with scikit-learn's
-    `GroupShuffleSplit`. A clip's group is its source; where a class has too few sources to fill three sides, its
-    generator (Fake, Hybrid) or speaker (Real) instead. What then still ties two sides together, such as a copy of a
-    training speaker by a test generator, is left out. Where that leaves a side without a class, because every generator
-    speaks with every voice, all classes are split by speaker, and generators stand on several sides.
+    `GroupShuffleSplit`. A clip's group is its source; where a class has too few sources to fill three sets, its
+    generator (Fake, Hybrid) or speaker (Real) instead. What then still ties two sets together, such as a copy of a
+    training speaker by a test generator, is left out. Where that leaves a set without a class, because every generator
+    speaks with every voice, all classes are split by speaker, and generators stand in several sets.
 
     Parameters
     ----------
@@ -156,57 +156,59 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Split:
     clips = [clip for clip in clips if not clip.copy_of]
     counts = Counter(clip.label for clip in clips)
     for label in ("Real", "Fake"):
-        if not _enough([clip for clip in clips if clip.label == label], FEWEST_CLIPS * len(SIDES)):
+        if not _enough([clip for clip in clips if clip.label == label], FEWEST_CLIPS * len(SPLITS)):
             raise CorpusError(
                 f"The corpus has {counted(counts[label], f'{label} clip')} and needs at least "
-                f"{FEWEST_CLIPS * len(SIDES)}; add recordings under a folder named "
+                f"{FEWEST_CLIPS * len(SPLITS)}; add recordings under a folder named "
                 f"'{label.lower()}', or another dataset to --data."
             )
-    split = _split(clips, seed)
-    problem = _shortage(split)
+    splits = _split(clips, seed)
+    problem = _shortage(splits)
     if problem:
         # Where every generator speaks with every voice, as in corpora made for challenges, voices come first.
         by_voice = _split(clips, seed, by_voice=True)
         if _shortage(by_voice):
             raise CorpusError(problem)
-        split = by_voice
-    if split.left_out:
-        split.warnings.append(
-            f"{len(split.left_out)} of {len(clips)} clips are left out because their speaker or generator "
-            "also stands on another side."
+        splits = by_voice
+    if splits.left_out:
+        splits.warnings.append(
+            f"{len(splits.left_out)} of {len(clips)} clips are left out because their speaker or generator "
+            "also stands in another set."
         )
-    return with_copies(split, copies)
+    return with_copies(splits, copies)
 
 
-def _split(clips: Sequence[Clip], seed: int, by_voice: bool = False) -> Split:
-    """Split without asking whether every side has enough."""
-    allowed = _allowed_sides(clips)
+def _split(clips: Sequence[Clip], seed: int, by_voice: bool = False) -> Splits:
+    """Split without asking whether every set has enough."""
+    allowed = _allowed_splits(clips)
     movable = allowed.sum(axis=1) > 1
     free = [clip for clip, may in zip(clips, movable, strict=True) if may]
     fixed = [clip for clip, may in zip(clips, movable, strict=True) if not may]
     groups, used, warnings = _groups(free, by_voice)
     groups |= _groups_of_partitions(fixed)
-    side_of, tied, homes = _deal(clips, groups, used, allowed, movable, seed)
-    return Split(
-        sides={side: [clips[i] for i in np.flatnonzero((tied < 0) & (side_of == s))] for s, side in enumerate(SIDES)},
+    split_of, tied, homes = _deal(clips, groups, used, allowed, movable, seed)
+    return Splits(
+        sets={
+            split: [clips[i] for i in np.flatnonzero((tied < 0) & (split_of == s))] for s, split in enumerate(SPLITS)
+        },
         groups=groups,
-        left_out=[(clips[i], _reason(clips[i], TIES[tied[i]], SIDES[homes[i]])) for i in np.flatnonzero(tied >= 0)],
+        left_out=[(clips[i], _reason(clips[i], TIES[tied[i]], SPLITS[homes[i]])) for i in np.flatnonzero(tied >= 0)],
         warnings=warnings + _shared_by_partitions(fixed),
     )
 
 
-def _shortage(split: Split) -> str:
-    """Say which side has too few clips of a class, if one has."""
-    official = any(clip.side for clips in split.sides.values() for clip in clips)
-    for side, clips in split.sides.items():
+def _shortage(splits: Splits) -> str:
+    """Say which set has too few clips of a class, if one has."""
+    official = any(clip.split for clips in splits.sets.values() for clip in clips)
+    for split, clips in splits.sets.items():
         for label in ("Real", "Fake"):
             members = [clip for clip in clips if clip.label == label]
             if not _enough(members, FEWEST_CLIPS):
                 kind = "speakers or sources" if label == "Real" else "generators or sources"
-                advice = f"add {label} clips of other {kind} (at least {len(SIDES)} are needed, more are better)."
+                advice = f"add {label} clips of other {kind} (at least {len(SPLITS)} are needed, more are better)."
                 if official:
                     advice = "the datasets' own partitions have no more: add another dataset to --data."
-                what = f"{counted(len(members), f'{label} clip')} would be left for {side}"
+                what = f"{counted(len(members), f'{label} clip')} would be left for {split}"
                 return f"The corpus is too small to split: {what}; {advice}"
     return ""
 
@@ -223,37 +225,37 @@ def _enough(clips: Sequence[Clip], wanted: int) -> bool:
     return worth >= wanted
 
 
-def _allowed_sides(clips: Sequence[Clip]) -> np.ndarray:
-    """Say which sides each clip may be on, as booleans of shape (clips, sides)."""
+def _allowed_splits(clips: Sequence[Clip]) -> np.ndarray:
+    """Say which sets each clip may be in, as booleans of shape (clips, sets)."""
     given: dict[str, set[str]] = {}
     for clip in clips:
-        if clip.side:
-            given.setdefault(clip.name.split("/", 1)[0], set()).add(clip.side)
-    rows = {"": [True] * len(SIDES)} | {side: [side == other for other in SIDES] for side in SIDES}
-    # Training clips of a dataset without, say, a validation side may be on either.
-    train = {dataset: [side == "train" or side not in sides for side in SIDES] for dataset, sides in given.items()}
+        if clip.split:
+            given.setdefault(clip.name.split("/", 1)[0], set()).add(clip.split)
+    rows = {"": [True] * len(SPLITS)} | {split: [split == other for other in SPLITS] for split in SPLITS}
+    # Training clips of a dataset without, say, a validation set may be in either.
+    train = {dataset: [split == "train" or split not in sets for split in SPLITS] for dataset, sets in given.items()}
     return np.array(
-        [train[clip.name.split("/", 1)[0]] if clip.side == "train" else rows[clip.side] for clip in clips], dtype=bool
-    ).reshape(-1, len(SIDES))
+        [train[clip.name.split("/", 1)[0]] if clip.split == "train" else rows[clip.split] for clip in clips], dtype=bool
+    ).reshape(-1, len(SPLITS))
 
 
 def _deal(
     clips: Sequence[Clip], groups: dict[str, str], used: dict, allowed: np.ndarray, movable: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw many splits of the clips that may move and return one of the best: side, tie (-1: none), home of the tie."""
-    side_of = allowed.argmax(axis=1)
+    """Draw many splits of the clips that may move and return one of the best: set, tie (-1: none), home of the tie."""
+    split_of = allowed.argmax(axis=1)
     tied, homes = np.full((2, len(clips)), -1)
     count = np.count_nonzero(movable)
     # Numbers in the order of the names: the same split as by name, but quick for a hundred thousand clips.
     names = [groups[clip.name] for clip, may in zip(clips, movable, strict=True) if may]
     values, keys = np.unique(names, return_inverse=True)
-    if len(values) < len(SIDES):
-        return side_of, tied, homes  # all on the training side, if they may
+    if len(values) < len(SPLITS):
+        return split_of, tied, homes  # all in the training set, if they may
     from sklearn.model_selection import GroupShuffleSplit
 
     labels = np.array([CLASS_NAMES.index(clip.label) for clip in clips])[movable]
     ties = _ties(clips, used)
-    # A number of groups, not a share of what is left: of six groups, each side must get a Real and a Fake one.
+    # A number of groups, not a share of what is left: of six groups, each set must get a Real and a Fake one.
     fifth = -(-len(values) // 5)
     candidates = []
     rng = np.random.default_rng(seed)
@@ -262,10 +264,10 @@ def _deal(
         outer = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
         rest, test = next(outer.split(labels, groups=keys))
         inner = GroupShuffleSplit(1, test_size=fifth, random_state=int(number))
-        drawn[test] = SIDES.index("test")
-        drawn[rest[next(inner.split(rest, groups=keys[rest]))[1]]] = SIDES.index("validation")
+        drawn[test] = SPLITS.index("test")
+        drawn[rest[next(inner.split(rest, groups=keys[rest]))[1]]] = SPLITS.index("validation")
         drawn[~allowed[movable, drawn]] = TRAIN
-        candidate = side_of.copy()
+        candidate = split_of.copy()
         candidate[movable] = drawn
         tied, homes = _tied(ties, candidate, allowed)
         candidates.append((_imbalance(labels, keys, drawn, tied[movable] < 0), candidate, tied, homes))
@@ -275,7 +277,7 @@ def _deal(
 
 
 def _groups_of_partitions(clips: Sequence[Clip]) -> dict[str, str]:
-    """Name the groups of clips whose side is given: nothing depends on them but how evenly training draws."""
+    """Name the groups of clips whose set is given: nothing depends on them but how evenly training draws."""
     groups = {}
     for clip in clips:
         order = ("source", "speaker") if clip.label == "Real" else ("source", "generator_family", "speaker")
@@ -285,36 +287,36 @@ def _groups_of_partitions(clips: Sequence[Clip]) -> dict[str, str]:
 
 
 def _shared_by_partitions(clips: Sequence[Clip]) -> list[str]:
-    """Warn about voices and systems that the authors of datasets put on several sides."""
+    """Warn about voices and systems that the authors of datasets put in several sets."""
     shared = []
     for key in ("speaker", "generator"):
-        sides: dict[str, set[str]] = {}
+        sets: dict[str, set[str]] = {}
         for clip in clips:
             if getattr(clip, key):
-                sides.setdefault(getattr(clip, key), set()).add(clip.side)
-        several = sum(len(found) > 1 for found in sides.values())
+                sets.setdefault(getattr(clip, key), set()).add(clip.split)
+        several = sum(len(found) > 1 for found in sets.values())
         if several:
-            shared.append(f"{several} of {counted(len(sides), key)}")
+            shared.append(f"{several} of {counted(len(sets), key)}")
     if not shared:
         return []
-    return [f"The datasets' own partitions are kept; in them {' and '.join(shared)} stand on more than one side."]
+    return [f"The datasets' own partitions are kept; in them {' and '.join(shared)} stand in more than one set."]
 
 
-def with_copies(split: Split, copies: Sequence[Clip]) -> Split:
-    """Add copies of real clips to the training side, each only where its original is; the others are left out."""
-    originals = {clip.name for clip in split.sides["train"]}
+def with_copies(splits: Splits, copies: Sequence[Clip]) -> Splits:
+    """Add copies of real clips to the training set, each only where its original is; the others are left out."""
+    originals = {clip.name for clip in splits.sets["train"]}
     kept = [copy for copy in copies if copy.copy_of in originals]
-    reason = "a copy of a clip that is not on the training side"
-    return Split(
-        sides=split.sides | {"train": split.sides["train"] + kept},
-        groups=split.groups | {copy.name: f"generator:{copy.generator_family}" for copy in copies},
-        left_out=split.left_out + [(copy, reason) for copy in copies if copy.copy_of not in originals],
-        warnings=split.warnings,
+    reason = "a copy of a clip that is not in the training set"
+    return Splits(
+        sets=splits.sets | {"train": splits.sets["train"] + kept},
+        groups=splits.groups | {copy.name: f"generator:{copy.generator_family}" for copy in copies},
+        left_out=splits.left_out + [(copy, reason) for copy in copies if copy.copy_of not in originals],
+        warnings=splits.warnings,
     )
 
 
 def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict[str, set[str]], list[str]]:
-    """Name each clip's group, and per class the labels that may not stand on two sides."""
+    """Name each clip's group, and per class the labels that may not stand in two sets."""
     groups: dict[str, str] = {}
     used: dict[str, set[str]] = {}
     warnings: list[str] = []
@@ -331,11 +333,11 @@ def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict
         order = ("source", "speaker") if label == "Real" else ("source", "generator_family", "speaker")
         if by_voice:
             order = ("speaker", "source")
-        # A single fake generator or source repeated everywhere cannot fill three sides: use the next finer label.
-        chosen = next((key for key in order if _fills_three_sides(members, key)), None)
+        # A single fake generator or source repeated everywhere cannot fill three sets: use the next finer label.
+        chosen = next((key for key in order if _fills_three_sets(members, key)), None)
         if chosen is None:
             warnings.append(
-                f"{label} clips name no {' or '.join(order).replace('_family', '')} that could be kept on one side: "
+                f"{label} clips name no {' or '.join(order).replace('_family', '')} that could be kept in one set: "
                 "split by file, so results will look better than they are; put each speaker or generator "
                 "in a folder of its own."
             )
@@ -345,7 +347,7 @@ def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict
                 kind = key.replace("_family", "")
                 warnings.append(
                     f"{label} clips name {counted(len(passed_over), f'different {kind} label')}, too few or too "
-                    f"seldom for three sides: the same {kind} may stand on several."
+                    f"seldom for three sets: the same {kind} may stand in several."
                 )
         for clip in members:
             value = getattr(clip, chosen) if chosen else ""
@@ -356,15 +358,15 @@ def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict
         used[label] = set(order[order.index(chosen) :] if chosen and not by_voice else ()) | {"speaker"}
     if by_voice and any(clip.generator for clip in clips):
         warnings.append(
-            "The same generators speak with the voices of every side, so that only voices are kept apart: how "
-            "generators that training never heard are judged is not tested."
+            "The same generators speak with the voices of every set, so that only voices are kept apart: how "
+            "generators unseen in training are judged is not tested."
         )
     return groups, used, warnings
 
 
-def _fills_three_sides(members: Sequence[Clip], key: str) -> bool:
+def _fills_three_sets(members: Sequence[Clip], key: str) -> bool:
     values = Counter(getattr(clip, key) for clip in members)
-    return len([value for value in values if value]) >= len(SIDES) and values[""] <= len(members) / 2
+    return len([value for value in values if value]) >= len(SPLITS) and values[""] <= len(members) / 2
 
 
 def _ties(clips: Sequence[Clip], used: dict[str, set[str]]) -> dict[str, np.ndarray]:
@@ -377,27 +379,27 @@ def _ties(clips: Sequence[Clip], used: dict[str, set[str]]) -> dict[str, np.ndar
     return ties
 
 
-def _tied(ties: dict[str, np.ndarray], side_of: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Say what ties a clip to another side than its own, as an index into ``TIES`` (-1: nothing), and to which one.
+def _tied(ties: dict[str, np.ndarray], split_of: np.ndarray, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Say what ties a clip to another set than its own, as an index into ``TIES`` (-1: nothing), and to which one.
 
     A speaker, source or generator is at home where most of its clips are; clips whose authors say where they belong
     count before all others. A clip is not held to a home where it may not be: what is shared by the partitions of one
     dataset is its authors' doing.
     """
-    tied, home_of = np.full((2, len(side_of)), -1)
-    weights = np.where(allowed.sum(axis=1) > 1, 1, len(side_of))
+    tied, home_of = np.full((2, len(split_of)), -1)
+    weights = np.where(allowed.sum(axis=1) > 1, 1, len(split_of))
     for index, (key, numbers) in enumerate(ties.items()):
         counts = (tied < 0) & (numbers >= 0)
         if key == OWN:
             homes = np.array([TRAIN])
         else:
-            places = numbers[counts] * len(SIDES) + side_of[counts]
-            votes = np.bincount(places, weights=weights[counts], minlength=len(SIDES))
-            votes = np.pad(votes, (0, -len(votes) % len(SIDES)))
-            homes = votes.reshape(-1, len(SIDES)).argmax(axis=1)
+            places = numbers[counts] * len(SPLITS) + split_of[counts]
+            votes = np.bincount(places, weights=weights[counts], minlength=len(SPLITS))
+            votes = np.pad(votes, (0, -len(votes) % len(SPLITS)))
+            homes = votes.reshape(-1, len(SPLITS)).argmax(axis=1)
         members = np.flatnonzero(counts)
         home = homes[numbers[members]]
-        away = (home != side_of[members]) & allowed[members, home]
+        away = (home != split_of[members]) & allowed[members, home]
         tied[members[away]] = index
         home_of[members[away]] = home[away]
     return tied, home_of
@@ -409,22 +411,22 @@ def _reason(clip: Clip, key: str, home: str) -> str:
     return f"{key.replace('_family', '')} {getattr(clip, key)} stands in {home}"
 
 
-def _imbalance(labels, keys, side_of, kept) -> float:
-    """How far a candidate is from 60 : 20 : 20 in clips of each class, and from several groups on every side."""
+def _imbalance(labels, keys, split_of, kept) -> float:
+    """How far a candidate is from 60 : 20 : 20 in clips of each class, and from several groups in every set."""
     wanted = {"train": 0.6, "validation": 0.2, "test": 0.2}
     score = 0.0
     for label in np.unique(labels):
         of_label = labels == label
         groups = len(np.unique(keys[of_label]))
-        for number, side in enumerate(SIDES):
-            share = wanted[side]
-            here = of_label & kept & (side_of == number)
-            # Relative, so that an empty test side weighs more than a slightly smaller training side; what is
+        for number, split in enumerate(SPLITS):
+            share = wanted[split]
+            here = of_label & kept & (split_of == number)
+            # Relative, so that an empty test set weighs more than a slightly smaller training set; what is
             # missing from training is missed by all three.
             missing = max(0.0, share - np.count_nonzero(here) / of_label.sum()) / share
-            score += missing * (3.0 if side == "train" else 1.0)
-            # A side that is one source or one generator measures that one, whatever its number of clips.
-            enough = min(MOST_GROUPS_WANTED, groups // len(SIDES))
+            score += missing * (3.0 if split == "train" else 1.0)
+            # A set that is one source or one generator measures that one, whatever its number of clips.
+            enough = min(MOST_GROUPS_WANTED, groups // len(SPLITS))
             score += 0.5 * max(0, enough - len(np.unique(keys[here]))) / max(enough, 1)
     return score
 
@@ -448,41 +450,41 @@ def describe_data(clips: Sequence[Clip]) -> list[str]:
     return list(map(clean, lines))
 
 
-def describe(split: Split) -> str:
-    """Lay out for a console what stands on which side."""
+def describe(splits: Splits) -> str:
+    """Lay out for a console what stands in which set."""
     keys = ("speaker", "source", "generator")
-    rows = [("Side", *CLASS_NAMES, *(f"{key}s" for key in keys))]
-    for side, clips in [*split.sides.items(), ("left out", [clip for clip, _ in split.left_out])]:
+    rows = [("Set", *CLASS_NAMES, *(f"{key}s" for key in keys))]
+    for split, clips in [*splits.sets.items(), ("left out", [clip for clip, _ in splits.left_out])]:
         counts = Counter(clip.label for clip in clips)
         named = (len({getattr(clip, key) for clip in clips} - {""}) for key in keys)
-        rows.append((side, *(str(counts[label]) for label in CLASS_NAMES), *map(str, named)))
+        rows.append((split, *(str(counts[label]) for label in CLASS_NAMES), *map(str, named)))
     lines = [f"{row[0]:<12}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
-    return "\n".join(lines + [clean(f"warning: {warning}") for warning in split.warnings])
+    return "\n".join(lines + [clean(f"warning: {warning}") for warning in splits.warnings])
 
 
-MANIFEST_COLUMNS = ("clip", "label", "speaker", "generator", "source", "language", "group", "side", "reason")
+MANIFEST_COLUMNS = ("clip", "label", "speaker", "generator", "source", "language", "group", "split", "reason")
 
 
-def _manifest_rows(split: Split) -> Iterator[tuple[tuple[str, ...], Path]]:
-    reasons = {clip.name: reason for clip, reason in split.left_out}
-    placed = [(clip, side) for side in SIDES for clip in split.sides[side]]
-    placed += [(clip, "left out") for clip, _ in split.left_out]
-    for clip, side in sorted(placed, key=lambda row: row[0].name):
+def _manifest_rows(splits: Splits) -> Iterator[tuple[tuple[str, ...], Path]]:
+    reasons = {clip.name: reason for clip, reason in splits.left_out}
+    placed = [(clip, split) for split in SPLITS for clip in splits.sets[split]]
+    placed += [(clip, "left out") for clip, _ in splits.left_out]
+    for clip, split in sorted(placed, key=lambda row: row[0].name):
         labels = (clip.name, clip.label, clip.speaker, clip.generator, clip.source, clip.language)
-        yield (*labels, split.groups[clip.name], side, reasons.get(clip.name, "")), clip.path
+        yield (*labels, splits.groups[clip.name], split, reasons.get(clip.name, "")), clip.path
 
 
-def fingerprint(split: Split) -> str:
-    """Return the SHA-256 over names, labels, groups and sides; paths of this machine do not enter."""
+def fingerprint(splits: Splits) -> str:
+    """Return the SHA-256 over names, labels, groups and sets; paths of this machine do not enter."""
     digest = hashlib.sha256()
-    for row, _ in _manifest_rows(split):
+    for row, _ in _manifest_rows(splits):
         digest.update("\x1f".join(row).encode("utf-8", "surrogatepass") + b"\x1e")
     return digest.hexdigest()
 
 
-def write_manifest(path: Path, split: Split) -> None:
-    """Record every clip with its labels, its group, its side and, where left out, the reason, as CSV."""
+def write_manifest(path: Path, splits: Splits) -> None:
+    """Record every clip with its labels, its group, its set and, where left out, the reason, as CSV."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*MANIFEST_COLUMNS, "path"])
-        writer.writerows(map(cell, [*row, clip_path]) for row, clip_path in _manifest_rows(split))
+        writer.writerows(map(cell, [*row, clip_path]) for row, clip_path in _manifest_rows(splits))

@@ -149,15 +149,15 @@ class Tree:
                 index[name][folder] = None
         return index
 
-    def segment_labels(self, near: str, side: str) -> tuple[float, dict]:
+    def segment_labels(self, near: str, split: str) -> tuple[float, dict]:
         """Read the segment labels of one partition of PartialSpoof: seconds per label, and labels per clip."""
-        if (near, side) not in self._labels:
+        if (near, split) not in self._labels:
             files = [(float(match[1]), distance(folder, near), folder, name)
                      for folder, names in self.others.items() for name in names
-                     if (match := re.fullmatch(rf"{side}_seglab_(\d+\.\d+)\.npy", name))]  # fmt: skip
+                     if (match := re.fullmatch(rf"{split}_seglab_(\d+\.\d+)\.npy", name))]  # fmt: skip
             step, _, folder, name = min(files, default=(0.0, 0, "", ""))
-            self._labels[near, side] = step, _read_labels(self.path(folder, name)) if files else {}
-        return self._labels[near, side]
+            self._labels[near, split] = step, _read_labels(self.path(folder, name)) if files else {}
+        return self._labels[near, split]
 
 
 def _kind(entry: os.DirEntry) -> str:

@@ -90,14 +90,14 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: dict) -> None
     path
         Usually ``MODEL_CARD.md`` in the folder of the run.
     metrics
-        What :func:`deepfake_audio.evaluation.metrics.evaluate` returned for the test side.
+        What :func:`deepfake_audio.evaluation.metrics.evaluate` returned for the test set.
     card
         ``name``, ``created`` (ISO date), ``version`` (of the package), ``seed``, ``settings`` (nested dict),
         ``parameters`` (number of weights), ``data`` (strings that describe corpora and their licences), ``split``
-        (side to ``{"Real": n, "Fake": n, "Hybrid": n}``), ``training_minutes``, ``warnings`` (strings) and
+        (split to ``{"Real": n, "Fake": n, "Hybrid": n}``), ``training_minutes``, ``warnings`` (strings) and
         ``command`` (that repeats the run). Optional: ``shortcuts`` (property to AUC, from
         :func:`deepfake_audio.corpus.shortcuts.shortcuts`), ``about_shortcuts`` and ``about_results`` (where those and
-        the figures come from, if not from the test side of the split) and ``remarks`` (Markdown that goes before the
+        the figures come from, if not from the test set of the split) and ``remarks`` (Markdown that goes before the
         limits).
     """
     sections = (
@@ -105,7 +105,7 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: dict) -> None
         _USE,
         _data(card),
         _training(card),
-        _results(metrics, card.get("about_results", _TEST_SIDE)),
+        _results(metrics, card.get("about_results", _TEST_SET)),
         _groups(metrics),
         _errors(metrics),
         card.get("remarks", ""),
@@ -132,7 +132,7 @@ def _cells(metric: dict, unit: str) -> tuple[str, str, str]:
     """Value, interval and number of clips of one metric."""
     interval = "-"
     if metric["low"] is not None:
-        low, high = (_value(metric[edge], unit) for edge in ("low", "high"))
+        low, high = (_value(metric[end], unit) for end in ("low", "high"))
         interval = f"{low.removesuffix(' %').removesuffix(' s')} to {high}"
     return _value(metric["value"], unit), interval, str(metric["n"])
 
@@ -187,9 +187,9 @@ recording of speech and answers
 
 - **Real**: a person spoke all of it,
 - **Fake**: a machine made all of it,
-- **Hybrid**: real speech into which synthetic stretches were spliced,
+- **Hybrid**: real speech into which synthetic spans were spliced,
 
-with a confidence and a timeline of the stretches that it takes for synthetic. It was trained on
+with a confidence and a timeline of the segments that it takes for synthetic. It was trained on
 {_plain(card["created"])} with version {_plain(card["version"])} of this project.
 """
 
@@ -212,24 +212,24 @@ first. What a person decides after that must not rest on this answer alone.
 
 def _data(card: dict) -> str:
     rows = [
-        (side, *(str(counts.get(name, 0)) for name in CLASS_NAMES), str(sum(counts.values())))
-        for side, counts in card["split"].items()
+        (split, *(str(counts.get(name, 0)) for name in CLASS_NAMES), str(sum(counts.values())))
+        for split, counts in card["split"].items()
     ]
     return f"""
 ## Data
 
 {_bullets([_plain(item) for item in card["data"]], "Not described.")}
 
-Clips on each side of the split:
+Clips in each set of the split:
 
 {_table(("Side", *CLASS_NAMES, "All"), rows)}
 
 Hybrids that came with the data are counted there, splices of this project are not: it makes hybrids, and splices
-within one class, from the real and fake clips of the same side, and the results below count them.
-{_shortcuts(card.get("shortcuts", {}), card.get("about_shortcuts", _BOTH_SIDES))}"""
+within one class, from the real and fake clips of the same set, and the results below count them.
+{_shortcuts(card.get("shortcuts", {}), card.get("about_shortcuts", _BOTH_SETS))}"""
 
 
-_BOTH_SIDES = "fitted on the training side, tested on the test side"
+_BOTH_SETS = "fitted on the training set, tested on the test set"
 
 
 def _shortcuts(areas: dict[str, float], about: str) -> str:
@@ -262,7 +262,7 @@ Seed {card["seed"]}{minutes}. The same run again:
 """
 
 
-_TEST_SIDE = "On the test side, which had no part in training or in any choice."
+_TEST_SET = "On the test set, which had no part in training or in any choice."
 
 
 def _results(metrics: dict, about: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from .. import console
 from ..corpus.skipped import report_skipped
-from ..corpus.split import Clip, Split, describe_data, fingerprint, split_corpus
+from ..corpus.split import Clip, Splits, describe_data, fingerprint, split_corpus
 from ..errors import CorpusError, RunError
-from ..examples.example import Example, FeatureStore, extract_features, side_examples
+from ..examples.example import Example, FeatureStore, extract_features, split_examples
 from ..model.checkpoint import Checkpoint, read_checkpoint
 from ..model.engines import KerasEngine
 from ..settings import CLASS_NAMES, to_dict
@@ -23,12 +23,12 @@ from .card import format_table, write_metrics, write_model_card
 from .metrics import ClipScore, evaluate, read_scores, write_scores
 
 
-def only_unheard(split: Split, base: Checkpoint) -> Split:
-    """Leave out of validation and test what the training of another checkpoint has heard already.
+def only_unseen(splits: Splits, base: Checkpoint) -> Splits:
+    """Leave out of validation and test what the training of another checkpoint has seen already.
 
     Parameters
     ----------
-    split : Split
+    splits : Splits
         Of the corpus that the training goes on with.
     base : Checkpoint
         That it starts from.
@@ -36,24 +36,24 @@ def only_unheard(split: Split, base: Checkpoint) -> Split:
     Raises
     ------
     CorpusError
-        If no Real or no Fake clip is left on a side.
+        If no Real or no Fake clip is left in a set.
     """
-    sides, left_out = dict(split.sides), list(split.left_out)
-    for side in ("validation", "test"):
-        sides[side] = base.unheard(split.sides[side])
-        kept = {clip.name for clip in sides[side]}
+    sets, left_out = dict(splits.sets), list(splits.left_out)
+    for split in ("validation", "test"):
+        sets[split] = base.unseen(splits.sets[split])
+        kept = {clip.name for clip in sets[split]}
         reason = f"{base.path.name} was trained on it"
-        left_out += [(clip, reason) for clip in split.sides[side] if clip.name not in kept]
+        left_out += [(clip, reason) for clip in splits.sets[split] if clip.name not in kept]
         for label in ("Real", "Fake"):
-            if not any(clip.label == label for clip in sides[side]):
+            if not any(clip.label == label for clip in sets[split]):
                 raise CorpusError(
-                    f"{base.path} was trained on every {label} clip of the {side} side; "
-                    "give --data with recordings that it has not heard."
+                    f"{base.path} was trained on every {label} clip of the {split} set; "
+                    "give --data with recordings that it has not seen."
                 )
-    heard = len(left_out) - len(split.left_out)
-    if heard:
-        split.warnings.append(f"{heard} clips of validation and test are left out: {base.path} was trained on them.")
-    return Split(sides, split.groups, left_out, split.warnings)
+    seen = len(left_out) - len(splits.left_out)
+    if seen:
+        splits.warnings.append(f"{seen} clips of validation and test are left out: {base.path} was trained on them.")
+    return Splits(sets, splits.groups, left_out, splits.warnings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ def examine(
     log: Path | None = None,
     show: bool = False,
 ) -> Report:
-    """Judge a test side once and write everything that is said about it.
+    """Judge a test set once and write everything that is said about it.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def examine(
     checkpoint : Checkpoint
         The model, as ``script.py`` would load it.
     examples : sequence of Example
-        Clips that neither training nor validation heard.
+        Clips that neither training nor validation has seen.
     store : FeatureStore
         Their spectrograms.
     card : dict
@@ -193,9 +193,9 @@ def evaluate_checkpoint(
     dask: str | None = None,
     remarks: Sequence[str] = (),
 ) -> Report:
-    """Report a checkpoint on a corpus, without anything that its training heard.
+    """Report a checkpoint on a corpus, without anything that its training has seen.
 
-    On the corpus that it was trained on, this is the test side of that training; on another one, every clip that
+    On the corpus that it was trained on, this is the test set of that training; on another one, every clip that
     was in neither training nor validation, known by content.
 
     Parameters
@@ -225,28 +225,28 @@ def evaluate_checkpoint(
     warnings = []
     test, groups = None, {clip.name: clip.name for clip in clips}
     try:
-        split = split_corpus(clips, checkpoint.seed)
-        if fingerprint(split) == checkpoint.manifest:
-            test, groups = split.sides["test"], split.groups
-            console.say("This is the corpus that the checkpoint was trained on: its test side is used.")
+        splits = split_corpus(clips, checkpoint.seed)
+        if fingerprint(splits) == checkpoint.manifest:
+            test, groups = splits.sets["test"], splits.groups
+            console.say("This is the corpus that the checkpoint was trained on: its test set is used.")
     except CorpusError:
         pass  # too small to be split, which a test alone does not need
     if test is None:
-        test = checkpoint.unheard(clips)
+        test = checkpoint.unseen(clips)
         if len(test) < len(clips):
             warnings.append(
-                f"{len(clips) - len(test)} of {len(clips)} clips were heard in training and are left out; "
+                f"{len(clips) - len(test)} of {len(clips)} clips were seen in training and are left out; "
                 "others may share a speaker or generator with them."
             )
         if not test:
-            raise RunError("Every clip was heard in training; give --data with other recordings.")
+            raise RunError("Every clip was seen in training; give --data with other recordings.")
     for warning in warnings:
         console.say(f"warning: {warning}")
-    side = Split(sides={"train": [], "validation": [], "test": test}, groups=groups, left_out=[], warnings=warnings)
+    splits = Splits(sets={"train": [], "validation": [], "test": test}, groups=groups, left_out=[], warnings=warnings)
     with _folder_of_report(outputs) as folder:
         if {clip.label for clip in test} >= {"Real", "Fake"}:
-            examples = side_examples(
-                "test", side, checkpoint.settings, folder / "hybrids", jobs, console.progress("test")
+            examples = split_examples(
+                "test", splits, checkpoint.settings, folder / "hybrids", jobs, console.progress("test")
             )
         else:
             from ..examples.example import examples_of_clips
@@ -261,7 +261,7 @@ def evaluate_checkpoint(
             warnings.append(line)
         card = {
             "data": describe_data(clips),
-            "split": side.counts(without=store.failures),
+            "split": splits.counts(without=store.failures),
             "training_minutes": 0.0,
             "warnings": [*warnings, *remarks],
             "command": console.command_line(["python", "CNNRNNLSTM.py", "--evaluate", path]),

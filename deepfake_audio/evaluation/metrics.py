@@ -77,7 +77,7 @@ class ClipScore:
     """Start and end in seconds of what is fake: nothing in a Real clip, the whole of a Fake one. Nothing in a Hybrid
     means that nobody knows; it then counts for the verdict but not for the timeline."""
     predicted_spans: Spans
-    """Fake stretches of the timeline that the user was shown, in seconds."""
+    """Fake segments of the timeline that the user was shown, in seconds."""
     frame_seconds: float
     frame_probabilities: tuple[float, ...]
     """Probability of fake for each timeline frame; frame i covers i to i + 1 times `frame_seconds`. A file keeps those
@@ -107,7 +107,7 @@ class ClipScore:
                 raise ValueError(f"{name} {getattr(self, name)} is not a length")
         for start, end in (*self.true_spans, *self.predicted_spans):
             if not 0 <= start <= end < math.inf:
-                raise ValueError(f"span {start}-{end} s is not a stretch of time")
+                raise ValueError(f"span {start}-{end} s does not start before it ends, within the recording")
 
 
 _FREE_COLUMNS = ("path", "speaker", "generator", "source", "language")
@@ -169,7 +169,7 @@ def read_scores(path: str | os.PathLike) -> list[ClipScore]:
     finally:
         csv.field_size_limit(limit)
     if not scores:
-        raise RunError(f"{path} holds no clips; write it again with a test side that is not empty")
+        raise RunError(f"{path} holds no clips; write it again with a test set that is not empty")
     return scores
 
 
@@ -203,7 +203,7 @@ def span_frames(spans: Spans, frame_count: int, frame_seconds: float) -> np.ndar
     Parameters
     ----------
     spans
-        Fake stretches, in seconds.
+        Fake spans, in seconds.
     frame_count, frame_seconds
         Length of the timeline, and of one of its frames.
 
@@ -425,9 +425,9 @@ def boundary_errors(score: ClipScore) -> np.ndarray:
     np.ndarray
         Shape (true boundaries that are not an end of the clip,), seconds.
     """
-    true = np.array([edge for span in score.true_spans for edge in span])
+    true = np.array([boundary for span in score.true_spans for boundary in span])
     true = true[(true > _EDGE_SECONDS) & (true < score.seconds - _EDGE_SECONDS)]
-    predicted = np.array([0.0, score.seconds, *(edge for span in score.predicted_spans for edge in span)])
+    predicted = np.array([0.0, score.seconds, *(boundary for span in score.predicted_spans for boundary in span)])
     return np.abs(true[:, np.newaxis] - predicted).min(axis=1)
 
 
@@ -557,7 +557,7 @@ def evaluate(scores: Sequence[ClipScore], resamples: int = 1000, seed: int = 0) 
     biased upwards, and more so in a resample, so its interval may lie above its value.
     """
     if not scores:
-        raise RunError("there are no scores to evaluate; the test side of the split is empty")
+        raise RunError("there are no scores to evaluate; the test set of the split is empty")
     builders = (
         _class_measure(scores),
         _ranking_measure(scores, (_FAKE, _HYBRID), {"auc": "roc_auc", "eer": "eer"}),

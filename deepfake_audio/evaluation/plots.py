@@ -296,9 +296,9 @@ def plot_timeline(
     hop_seconds
         Distance between two frames of `log_mel`.
     true_spans
-        Stretches in seconds that really are fake; None when nobody knows, which leaves out their bar.
+        Spans in seconds that really are fake; None when nobody knows, which leaves out their bar.
     predicted_spans
-        Stretches in seconds that the detector calls fake.
+        Spans in seconds that the detector calls fake.
     frame_probabilities, frame_seconds
         Probability of fake for each timeline frame, and the length of one.
     title
@@ -356,7 +356,7 @@ def plot_recording(
     highest_hz: float,
     fake_threshold: float,
 ) -> None:
-    """Draw a judged recording: waveform, mel-spectrogram, probability of fake, and the stretches under them.
+    """Draw a judged recording: waveform, mel-spectrogram, probability of fake, and the segments under them.
 
     Parameters
     ----------
@@ -365,7 +365,7 @@ def plot_recording(
     timeline
         Probabilities of fake, and the seconds between them.
     segments
-        ``start``, ``end`` and ``label`` of each stretch; none where nothing was judged.
+        ``start``, ``end`` and ``label`` of each segment; none where nothing was judged.
     seconds
         Length of the recording.
     title
@@ -419,13 +419,13 @@ def plot_mel_samples(
     highest_hz: float = 8000,
     show: bool = False,
 ) -> None:
-    """Draw mel-spectrograms side by side, each under a strip that says which stretches are real and which fake.
+    """Draw mel-spectrograms side by side, each under a strip that says which spans are real and which fake.
 
     Parameters
     ----------
     samples
         For each picture: title, spectrogram of shape (frames, mel_bands) in dB, distance of its frames in seconds,
-        and fake stretches in seconds.
+        and fake spans in seconds.
     out_path
         PNG to write, 1000 pixels wide.
     highest_hz
@@ -444,8 +444,8 @@ def plot_mel_samples(
             strip.tick_params(bottom=False, labelbottom=False)
             strip.spines[:].set_visible(False)
             image = _draw_mel(picture, log_mel, hop_seconds, highest_hz)
-            for edge in (edge for span in fake_spans for edge in span if hop_seconds < edge < seconds - hop_seconds):
-                picture.axvline(edge, color="white", lw=1.3, ls="--")
+            for boundary in (b for span in fake_spans for b in span if hop_seconds < b < seconds - hop_seconds):
+                picture.axvline(boundary, color="white", lw=1.3, ls="--")
             picture.set(xlim=(0, seconds), xlabel="time in seconds")
             if column:
                 picture.set_ylabel("")
@@ -562,13 +562,11 @@ def _draw_probabilities(axes, frame_probabilities: Sequence[float], frame_second
 
 
 def _draw_bar(axes, fake_spans: Spans, seconds: float, row: float, height: float = 0.7) -> None:
-    """One bar over the whole clip: real, with fake stretches hatched so that colour is not the only sign."""
+    """One bar over the whole clip: real, with fake spans hatched so that colour is not the only sign."""
     axes.broken_barh([(0, seconds)], (row - height / 2, height), color=REAL_COLOUR, lw=0)
-    stretches = [(start, min(end, seconds) - start) for start, end in fake_spans if start < seconds]
-    if stretches:
-        axes.broken_barh(
-            stretches, (row - height / 2, height), facecolor=FAKE_COLOUR, edgecolor="white", hatch="///", lw=0
-        )
+    spans = [(start, min(end, seconds) - start) for start, end in fake_spans if start < seconds]
+    if spans:
+        axes.broken_barh(spans, (row - height / 2, height), facecolor=FAKE_COLOUR, edgecolor="white", hatch="///", lw=0)
 
 
 def _span_patches() -> list[Patch]:

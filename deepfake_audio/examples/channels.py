@@ -381,7 +381,7 @@ def augment_window(
         knots = rng.normal(0.0, settings.equaliser_db, 6)
         window += np.interp(np.linspace(0, 5, bands), np.arange(6), knots).astype(np.float32)
     if rng.random() < settings.noise_chance:
-        # Stationary noise under the speech: powers add, so quiet stretches fill up and loud ones stay.
+        # Stationary noise under the speech: powers add, so quiet passages fill up and loud ones stay.
         floor = peak - rng.uniform(settings.least_noise_db, settings.most_noise_db)
         tilt = np.linspace(0.0, rng.uniform(-30.0, 20.0), bands)
         level = np.exp((floor + tilt - max(0.0, tilt[-1])) * NEPER).astype(np.float32)
@@ -404,7 +404,7 @@ NEPER = np.float32(np.log(10.0) / 10.0)
 
 
 def _scatter(frames: int, bands: int, rng: np.random.Generator) -> np.ndarray:
-    """Return powers of noise of mean one, shape (frames, bands): a stretch of a longer one, which is drawn once."""
+    """Return powers of noise of mean one, shape (frames, bands): a part of a longer one, which is drawn once."""
     start = int(rng.integers(len(_long_scatter()) - frames * bands))
     return _long_scatter()[start : start + frames * bands].reshape(frames, bands)
 

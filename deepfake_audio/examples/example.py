@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import console
-from ..corpus.split import SIDES, Clip, Split
+from ..corpus.split import SPLITS, Clip, Splits
 from ..errors import AudioError, RunError
 from ..features.log_mel import log_mel
 from ..features.speech import speech_seconds
@@ -31,8 +31,8 @@ UNKNOWN = -1
 """Frame label of a Hybrid clip whose spans nobody wrote down."""
 
 
-JOIN_REACH = 1
-"""Timeline frames before and after a join that are labelled with it."""
+BOUNDARY_REACH = 1
+"""Timeline frames before and after a boundary that are labelled with it."""
 
 CLIPS_AT_A_TIME = 1024
 """Clips whose features are looked up and computed together."""
@@ -59,11 +59,11 @@ class Example:
     group : str
         What training draws from evenly: the group of the split, or the kind of a splice.
     spans : tuple of (float, float), or None
-        Fake stretches in seconds; None where unknown. The whole clip for Fake.
+        Fake spans in seconds; None where unknown. The whole clip for Fake.
     channel_seed : tuple of int
         Seed of the channel that the clip is sent through before its features are taken; empty for none.
-    joins : tuple of float
-        Seconds at which one piece takes over from another, whatever the pieces are.
+    boundaries : tuple of float
+        Seconds at which one part takes over from another, whatever the parts are.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Example:
     language: str = ""
     spans: tuple[tuple[float, float], ...] | None = ()
     channel_seed: tuple[int, ...] = ()
-    joins: tuple[float, ...] = ()
+    boundaries: tuple[float, ...] = ()
     family: str = ""
 
     def frame_labels(self, frames: int, label_seconds: float) -> np.ndarray:
@@ -104,22 +104,22 @@ class Example:
             labels[(centres >= start) & (centres < end)] = 1
         return labels
 
-    def join_labels(self, frames: int, label_seconds: float) -> np.ndarray:
-        """Return 1 for the timeline frames around a join, 0 for the others, ``UNKNOWN`` where nobody knows.
+    def boundary_labels(self, frames: int, label_seconds: float) -> np.ndarray:
+        """Return 1 for the timeline frames around a boundary, 0 for the others, ``UNKNOWN`` where nobody knows.
 
         Parameters and result as in :meth:`frame_labels`.
         """
         if self.spans is None:
             return np.full(frames, UNKNOWN, dtype=np.int8)
         labels = np.zeros(frames, dtype=np.int8)
-        for join in self.joins:
-            at = int(join / label_seconds)
-            labels[max(0, at - JOIN_REACH) : at + JOIN_REACH + 1] = 1
+        for boundary in self.boundaries:
+            at = int(boundary / label_seconds)
+            labels[max(0, at - BOUNDARY_REACH) : at + BOUNDARY_REACH + 1] = 1
         return labels
 
 
 def examples_of_clips(clips: Sequence[Clip], groups: dict[str, str]) -> list[Example]:
-    """Turn the clips of one side into examples."""
+    """Turn the clips of one set into examples."""
     return [
         Example(
             name=clip.name,
@@ -132,7 +132,7 @@ def examples_of_clips(clips: Sequence[Clip], groups: dict[str, str]) -> list[Exa
             source=clip.source,
             language=clip.language,
             spans=clip.spans if clip.label == "Hybrid" else (),
-            joins=tuple(edge for span in clip.spans or () for edge in span if edge > 0),
+            boundaries=tuple(end for span in clip.spans or () for end in span if end > 0),
             family=clip.generator_family,
         )
         for clip in clips
@@ -144,49 +144,49 @@ def examples_of_splices(splices: Sequence[tuple[SplicePlan, Path]], clips: Seque
     parents = {clip.name: clip for clip in clips}
     examples = []
     for plan, path in splices:
-        base = parents[plan.pieces[0].clip]
-        fakes = [parents[piece.clip] for piece in plan.pieces if piece.label == "Fake"]
+        base = parents[plan.parts[0].clip]
+        fakes = [parents[part.clip] for part in plan.parts if part.label == "Fake"]
         examples.append(
             Example(
-                name=f"{path.parent.name}/{plan.name}",  # every side counts its splices from zero
+                name=f"{path.parent.name}/{plan.name}",  # every set counts its splices from zero
                 path=path,
                 label=plan.label,
                 kind=plan.kind,
-                group=f"{plan.kind}, mostly {plan.pieces[0].label}",
+                group=f"{plan.kind}, mostly {plan.parts[0].label}",
                 speaker=base.speaker,
                 generator=fakes[0].generator if fakes else "",
                 source=base.source,
                 language=base.language,
                 spans=tuple((start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in plan.fake_spans),
-                joins=tuple(position / SAMPLE_RATE for position in plan.boundaries),
+                boundaries=tuple(position / SAMPLE_RATE for position in plan.boundaries),
                 family=fakes[0].generator_family if fakes else "",
             )
         )
     return examples
 
 
-def side_examples(
-    side: str,
-    split: Split,
+def split_examples(
+    split: str,
+    splits: Splits,
     settings: Settings,
     folder: Path,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Example]:
-    """Return the clips of one side and what is spliced from them into ``folder/side``.
+    """Return the clips of one set and what is spliced from them into ``folder/split``.
 
-    The training side also gets pseudo-fakes of its real clips, whole and as spans, and a copy of everything through
+    The training set also gets pseudo-fakes of its real clips, whole and as spans, and a copy of everything through
     a random channel; the others hold only what the corpus holds.
     """
-    clips, groups = split.sides[side], split.groups
-    seed = (settings.training.seed, SIDES.index(side))
-    if side == "train" and settings.hybrid.pseudo_fakes:
+    clips, groups = splits.sets[split], splits.groups
+    seed = (settings.training.seed, SPLITS.index(split))
+    if split == "train" and settings.hybrid.pseudo_fakes:
         copies = make_copies(clips, folder / "copies", seed, jobs, progress)
         clips = clips + copies
         groups = groups | {copy.name: f"generator:{copy.generator}" for copy in copies}
-    splices = build_splices(clips, settings.hybrid, folder / side, seed, progress)
+    splices = build_splices(clips, settings.hybrid, folder / split, seed, progress)
     examples = examples_of_clips(clips, groups) + examples_of_splices(splices, clips)
-    copies = settings.augment.channel_copies if side == "train" else 0
+    copies = settings.augment.channel_copies if split == "train" else 0
     return examples + [
         dataclasses.replace(
             example,
@@ -406,7 +406,7 @@ def labels_of(example: Example, store: FeatureStore, settings: Settings) -> np.n
     return example.frame_labels(frames, settings.label_seconds)
 
 
-def joins_of(example: Example, store: FeatureStore, settings: Settings) -> np.ndarray:
-    """Return the join labels of a stored example, shape (timeline frames,)."""
+def boundaries_of(example: Example, store: FeatureStore, settings: Settings) -> np.ndarray:
+    """Return the boundary labels of a stored example, shape (timeline frames,)."""
     frames = -(-store.frames(example.name) // settings.window.frames_per_label)
-    return example.join_labels(frames, settings.label_seconds)
+    return example.boundary_labels(frames, settings.label_seconds)

@@ -1,7 +1,7 @@
 """Pseudo-fakes: copies of real clips whose sound was taken apart and put together again.
 
 A copy has the voice, the words, the room and the timing of its source, so nothing but the traces of synthesis tells
-the two apart (the idea of arXiv 2210.10570). They are made for the training side only.
+the two apart (the idea of arXiv 2210.10570). They are made for the training set only.
 """
 
 from __future__ import annotations

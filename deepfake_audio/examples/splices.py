@@ -1,8 +1,8 @@
 """Hybrid clips spliced with pydub, their same-class controls, and plans that replay both to the sample.
 
-A splice is a row of pieces cut from one base clip and one to three donor spans, joined end to end. Real and
-synthetic speech are cut, levelled, joined and written by the same few lines, and the same joins are made inside a
-class (real+real is Real, fake+fake is Fake), so that neither a join nor a level step proves anything by itself.
+A splice is a row of parts cut from one base clip and one to three donor spans, joined end to end. Real and
+synthetic speech are cut, levelled, joined and written by the same few lines, and parts are joined alike within
+one class (real+real is Real, fake+fake is Fake), so that neither a boundary nor a level step proves anything by itself.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ..settings import SAMPLE_RATE, HybridSettings
 from ..sound.decoders import DecoderLost
 from ..sound.reading import from_int16, read_audio, to_int16, write_flac
 
-JOIN_SHAPES = ("hard", "linear", "equal power", "raised cosine", "logarithmic")
+CROSSFADE_SHAPES = ("hard", "linear", "equal power", "raised cosine", "logarithmic")
 """Crossfades; ``linear`` is pydub's own, the others are drawn here because pydub has only that one."""
 
 LOGARITHMIC_DB = 40.0
 """Range that the ``logarithmic`` crossfade passes evenly in dB."""
 
 SAMPLES_PER_MS = SAMPLE_RATE // 1000
-SHORTEST_PIECE_SECONDS = 0.15
+SHORTEST_PART_SECONDS = 0.15
 PAUSE_DB = 30.0
 """Frames this far under a clip's loudest one count as pause."""
 
@@ -44,8 +44,8 @@ KINDS = ("hybrid", "real+real", "fake+fake")
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
-    """A stretch of a parent clip: samples ``start`` to ``end``, made `gain_db` louder."""
+class Part:
+    """A span of a parent clip: samples ``start`` to ``end``, made `gain_db` louder."""
 
     clip: str
     label: str
@@ -55,8 +55,8 @@ class Piece:
 
 
 @dataclasses.dataclass(frozen=True)
-class Join:
-    """How a piece follows the one before: they overlap by `samples` under a crossfade of `shape`."""
+class Crossfade:
+    """How a part follows the one before: they overlap by `samples` under a crossfade of `shape`."""
 
     shape: str
     samples: int
@@ -74,47 +74,47 @@ class SplicePlan:
         ``hybrid``, ``real+real`` or ``fake+fake``.
     method : str
         ``replace`` or ``insert``.
-    pieces : tuple of Piece
+    parts : tuple of Part
         In order.
-    joins : tuple of Join
-        One fewer than pieces.
+    crossfades : tuple of Crossfade
+        One fewer than parts.
     """
 
     name: str
     kind: str
     method: str
-    pieces: tuple[Piece, ...]
-    joins: tuple[Join, ...]
+    parts: tuple[Part, ...]
+    crossfades: tuple[Crossfade, ...]
 
     @property
     def label(self) -> str:
         """Class of the result: Hybrid only where real and synthetic speech meet."""
-        labels = {piece.label for piece in self.pieces}
+        labels = {part.label for part in self.parts}
         return labels.pop() if len(labels) == 1 else "Hybrid"
 
     @property
     def samples(self) -> int:
         """Length of the result in samples."""
-        return sum(p.end - p.start for p in self.pieces) - sum(j.samples for j in self.joins)
+        return sum(p.end - p.start for p in self.parts) - sum(c.samples for c in self.crossfades)
 
     @property
     def boundaries(self) -> tuple[int, ...]:
-        """Samples at which a piece takes over from the one before: the middle of each crossfade."""
+        """Samples at which a part takes over from the one before: the middle of each crossfade."""
         positions, end = [], 0
-        for piece, join in zip(self.pieces, (*self.joins, None), strict=True):
-            end += piece.end - piece.start
-            if join:
-                positions.append(end - join.samples + join.samples // 2)
-                end -= join.samples
+        for part, crossfade in zip(self.parts, (*self.crossfades, None), strict=True):
+            end += part.end - part.start
+            if crossfade:
+                positions.append(end - crossfade.samples + crossfade.samples // 2)
+                end -= crossfade.samples
         return tuple(positions)
 
     @property
     def fake_spans(self) -> tuple[tuple[int, int], ...]:
-        """Synthetic stretches as (first, one past last) sample of the result."""
-        edges = (0, *self.boundaries, self.samples)
+        """Synthetic spans as (first, one past last) sample of the result."""
+        bounds = (0, *self.boundaries, self.samples)
         spans: list[tuple[int, int]] = []
-        for piece, start, end in zip(self.pieces, edges[:-1], edges[1:], strict=True):
-            if piece.label == "Fake":
+        for part, start, end in zip(self.parts, bounds[:-1], bounds[1:], strict=True):
+            if part.label == "Fake":
                 if spans and spans[-1][1] == start:
                     spans[-1] = (spans[-1][0], end)
                 else:
@@ -129,8 +129,8 @@ class SplicePlan:
     def from_json(cls, line: str) -> SplicePlan:
         """Read what :meth:`to_json` wrote."""
         values = json.loads(line)
-        values["pieces"] = tuple(Piece(**piece) for piece in values["pieces"])
-        values["joins"] = tuple(Join(**join) for join in values["joins"])
+        values["parts"] = tuple(Part(**part) for part in values["parts"])
+        values["crossfades"] = tuple(Crossfade(**crossfade) for crossfade in values["crossfades"])
         return cls(**values)
 
 
@@ -148,9 +148,9 @@ def render(plan: SplicePlan, read: Callable[[str], np.ndarray]) -> np.ndarray:
     -------
     ndarray of int16, shape (plan.samples,)
     """
-    result = _cut(plan.pieces[0], read)
-    for piece, join in zip(plan.pieces[1:], plan.joins, strict=True):
-        result = _append(result, _cut(piece, read), join)
+    result = _cut(plan.parts[0], read)
+    for part, crossfade in zip(plan.parts[1:], plan.crossfades, strict=True):
+        result = _append(result, _cut(part, read), crossfade)
     return np.frombuffer(result.raw_data, dtype=np.int16)
 
 
@@ -163,51 +163,51 @@ def _segment(samples: np.ndarray):
     return AudioSegment(samples.tobytes(), sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
 
 
-def _cut(piece: Piece, read):
-    parent = _segment(read(piece.clip))
+def _cut(part: Part, read):
+    parent = _segment(read(part.clip))
     # pydub's own slices are in whole milliseconds and rounded; this one is exact to the sample.
-    return parent.get_sample_slice(piece.start, piece.end).apply_gain(piece.gain_db)
+    return parent.get_sample_slice(part.start, part.end).apply_gain(part.gain_db)
 
 
-def _append(left, right, join: Join):
-    if join.shape == "hard":
+def _append(left, right, crossfade: Crossfade):
+    if crossfade.shape == "hard":
         return left.append(right, crossfade=0)
     # Only the overlap goes through a fade, cut to whole milliseconds: pydub fades and slices in those.
-    tail_start = int(left.frame_count()) - join.samples
+    tail_start = int(left.frame_count()) - crossfade.samples
     tail = left.get_sample_slice(tail_start, int(left.frame_count()))
-    head = right.get_sample_slice(0, join.samples)
-    if join.shape == "linear":
-        middle = tail.append(head, crossfade=join.samples // SAMPLES_PER_MS)
+    head = right.get_sample_slice(0, crossfade.samples)
+    if crossfade.shape == "linear":
+        middle = tail.append(head, crossfade=crossfade.samples // SAMPLES_PER_MS)
     else:
-        fade_in = _fade_in(join)
+        fade_in = _fade_in(crossfade)
         tail, head = (np.frombuffer(part.raw_data, dtype=np.int16) for part in (tail, head))
         mixed = np.rint(tail * fade_in[::-1] + head * fade_in)
         middle = _segment(np.clip(mixed, -32768, 32767).astype(np.int16))
     before = left.get_sample_slice(0, tail_start)
-    after = right.get_sample_slice(join.samples, int(right.frame_count()))
+    after = right.get_sample_slice(crossfade.samples, int(right.frame_count()))
     return before.append(middle, crossfade=0).append(after, crossfade=0)
 
 
-def _fade_in(join: Join) -> np.ndarray:
-    phase = (np.arange(join.samples) + 0.5) / join.samples
-    if join.shape == "logarithmic":
+def _fade_in(crossfade: Crossfade) -> np.ndarray:
+    phase = (np.arange(crossfade.samples) + 0.5) / crossfade.samples
+    if crossfade.shape == "logarithmic":
         return 10 ** (LOGARITHMIC_DB * (phase - 1) / 20)
-    if join.shape == "equal power":
+    if crossfade.shape == "equal power":
         return np.sin(0.5 * np.pi * phase)
-    if join.shape == "raised cosine":
+    if crossfade.shape == "raised cosine":
         return 0.5 - 0.5 * np.cos(np.pi * phase)
-    raise ValueError(f"unknown join {join.shape!r}")
+    raise ValueError(f"unknown crossfade {crossfade.shape!r}")
 
 
 class Splicer:
-    """Draws splice plans over the clips of one side.
+    """Draws splice plans over the clips of one set.
 
     Parameters
     ----------
     clips : sequence of Clip
-        Parents: Real and Fake clips of one side of the split.
+        Parents: Real and Fake clips of one set of the split.
     settings : HybridSettings
-        Lengths, numbers and joins.
+        Lengths, numbers and crossfades.
     read : callable
         Gives the int16 samples of a clip by its name.
     """
@@ -262,7 +262,7 @@ class Splicer:
         bases = self.copies if from_copies and base_label == "Fake" else self.clips[base_label]
         base = bases[rng.integers(len(bases))]
         samples = self.read(base.name)
-        shortest = round(SHORTEST_PIECE_SECONDS * SAMPLE_RATE)
+        shortest = round(SHORTEST_PART_SECONDS * SAMPLE_RATE)
         spans_wanted = 1 + int(rng.integers(self.settings.most_spans))
         if len(samples) < 4 * shortest:
             return None
@@ -272,7 +272,7 @@ class Splicer:
         at_pause = rng.random() < 0.5
         match_level = rng.random() < 0.5
         gain_db = 0.0 if match_level else float(rng.uniform(-6.0, 6.0))
-        pieces: list[Piece] = []
+        parts: list[Part] = []
         position = 0
         for remaining in range(spans_wanted, 0, -1):
             room = len(samples) - position - shortest
@@ -300,14 +300,14 @@ class Splicer:
                     self.read(donor.name)[start:end]
                 )
                 level = float(np.clip(level, -20.0, 20.0))
-            pieces.append(Piece(base.name, base_label, position, cut))
-            pieces.append(Piece(donor.name, donor_label, start, end, round(level, 2)))
+            parts.append(Part(base.name, base_label, position, cut))
+            parts.append(Part(donor.name, donor_label, start, end, round(level, 2)))
             position = cut + (end - start if method == "replace" else 0)
-        if not pieces:
+        if not parts:
             return None
-        pieces.append(Piece(base.name, base_label, position, len(samples)))
-        joins = tuple(self._join(left, right, rng) for left, right in itertools.pairwise(pieces))
-        return SplicePlan(name, kind, method, tuple(pieces), joins)
+        parts.append(Part(base.name, base_label, position, len(samples)))
+        crossfades = tuple(self._crossfade(left, right, rng) for left, right in itertools.pairwise(parts))
+        return SplicePlan(name, kind, method, tuple(parts), crossfades)
 
     def _aligned_span(self, cut: int, longest: int, rng) -> tuple[int, int] | None:
         length = self._span_length(longest, rng)
@@ -333,7 +333,7 @@ class Splicer:
         return base
 
     def _donor_span(self, donor: Clip, longest: int, at_pause: bool, rng) -> tuple[int, int] | None:
-        """Choose a stretch of the donor that is mostly speech; short words are as likely as phrases."""
+        """Choose a span of the donor that is mostly speech; short words are as likely as phrases."""
         samples = self.read(donor.name)
         length = self._span_length(min(longest, len(samples)), rng)
         if not length:
@@ -362,14 +362,14 @@ class Splicer:
         quiet = np.flatnonzero(levels <= levels.min() + 3.0)
         return first + int(rng.choice(quiet)) * SAMPLES_PER_FRAME
 
-    def _join(self, left: Piece, right: Piece, rng: np.random.Generator) -> Join:
-        shape = str(rng.choice(JOIN_SHAPES))
-        # At most a third of either piece, so that two crossfades never meet; whole milliseconds as pydub has them.
+    def _crossfade(self, left: Part, right: Part, rng: np.random.Generator) -> Crossfade:
+        shape = str(rng.choice(CROSSFADE_SHAPES))
+        # At most a third of either part, so that two crossfades never meet; whole milliseconds as pydub has them.
         room = min(left.end - left.start, right.end - right.start) // 3 // SAMPLES_PER_MS
         longest = min(room, round(self.settings.longest_crossfade_seconds * 1000))
         if shape == "hard" or longest < 2:
-            return Join("hard", 0)
-        return Join(shape, int(rng.integers(2, longest + 1)) * SAMPLES_PER_MS)
+            return Crossfade("hard", 0)
+        return Crossfade(shape, int(rng.integers(2, longest + 1)) * SAMPLES_PER_MS)
 
 
 SAMPLES_PER_FRAME = 10 * SAMPLES_PER_MS
@@ -418,7 +418,7 @@ def build_splices(
     seed: Sequence[int],
     progress: Callable[[int, int], None] | None = None,
 ) -> list[tuple[SplicePlan, Path]]:
-    """Splice the hybrids and controls of one side into a folder.
+    """Splice the hybrids and controls of one set into a folder.
 
     Writes one FLAC per splice, ``splices.jsonl`` with the plans and ``spans.csv`` with the fake spans. A folder
     that is already complete is left as it is.
@@ -426,7 +426,7 @@ def build_splices(
     Parameters
     ----------
     clips : sequence of Clip
-        Clips of one side; those that are Hybrid already are not cut again.
+        Clips of one set; those that are Hybrid already are not cut again.
     settings : HybridSettings
         What to draw from.
     folder : Path
@@ -442,8 +442,8 @@ def build_splices(
         Plans and files, hybrids first.
     """
     parents = [clip for clip in clips if clip.label != "Hybrid"]
-    hybrids = min(round(settings.hybrids_per_clip * len(parents)), settings.most_per_side)
-    controls = min(round(settings.controls_per_clip * len(parents)), settings.most_per_side)
+    hybrids = min(round(settings.hybrids_per_clip * len(parents)), settings.most_per_split)
+    controls = min(round(settings.controls_per_clip * len(parents)), settings.most_per_split)
     wanted = ["hybrid"] * hybrids + [KINDS[1 + i % 2] for i in range(controls)]
     plans_path = folder / "splices.jsonl"
     if plans_path.is_file():  # written last

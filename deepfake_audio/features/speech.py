@@ -15,7 +15,7 @@ SILENCE_PEAK = 1e-3
 SPEECH_RANGE_DB = 40.0
 """Frames further than this under the loudest speech are pause."""
 HELD_SECONDS, HELD_RANGE_DB = 0.3, 10.0
-"""Speech is at most so much louder than its loudest stretch of so many seconds; what is louder is a click."""
+"""Levels more than HELD_RANGE_DB above the loudest HELD_SECONDS median count as clicks."""
 SPEECH_CREST = 4.0
 """Peaks of speech are at least so many times its root mean square."""
 LEVEL_SAMPLES, LEVEL_HOP = 1024, 256

@@ -34,23 +34,23 @@ BATCH_WINDOWS = 16
 MOST_BATCHES = 2
 """Of one recording that wait for the network, or for their turn in the timeline."""
 
-LEAST_PIECE_FRAMES = 5
-"""Timeline frames between two joins, at least."""
+LEAST_SEGMENT_FRAMES = 5
+"""Timeline frames between two boundaries, at least."""
 
 SHORTEST_PAUSE_SECONDS = 1.0
-"""Quiet stretches from this length on are No speech in the timeline; shorter ones belong to speaking."""
+"""Pauses from this length on are No speech in the timeline; shorter ones belong to speaking."""
 
 SPOKEN_SECONDS = 0.3
 """Windows with less speech than this have no say in the verdict."""
 
 CREDIBLE_SECONDS = 0.2
-"""A verdict of Hybrid needs a fake stretch and a real one of at least this length, each on average on its own side of
+"""A verdict of Hybrid needs a fake segment and a real one of at least this length, each on average on its own side of
 the timeline's threshold."""
 
 LOW_CONFIDENCE = "low confidence"
 MIGHT_ACCUSE = "too many real recordings look like that"
-NO_FAKE_STRETCH = "no credible fake stretch"
-NO_REAL_STRETCH = "no credible real speech"
+NO_FAKE_SEGMENT = "no credible fake segment"
+NO_REAL_SEGMENT = "no credible real speech"
 
 OUTPUTS = Path(__file__).resolve().parents[2] / "outputs"
 """Where runs are looked for when no checkpoint is named."""
@@ -58,7 +58,7 @@ OUTPUTS = Path(__file__).resolve().parents[2] / "outputs"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of the timeline, in seconds: Real, Fake, or No speech, which has no probability of being fake."""
+    """A segment of the timeline, in seconds: Real, Fake, or No speech, which has no probability of being fake."""
 
     start: float
     end: float
@@ -76,8 +76,8 @@ class Scan:
         Softmax outputs.
     timeline : ndarray, shape (timeline frames,)
         Probability of fake from the frame output, overlapping windows averaged.
-    joins : ndarray, shape (timeline frames,)
-        Probability of a join between two pieces, likewise.
+    boundaries : ndarray, shape (timeline frames,)
+        Probability of a boundary between two spans, likewise.
     windows_of_frames : ndarray, shape (windows, 2)
         First and one past last timeline frame that each window covers.
     seconds, speech_seconds : float
@@ -88,7 +88,7 @@ class Scan:
 
     verdicts: np.ndarray
     timeline: np.ndarray
-    joins: np.ndarray
+    boundaries: np.ndarray
     windows_of_frames: np.ndarray
     seconds: float
     speech_seconds: float
@@ -108,14 +108,14 @@ class Judgement:
     probabilities : dict of str to float
         One per class; they sum to one.
     segments : tuple of Segment
-        Stretches that are Real, Fake or No speech, without gaps.
+        Segments that are Real, Fake or No speech, without gaps.
     frame_probabilities : ndarray, shape (timeline frames,)
         Probability of fake.
     seconds, speech_seconds : float
         Lengths.
     reason : str or None
-        Why the verdict is Uncertain: one of ``LOW_CONFIDENCE``, ``MIGHT_ACCUSE``, ``NO_FAKE_STRETCH``,
-        ``NO_REAL_STRETCH``.
+        Why the verdict is Uncertain: one of ``LOW_CONFIDENCE``, ``MIGHT_ACCUSE``, ``NO_FAKE_SEGMENT``,
+        ``NO_REAL_SEGMENT``.
     """
 
     verdict: str
@@ -129,7 +129,7 @@ class Judgement:
 
     @property
     def fake_seconds(self) -> float:
-        """Total length of the fake stretches."""
+        """Total length of the fake segments."""
         return float(sum(s.end - s.start for s in self.segments if s.label == "Fake"))
 
     def to_dict(self) -> dict:
@@ -209,10 +209,10 @@ class Scanner:
         self._levels = Compact(*LEVELS_DB)
         self._rest = np.zeros(0, dtype=np.float32)  # levels that do not fill a timeline frame yet
         # The timeline is a sum of windows; what no later window reaches is moved from `_total` to `_timeline`.
-        self._timeline, self._joins = Compact(0.0, 1.0), Compact(0.0, 1.0)
+        self._timeline, self._boundaries = Compact(0.0, 1.0), Compact(0.0, 1.0)
         self._settled = 0
         self._total, self._weight = np.zeros((0, 2)), np.zeros((0, 1))
-        # The middle of a window has heard what comes before and after, its ends have not.
+        # The middle of a window has seen what comes before and after, its ends have not.
         rising = np.arange(1, window.label_frames + 1)
         self._trust = np.minimum(rising, rising[::-1])[:, np.newaxis]
 
@@ -256,7 +256,7 @@ class Scanner:
         return Scan(
             np.frombuffer(self._verdicts, dtype=np.float32).reshape(-1, len(CLASS_NAMES)),
             self._timeline.pop_all(),
-            self._joins.pop_all(),
+            self._boundaries.pop_all(),
             np.stack([starts, ends], axis=1),
             seconds,
             speech,
@@ -264,8 +264,8 @@ class Scanner:
         )
 
     def _look(self, start: int) -> None:
-        piece = cut_window(self._spectrogram, start - self._first, self.settings.window.frames)
-        self._batch.append(normalise_window(piece, self.settings.features))
+        window = cut_window(self._spectrogram, start - self._first, self.settings.window.frames)
+        self._batch.append(normalise_window(window, self.settings.features))
         self._starts.append(start)
         if len(self._batch) == BATCH_WINDOWS:
             self._ask()
@@ -288,7 +288,7 @@ class Scanner:
     def _lay(self, starts: list[int], answer: dict[str, np.ndarray]) -> None:
         window = self.settings.window
         self._verdicts.frombytes(answer["verdict"].astype(np.float32, copy=False).tobytes())
-        frames = np.concatenate([answer["timeline"], answer["joins"]], axis=-1)
+        frames = np.concatenate([answer["timeline"], answer["boundaries"]], axis=-1)
         for start, values in zip(starts, frames, strict=True):
             first = start // window.frames_per_label - self._settled
             missing = max(0, first + window.label_frames - len(self._total))
@@ -302,7 +302,7 @@ class Scanner:
         count = frame - self._settled
         means = self._total[:count] / self._weight[:count]
         self._timeline.append(means[:, 0])
-        self._joins.append(means[:, 1])
+        self._boundaries.append(means[:, 1])
         self._total, self._weight = self._total[count:], self._weight[count:]
         self._settled = frame
 
@@ -313,7 +313,7 @@ def decide(
     """Turn the answers of all windows into one.
 
     The most probable class is the verdict, if it is confident enough; Hybrid also needs a timeline that shows a
-    credible fake stretch and credible real speech.
+    credible fake segment and credible real speech.
 
     Parameters
     ----------
@@ -325,10 +325,10 @@ def decide(
         The verdict is Real where the probability of being anything else is under this, and otherwise the more probable
         one of Fake and Hybrid, however low the confidence.
     overwrite_timeline : bool
-        See :func:`piecewise`.
+        See :func:`smooth_segments`.
     """
     decision = settings.decision
-    frames, voiced = piecewise(scan, decision, overwrite_timeline), voiced_frames(scan, settings)
+    frames, voiced = smooth_segments(scan, decision, overwrite_timeline), voiced_frames(scan, settings)
     probabilities = class_probabilities(scan, voiced, settings, decision.temperature)
     segments = _segments(frames, voiced, settings.label_seconds, scan.seconds, decision)
     if scan.speech_seconds < decision.least_speech_seconds:
@@ -363,9 +363,9 @@ def _verdict(
     else:
         verdict = "Real" if 1.0 - probabilities[0] < threshold else CLASS_NAMES[1 + int(probabilities[1:].argmax())]
     if verdict == "Hybrid" and not _shows("Fake", segments, decision):
-        return UNCERTAIN, NO_FAKE_STRETCH
+        return UNCERTAIN, NO_FAKE_SEGMENT
     if verdict == "Hybrid" and not _shows("Real", segments, decision):
-        return UNCERTAIN, NO_REAL_STRETCH
+        return UNCERTAIN, NO_REAL_SEGMENT
     return verdict, None
 
 
@@ -402,15 +402,15 @@ def class_probabilities(scan: Scan, voiced: np.ndarray, settings: Settings, temp
     return np.array([real, fake, max(0.0, 1.0 - real - fake)])
 
 
-def piecewise(scan: Scan, decision: DecisionSettings, overwrite_timeline: bool = False) -> np.ndarray:
-    """Draw the timeline towards its mean between two joins: what was spliced in is of one kind from end to end.
+def smooth_segments(scan: Scan, decision: DecisionSettings, overwrite_timeline: bool = False) -> np.ndarray:
+    """Draw the timeline towards its mean between two boundaries: what was spliced in is of one kind from end to end.
 
     Parameters
     ----------
     scan : Scan
         From :func:`scan_features`.
     decision : DecisionSettings
-        ``join_threshold`` and ``piece_weight``.
+        ``boundary_threshold`` and ``segment_weight``.
     overwrite_timeline : bool
         The result takes the place of ``scan.timeline``, which saves the memory of another one.
 
@@ -419,15 +419,15 @@ def piecewise(scan: Scan, decision: DecisionSettings, overwrite_timeline: bool =
     ndarray, shape (timeline frames,)
         Probability of fake.
     """
-    if not decision.piece_weight:
+    if not decision.segment_weight:
         return scan.timeline
-    peaks = _peaks(scan.joins, decision.join_threshold, LEAST_PIECE_FRAMES)
+    peaks = _peaks(scan.boundaries, decision.boundary_threshold, LEAST_SEGMENT_FRAMES)
     drawn = scan.timeline if overwrite_timeline else scan.timeline.copy()
     for start, end in itertools.pairwise([0, *peaks, len(drawn)]):
-        piece = drawn[start:end]
-        mean = piece.mean(dtype=np.float64)
-        piece *= 1.0 - decision.piece_weight
-        piece += decision.piece_weight * mean
+        segment = drawn[start:end]
+        mean = segment.mean(dtype=np.float64)
+        segment *= 1.0 - decision.segment_weight
+        segment += decision.segment_weight * mean
     return drawn
 
 
@@ -449,7 +449,7 @@ def _peaks(values: np.ndarray, height: float, distance: int) -> np.ndarray:
 
 
 def _shows(label: str, segments: tuple[Segment, ...], decision: DecisionSettings) -> bool:
-    """Return whether a credible stretch has this label: long enough, and on its own side of the threshold."""
+    """Return whether a credible segment has this label: long enough, and on its own side of the threshold."""
     return any(
         s.label == label
         and s.end - s.start >= CREDIBLE_SECONDS - 1e-9
@@ -463,14 +463,14 @@ def voiced_frames(scan: Scan, settings: Settings) -> np.ndarray:
     if scan.levels is None:
         return np.ones(len(scan.timeline), dtype=bool)
     voiced = scan.levels > pause_level(scan.levels, settings.label_seconds)
-    for start, end in itertools.pairwise(_edges(voiced)):
+    for start, end in itertools.pairwise(_changes(voiced)):
         # Short pauses belong to speaking.
         if not voiced[start] and (end - start) * settings.label_seconds < SHORTEST_PAUSE_SECONDS:
             voiced[start:end] = True
     return voiced
 
 
-def _edges(mask: np.ndarray) -> np.ndarray:
+def _changes(mask: np.ndarray) -> np.ndarray:
     """Return where runs of equal values begin, and where the last one ends."""
     return np.concatenate([[0], np.flatnonzero(np.diff(mask)) + 1, [len(mask)]])
 
@@ -479,16 +479,16 @@ def _segments(
     frames: np.ndarray, voiced: np.ndarray, frame_seconds: float, seconds: float, decision: DecisionSettings
 ) -> tuple[Segment, ...]:
     """Cut the timeline at pauses and at the threshold."""
-    shortest = round(decision.shortest_stretch_seconds / frame_seconds)
+    shortest = round(decision.shortest_segment_seconds / frame_seconds)
     fake = frames >= decision.fake_threshold
 
-    def stretches() -> Iterator[tuple[int, int, str]]:
-        for first, last in itertools.pairwise(_edges(voiced)):
+    def runs() -> Iterator[tuple[int, int, str]]:
+        for first, last in itertools.pairwise(_changes(voiced)):
             if not voiced[first]:
                 yield first, last, NO_SPEECH
                 continue
             _merge_short_runs(fake[first:last], shortest)
-            for start, end in itertools.pairwise(first + _edges(fake[first:last])):
+            for start, end in itertools.pairwise(first + _changes(fake[first:last])):
                 yield start, end, "Fake" if fake[start] else "Real"
 
     return tuple(
@@ -498,22 +498,22 @@ def _segments(
             label=label,
             fake_probability=None if label == NO_SPEECH else float(frames[start:end].mean()),
         )
-        for start, end, label in stretches()
+        for start, end, label in runs()
     )
 
 
 def _merge_short_runs(mask: np.ndarray, shortest: int) -> None:
     """Flip the shortest run, of equals the first one, until every run has `shortest` frames or there is only one."""
-    edges = _edges(mask)
-    enough = np.flatnonzero(np.diff(edges) >= shortest)
+    changes = _changes(mask)
+    enough = np.flatnonzero(np.diff(changes) >= shortest)
     # A run that is long enough stays, so that what lies between two of them has nothing to do with the rest: hours have
     # a hundred thousand runs, a second has few.
-    for first, last in zip([0, *edges[enough]], [*edges[enough + 1], len(mask)], strict=True):
+    for first, last in zip([0, *changes[enough]], [*changes[enough + 1], len(mask)], strict=True):
         _merge_between(mask[first:last], shortest)
 
 
 def _merge_between(mask: np.ndarray, shortest: int) -> None:
-    ends = dict(itertools.pairwise(_edges(mask).tolist()))
+    ends = dict(itertools.pairwise(_changes(mask).tolist()))
     starts = {end: start for start, end in ends.items()}
     # Noise may be nothing but short runs: a heap finds the shortest; its entries of runs that grew are passed over.
     waiting = [(end - start, start) for start, end in ends.items()]

@@ -36,7 +36,7 @@ RESULT_KEYS = (
 
 COLUMNS = (
     *("path", "verdict", "reason", "confidence", "p_real", "p_fake", "p_hybrid", "seconds", "speech_seconds"),
-    *("fake_seconds", "fake_stretches", "sha256", "model", "trained", "threshold", "error"),
+    *("fake_seconds", "fake_segments", "sha256", "model", "trained", "threshold", "error"),
 )
 """Of the CSV table."""
 
@@ -492,11 +492,11 @@ class Table:
             return
         self._superseded |= row is not None
         shares = result["probabilities"] or {}
-        stretches = (f"{s['start']:.2f}-{s['end']:.2f}" for s in result["segments"] if s["label"] == "Fake")
+        fakes = (f"{s['start']:.2f}-{s['end']:.2f}" for s in result["segments"] if s["label"] == "Fake")
         values = (
             *(result[key] for key in ("path", "verdict", "reason", "confidence")),
             *(shares.get(name) for name in CLASS_NAMES),
-            *(result["seconds"], result["speech_seconds"], result["fake_seconds"], "; ".join(stretches)),
+            *(result["seconds"], result["speech_seconds"], result["fake_seconds"], "; ".join(fakes)),
             *(result["sha256"], self.model["name"], self.model["trained"], self.threshold, result["error"]),
         )
         size = os.fstat(self._file.fileno()).st_size

@@ -36,14 +36,14 @@ if TYPE_CHECKING:  # a verdict needs no corpus
     from ..corpus.split import Clip
 
 MEMBER = "deepfake_audio.json"
-HEARD_MEMBER = "heard.txt"
-HEARD_DIGITS = 12
+SEEN_MEMBER = "seen.txt"
+SEEN_DIGITS = 12
 """Digits of a clip's SHA-256 that are remembered: enough to know it again."""
 MODEL = "model.keras"
-PRETRAINED = "pretrained"
-"""Folder under ``outputs`` of the checkpoint that comes with the project."""
+BUNDLED = "pretrained"
+"""Folder under ``outputs`` of the bundled checkpoint."""
 KIND = "deepfake_audio checkpoint"
-FORMAT = 2
+FORMAT = 3
 FINE_TUNING_SHARE = 0.25
 """Share of the usual learning rate at which a trained network goes on: the first steps shall not undo it."""
 
@@ -57,7 +57,7 @@ class Checkpoint:
     path : Path
         The file.
     settings : Settings
-        Feature, window, network and decision settings of the run.
+        Feature, window, network settings and calibration of the run.
     trained : str
         ISO date and time at which training ended.
     version : str
@@ -86,8 +86,8 @@ class Checkpoint:
             "version": self.version,
         }
 
-    def heard(self) -> frozenset[str]:
-        """Return the first ``HEARD_DIGITS`` digits of the SHA-256 of every training and validation clip.
+    def seen(self) -> frozenset[str]:
+        """Return the first ``SEEN_DIGITS`` digits of the SHA-256 of every training and validation clip.
 
         Raises
         ------
@@ -96,17 +96,17 @@ class Checkpoint:
         """
         try:
             with zipfile.ZipFile(self.path) as archive:
-                return frozenset(archive.read(HEARD_MEMBER).decode("ascii").split())
+                return frozenset(archive.read(SEEN_MEMBER).decode("ascii").split())
         except UnicodeDecodeError as error:
-            raise CheckpointError(f"{self.path} has a {HEARD_MEMBER} that is no text; copy it again.") from error
+            raise CheckpointError(f"{self.path} has a {SEEN_MEMBER} that is no text; copy it again.") from error
 
-    def unheard(self, clips: Iterable[Clip]) -> list[Clip]:
+    def unseen(self, clips: Iterable[Clip]) -> list[Clip]:
         """Return the clips that were in neither training nor validation, known by content and not by name."""
-        heard = self.heard()
-        return [clip for clip in clips if file_sha256(clip.path)[:HEARD_DIGITS] not in heard]
+        seen = self.seen()
+        return [clip for clip in clips if file_sha256(clip.path)[:SEEN_DIGITS] not in seen]
 
     def to_go_on_from(self, settings: Settings) -> Settings:
-        """Return `settings` for a training that starts with these weights: what the network hears stays as it was."""
+        """Return `settings` for a training that starts with these weights: what the network is given stays."""
         training = dataclasses.replace(
             settings.training, learning_rate=settings.training.learning_rate * FINE_TUNING_SHARE
         )
@@ -134,7 +134,7 @@ class Checkpoint:
             "log_mel": [None, window.frames, bands],
             "verdict": len(CLASS_NAMES),
             "timeline": [window.label_frames, 1],
-            "joins": [window.label_frames, 1],
+            "boundaries": [window.label_frames, 1],
         }
         try:
             # Keras would read the weights within the archive, which unpacks all before them again and again. It leaves
@@ -169,7 +169,7 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: Path, network_file: Path, settings: Settings, trained: str, manifest: str, heard: Iterable[str]
+    path: Path, network_file: Path, settings: Settings, trained: str, manifest: str, seen: Iterable[str]
 ) -> Checkpoint:
     """Write a self-describing checkpoint.
 
@@ -180,12 +180,12 @@ def save_checkpoint(
     network_file : Path
         The network as Keras saved it.
     settings : Settings
-        Everything needed to use it, decision settings included.
+        Everything needed to use it, calibration included.
     trained : str
         ISO date and time.
     manifest : str
         Fingerprint of the training manifest.
-    heard : iterable of str
+    seen : iterable of str
         SHA-256 of every clip that training or validation used, so that no later test counts one.
 
     Returns
@@ -220,7 +220,7 @@ def save_checkpoint(
     ):
         for member in source.namelist():
             target.writestr(member, source.read(member))
-        target.writestr(HEARD_MEMBER, "\n".join(sorted({digest[:HEARD_DIGITS] for digest in heard})))
+        target.writestr(SEEN_MEMBER, "\n".join(sorted({digest[:SEEN_DIGITS] for digest in seen})))
         target.writestr(MEMBER, json.dumps(about, indent=1))
         target.close()  # before the file is renamed
     return read_checkpoint(path)
@@ -240,7 +240,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         with zipfile.ZipFile(path) as archive:
             _refuse(path, suspicious_members(archive))
-            if not {MEMBER, HEARD_MEMBER} <= set(archive.namelist()):
+            members = set(archive.namelist())
+            if MEMBER not in members:
                 raise CheckpointError(
                     f"{path} is an archive but no checkpoint of this project (it lacks {MEMBER}); "
                     "give --model a model.keras that CNNRNNLSTM.py wrote."
@@ -263,6 +264,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"{path} has checkpoint format {reprlib.repr(about.get('format'))} and this version reads format {FORMAT}; "
             "use the version of the project that wrote it, or train again."
         )
+    if SEEN_MEMBER not in members:
+        raise CheckpointError(f"{path} lacks {SEEN_MEMBER}, the list of what it was trained on; copy it again.")
     if about.get("classes") != list(CLASS_NAMES):
         raise CheckpointError(
             f"{path} was trained for the classes {reprlib.repr(about.get('classes'))}, not for {list(CLASS_NAMES)}."
@@ -292,17 +295,17 @@ def _refuse(path: Path, reason: str) -> None:
 
 
 def newest_checkpoint(outputs: Path) -> Path:
-    """Return the checkpoint of the newest finished run under `outputs`, or the one that comes with the project.
+    """Return the checkpoint of the newest finished run under `outputs`, or the bundled model.
 
     Raises
     ------
     CheckpointError
         If there is neither.
     """
-    shipped = Path(outputs) / PRETRAINED / MODEL
-    own = [path for path in Path(outputs).glob(f"*/{MODEL}") if path != shipped]
+    bundled = Path(outputs) / BUNDLED / MODEL
+    own = [path for path in Path(outputs).glob(f"*/{MODEL}") if path != bundled]
     if own:
         return max(own, key=lambda path: (path.stat().st_mtime, str(path)))
-    if shipped.is_file():
-        return shipped
+    if bundled.is_file():
+        return bundled
     raise CheckpointError(f"There is no trained checkpoint under {outputs}; train one with: python CNNRNNLSTM.py")

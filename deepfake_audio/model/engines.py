@@ -64,7 +64,11 @@ def seal(content: bytes) -> bytes:
 def suspicious_answers(answers: dict[str, np.ndarray], windows: int, settings: Settings) -> str:
     """Say what is wrong with what a network answers to so many windows; empty if it is in order."""
     frames = settings.window.label_frames
-    wanted = {"joins": (windows, frames, 1), "timeline": (windows, frames, 1), "verdict": (windows, len(CLASS_NAMES))}
+    wanted = {
+        "boundaries": (windows, frames, 1),
+        "timeline": (windows, frames, 1),
+        "verdict": (windows, len(CLASS_NAMES)),
+    }
     found = {name: np.shape(values) for name, values in answers.items()}
     if found != wanted:
         return f"its answers have the shapes {reprlib.repr(found)}, not {wanted}"

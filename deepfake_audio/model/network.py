@@ -12,7 +12,7 @@ from ..settings import CLASS_NAMES, FeatureSettings, NetworkSettings, WindowSett
 
 VERDICT = "verdict"
 TIMELINE = "timeline"
-JOINS = "joins"
+BOUNDARIES = "boundaries"
 
 BATCH_MOMENTUM = 0.9
 """Of the running statistics in batch normalisation: a small corpus makes few steps, Keras's 0.99 would lag behind."""
@@ -36,8 +36,8 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     keras.Model
         Input: float32, shape (batch, window.frames, mel_bands), from
         :func:`deepfake_audio.features.windows.normalise_window`. Outputs: ``verdict``, shape (batch, 3), probabilities
-        in ``CLASS_NAMES`` order; ``timeline`` and ``joins``, both of shape (batch, window.label_frames, 1),
-        probability of fake and of a join between two pieces, whatever they are.
+        in ``CLASS_NAMES`` order; ``timeline`` and ``boundaries``, both of shape (batch, window.label_frames, 1),
+        probability of fake and of a boundary between two spans, whatever they are.
     """
     from .backend import keras
 
@@ -49,11 +49,11 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
 
     timeline = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_labels")(x)
     timeline = layers.Reshape((window.label_frames, 1), name=TIMELINE)(timeline)
-    joins = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_joins")(x)
-    joins = layers.Reshape((window.label_frames, 1), name=JOINS)(joins)
+    boundaries = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_boundaries")(x)
+    boundaries = layers.Reshape((window.label_frames, 1), name=BOUNDARIES)(boundaries)
     summary = _summary(x, texture, network)
     verdict = layers.Dense(len(CLASS_NAMES), activation="softmax", name=VERDICT)(summary)
-    model = keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline, JOINS: joins}, name="cnn_rnn_lstm")
+    model = keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline, BOUNDARIES: boundaries}, name="cnn_rnn_lstm")
     if network.texture_filters:
         layer = model.get_layer("texture")
         layer.set_weights([_with_differences(layer.get_weights()[0])])

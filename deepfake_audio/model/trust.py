@@ -25,7 +25,7 @@ network has a hundredth of it."""
 
 MOST_MEMBERS = 32
 MOST_BYTES_OF = {".json": 2**20, ".txt": 2**24}
-"""By suffix: what is read as a whole. A list of heard clips has 13 bytes for each."""
+"""By suffix: what is read as a whole. A list of clips seen in training has 13 bytes for each."""
 
 MOST_PARTS = 2**10
 """Groups and arrays of weights; the default network has a tenth of it."""
@@ -68,7 +68,7 @@ MOST_CONVOLUTIONS = 16
 MOST_VALUES = 2**25
 """Of a window, times the filters of its widest convolution: memory is needed for the values of many windows at once."""
 MOST_TIMELINE_SECONDS = 0.5
-"""Pauses and stretches are told in timeline frames."""
+"""Pauses and segments are told in timeline frames."""
 RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 """What MP3 knows, in which a page keeps recordings."""
 
@@ -123,7 +123,7 @@ def described_shapes(archive: zipfile.ZipFile) -> dict[str, object]:
     return {
         layer["config"]["name"]: next(layer["config"][size] for size in sizes if size in layer["config"])
         for layer in layers
-        if layer["config"].get("name") in ("log_mel", "verdict", "timeline", "joins")
+        if layer["config"].get("name") in ("log_mel", "verdict", "timeline", "boundaries")
     }
 
 

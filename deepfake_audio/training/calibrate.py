@@ -10,7 +10,7 @@ import numpy as np
 
 from ..evaluation.metrics import ClipScore
 from ..examples.example import Example, FeatureStore, labels_of
-from ..judging.detector import Scan, class_probabilities, decide, piecewise, scan_features, voiced_frames
+from ..judging.detector import Scan, class_probabilities, decide, scan_features, smooth_segments, voiced_frames
 from ..settings import CLASS_NAMES, DecisionSettings, Settings
 
 Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -18,12 +18,12 @@ Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
 LEAST_SHARE_RIGHT = 0.5
 """Share of right verdicts that a confidence must have had on validation to be given as a verdict."""
 
-JOIN_THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.9)
-PIECE_WEIGHTS = (0.5, 0.8, 1.0)
-"""Values that are tried for how the timeline follows the joins."""
+BOUNDARY_THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.9)
+SEGMENT_WEIGHTS = (0.5, 0.8, 1.0)
+"""Values that are tried for how the timeline follows the boundaries."""
 
 MOST_ACCUSED = 0.05
-"""Share of the real validation clips that may be called Fake or Hybrid. Strangers' recordings fare worse."""
+"""Share of the real validation clips that may be called Fake or Hybrid. Recordings out of domain fare worse."""
 
 TEMPERATURES = (0.25, 10.0)
 """Range in which the temperature is sought."""
@@ -48,11 +48,11 @@ def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, set
     Parameters
     ----------
     scans : sequence of (Example, Scan)
-        Validation side, from :func:`scan_examples`.
+        Validation set, from :func:`scan_examples`.
     store : FeatureStore
         For frame labels.
     settings : Settings
-        Of the run; its decision settings are the starting point.
+        Of the run; its operating point is where calibration starts.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def _fit_verdict(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> D
 def _fit_timeline(
     scans: Sequence[tuple[Example, Scan]], store: FeatureStore, settings: Settings, decision: DecisionSettings
 ) -> DecisionSettings:
-    """Fit how the timeline follows the joins, and its threshold.
+    """Fit how the timeline follows the boundaries, and its threshold.
 
     The best ones are those at which as many real frames of hybrids are called Fake as fake ones Real, and the fewest.
     """
@@ -124,9 +124,9 @@ def _fit_timeline(
     if not 0 < labels.mean() < 1:
         return decision
     candidates = []
-    for join_threshold, piece_weight in ((1.0, 0.0), *itertools.product(JOIN_THRESHOLDS, PIECE_WEIGHTS)):
-        candidate = dataclasses.replace(decision, join_threshold=join_threshold, piece_weight=piece_weight)
-        frames = np.concatenate([piecewise(scan, candidate) for _, scan in hybrids])
+    for boundary_threshold, segment_weight in ((1.0, 0.0), *itertools.product(BOUNDARY_THRESHOLDS, SEGMENT_WEIGHTS)):
+        candidate = dataclasses.replace(decision, boundary_threshold=boundary_threshold, segment_weight=segment_weight)
+        frames = np.concatenate([smooth_segments(scan, candidate) for _, scan in hybrids])
         false_alarms, hits, thresholds = roc_curve(labels, frames)
         equal = int(np.argmin(np.abs(false_alarms - (1 - hits))))
         threshold = float(np.clip(thresholds[equal], 0.05, 0.95))
@@ -136,7 +136,7 @@ def _fit_timeline(
 
 
 def score_examples(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> list[ClipScore]:
-    """Turn scans of the test side into rows of the scores file."""
+    """Turn scans of the test set into rows of the scores file."""
     scores = []
     for example, scan in scans:
         judgement = decide(scan, settings)

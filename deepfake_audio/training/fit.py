@@ -20,20 +20,20 @@ from ..console import say
 from ..corpus.split import LONG_SECONDS
 from ..errors import RunError
 from ..examples.channels import augment_window
-from ..examples.example import JOIN_REACH, UNKNOWN, Example, FeatureStore, joins_of, labels_of, window_label
+from ..examples.example import BOUNDARY_REACH, UNKNOWN, Example, FeatureStore, boundaries_of, labels_of, window_label
 from ..features.windows import cut_window, normalise_window, window_starts
 from ..files import atomic_path
 from ..model.backend import keras
 from ..model.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from ..model.export import try_export
-from ..model.network import JOINS, TIMELINE, VERDICT, build_network
+from ..model.network import BOUNDARIES, TIMELINE, VERDICT, build_network
 from ..settings import CLASS_NAMES, Settings, TrainingSettings
 from .calibrate import fit_decision, scan_examples
 
 MACRO_F1 = "val_verdict_macro_f1"
 MONITOR = "val_smoothed_macro_f1"
 SMOOTHED_EPOCHS = 5
-"""Epochs over which the validation metric is averaged before the best one is chosen: on a few dozen clips by unheard
+"""Epochs over which the validation metric is averaged before the best one is chosen: on a few dozen clips by unseen
 generators a single epoch can be lucky."""
 BEST_NAME = "best.keras"
 WRITTEN_NAME = "best.tmp-.keras"
@@ -42,8 +42,8 @@ LAST_NAME = "last.keras"
 ROLLED_NAME = "rolled-up.keras"
 LOG_NAME = "log.csv"
 
-JOIN_WEIGHT = 8.0
-"""Weight of a frame at a join in the loss, against one elsewhere: there are few."""
+BOUNDARY_WEIGHT = 8.0
+"""Weight of a frame at a boundary in the loss, against one elsewhere: there are few."""
 
 CONTROL_SHARE = 0.2
 """Share of the windows of splices that come from real+real, and from fake+fake."""
@@ -57,7 +57,7 @@ class TrainingWindows(keras.utils.PyDataset):
     Parameters
     ----------
     examples : sequence of Example
-        Training side.
+        Training set.
     store : FeatureStore
         Their spectrograms.
     settings : Settings
@@ -73,7 +73,7 @@ class TrainingWindows(keras.utils.PyDataset):
         self.epoch = first_epoch
         self.examples = [example for example in examples if example.name in store.extents]
         self.labels = {example.name: labels_of(example, store, settings) for example in self.examples}
-        self.joins = {example.name: joins_of(example, store, settings) for example in self.examples}
+        self.boundaries = {example.name: boundaries_of(example, store, settings) for example in self.examples}
         clean = {example.name: example for example in self.examples if not example.channel_seed}
         self.originals = [clean.get(example.name.split("#")[0], example) for example in self.examples]
         lengths = np.array([store.extents[example.name].seconds for example in self.examples])
@@ -106,17 +106,17 @@ class TrainingWindows(keras.utils.PyDataset):
 
     def __getitem__(self, index: int):
         rng = np.random.default_rng([self.settings.training.seed, self.epoch, index])
-        windows, labels, joins = [], [], []
+        windows, labels, boundaries = [], [], []
         for _ in range(self.settings.training.batch_size):
             example, start, frame_labels = self.draw(rng)
-            piece = self.store.read(example.name, start, self.settings.window.frames)
-            piece = cut_window(piece, 0, self.settings.window.frames)
+            window = self.store.read(example.name, start, self.settings.window.frames)
+            window = cut_window(window, 0, self.settings.window.frames)
             if rng.random() < self.ramp:
-                piece = augment_window(piece, self.settings.augment, self.settings.features, rng)
-            windows.append(normalise_window(piece, self.settings.features))
+                window = augment_window(window, self.settings.augment, self.settings.features, rng)
+            windows.append(normalise_window(window, self.settings.features))
             labels.append(frame_labels)
-            joins.append(cut_joins(self.joins[example.name], start, self.settings))
-        return _batch(windows, labels, joins, self.settings)
+            boundaries.append(cut_boundaries(self.boundaries[example.name], start, self.settings))
+        return _batch(windows, labels, boundaries, self.settings)
 
 
 def drawing_shares(examples: Sequence[Example], seconds: np.ndarray, training: TrainingSettings) -> np.ndarray:
@@ -221,11 +221,11 @@ class FixedWindows(keras.utils.PyDataset):
         for example in examples:
             if example.name not in store.extents:
                 continue
-            labels, joins = labels_of(example, store, settings), joins_of(example, store, settings)
+            labels, boundaries = labels_of(example, store, settings), boundaries_of(example, store, settings)
             for start in window_starts(store.frames(example.name), settings.window):
                 first = start // settings.window.frames_per_label
                 here = cut_window(labels, first, settings.window.label_frames)
-                self.windows.append((example.name, int(start), here, cut_joins(joins, start, settings)))
+                self.windows.append((example.name, int(start), here, cut_boundaries(boundaries, start, settings)))
         most = settings.training.validation_windows
         if len(self.windows) > most:
             self.windows = [self.windows[i] for i in np.linspace(0, len(self.windows) - 1, most).astype(int)]
@@ -241,36 +241,36 @@ class FixedWindows(keras.utils.PyDataset):
             normalise_window(cut_window(self.store.read(name, start, frames), 0, frames), self.settings.features)
             for name, start, *_ in rows
         ]
-        labels, joins = zip(*(row[2:] for row in rows), strict=True)
-        return _batch(windows, labels, joins, self.settings)
+        labels, boundaries = zip(*(row[2:] for row in rows), strict=True)
+        return _batch(windows, labels, boundaries, self.settings)
 
 
-def cut_joins(joins: np.ndarray, start: int, settings: Settings) -> np.ndarray:
-    """Cut the join labels of a window that starts at spectrogram frame `start`; where it repeats is a join, too."""
+def cut_boundaries(boundaries: np.ndarray, start: int, settings: Settings) -> np.ndarray:
+    """Cut the boundary labels of the window at spectrogram frame `start`; where it repeats is a boundary, too."""
     wanted = settings.window.label_frames
-    piece = joins[start // settings.window.frames_per_label :]
-    cut = cut_window(piece, 0, wanted)
-    if 0 < len(piece) < wanted:
+    rest = boundaries[start // settings.window.frames_per_label :]
+    cut = cut_window(rest, 0, wanted)
+    if 0 < len(rest) < wanted:
         cut = cut.copy()
-        for seam in range(len(piece), wanted, len(piece)):
-            cut[seam - JOIN_REACH : seam + JOIN_REACH + 1] = 1
+        for boundary in range(len(rest), wanted, len(rest)):
+            cut[boundary - BOUNDARY_REACH : boundary + BOUNDARY_REACH + 1] = 1
     return cut
 
 
-def _batch(windows, labels, joins, settings: Settings):
-    labels, joins = np.stack(labels), np.stack(joins)
+def _batch(windows, labels, boundaries, settings: Settings):
+    labels, boundaries = np.stack(labels), np.stack(boundaries)
     verdicts = [window_label(row, settings.window) for row in labels]
     known = (labels != UNKNOWN).astype(np.float32)
     targets = {
         VERDICT: np.eye(len(CLASS_NAMES), dtype=np.float32)[verdicts],
         TIMELINE: np.maximum(labels, 0).astype(np.float32)[..., None],
-        JOINS: np.maximum(joins, 0).astype(np.float32)[..., None],
+        BOUNDARIES: np.maximum(boundaries, 0).astype(np.float32)[..., None],
     }
     # Frames of hybrids whose spans are unknown teach the verdict only.
     weights = {
         VERDICT: np.ones(len(labels), dtype=np.float32),
         TIMELINE: known,
-        JOINS: known * np.where(joins == 1, JOIN_WEIGHT, 1.0).astype(np.float32),
+        BOUNDARIES: known * np.where(boundaries == 1, BOUNDARY_WEIGHT, 1.0).astype(np.float32),
     }
     return np.stack(windows), targets, weights
 
@@ -312,12 +312,12 @@ def compile_network(network, settings: Settings, alpha: Sequence[float], steps: 
                 alpha=list(alpha), gamma=training.focal_gamma, label_smoothing=training.label_smoothing
             ),
             TIMELINE: keras.losses.BinaryCrossentropy(),
-            JOINS: keras.losses.BinaryCrossentropy(),
+            BOUNDARIES: keras.losses.BinaryCrossentropy(),
         },
         loss_weights={
             VERDICT: 1.0,
             TIMELINE: training.frame_loss_weight,
-            JOINS: training.join_loss_weight,
+            BOUNDARIES: training.boundary_loss_weight,
         },
         metrics={
             VERDICT: [
@@ -440,7 +440,7 @@ def fit(
     Parameters
     ----------
     train, validation : sequence of Example
-        The two sides that training may see.
+        The two sets that training may see.
     store : FeatureStore
         Spectrograms of both.
     settings : Settings
@@ -459,7 +459,7 @@ def fit(
     Raises
     ------
     RunError
-        If a side holds nothing that can be read, if the weights of `init_from` are of another network, or if the loss
+        If a set holds nothing that can be read, if the weights of `init_from` are of another network, or if the loss
         was never a number.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -528,7 +528,7 @@ def _callbacks(settings: Settings, folder: Path, past: list[dict[str, float]], s
         SeededEpochs(settings.training.seed),
         SmoothedMetric(past),
         *averages,
-        # The best on validation is what ships; the test side is never looked at here.
+        # The best on validation is what ships; the test set is never looked at here.
         keras.callbacks.ModelCheckpoint(
             folder / WRITTEN_NAME,
             monitor=MONITOR,
@@ -587,14 +587,14 @@ def finish(
     manifest: str,
     init_from: Path | None = None,
 ) -> Checkpoint:
-    """Fit the decision on the validation side and write the checkpoint, and its ONNX twin beside it.
+    """Fit the decision on the validation set and write the checkpoint, and its ONNX twin beside it.
 
     Parameters
     ----------
     fitted : Fit
         What :func:`fit` returned.
     examples : dict of str to sequence of Example
-        All sides; only ``train`` and ``validation`` are used.
+        All sets; only ``train`` and ``validation`` are used.
     store : FeatureStore
         Their spectrograms.
     settings : Settings
@@ -604,7 +604,7 @@ def finish(
     manifest : str
         Fingerprint of the training manifest.
     init_from : Path, optional
-        Checkpoint that the training started from: what it heard, this one has heard too.
+        Checkpoint that the training started from: what it has seen, this one has seen too.
 
     Returns
     -------
@@ -616,12 +616,14 @@ def finish(
         network.save(temporary)
     scans = list(scan_examples(examples["validation"], store, settings, network.predict_on_batch))
     settings = dataclasses.replace(settings, decision=fit_decision(scans, store, settings))
-    used = [example for side in ("train", "validation") for example in examples[side] if example.name in store.extents]
+    used = [
+        example for split in ("train", "validation") for example in examples[split] if example.name in store.extents
+    ]
     own = [e.path for e in used if e.kind in ("real", "fake", "hybrid") and not e.channel_seed]
-    heard = [content for content in store.cache.contents(own) if content]
+    seen = [content for content in store.cache.contents(own) if content]
     if init_from is not None:
-        heard += read_checkpoint(init_from).heard()
+        seen += read_checkpoint(init_from).seen()
     trained = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    checkpoint = save_checkpoint(path, file, settings, trained, manifest, heard)
+    checkpoint = save_checkpoint(path, file, settings, trained, manifest, seen)
     try_export(checkpoint)
     return checkpoint

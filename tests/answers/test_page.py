@@ -106,7 +106,7 @@ def test_a_page_says_all_there_is_to_say(tmp_path):
     for wanted in ("Hybrid", "0.62", "6 in 10", "clip.wav", "ab" * 32, MODEL["name"], "version 0.1.0", "0:01.20"):
         assert wanted in words, wanted
     assert "Limits of the method" in words and "proves nothing" in words
-    assert words.count("Play") == 4, "one button per stretch"
+    assert words.count("Play") == 4, "one button per segment"
     assert "Threshold" not in words
     assert "probability 0.25 or more" in write(tmp_path / "report.html", judged(threshold=0.25))
 
@@ -132,9 +132,9 @@ def test_a_page_loads_nothing_and_runs_nothing_but_its_own(tmp_path):
 def test_the_timeline_is_well_formed_and_covers_the_recording(tmp_path):
     text = write(tmp_path / "report.html", judged(seconds=4.0))
     svg = re.search(r"<svg class=\"timeline\".*</svg>(?=\n<figcaption)", text, re.DOTALL)[0]
-    stretches = [e for e in xml.etree.ElementTree.fromstring(svg).iter("rect") if "data-start" in e.attrib]
-    assert [e.get("class") for e in stretches] == ["Real", "Fake", "No-speech", "Real"]
-    ends = [float(e.get("x")[:-1]) + float(e.get("width")[:-1]) for e in stretches]
+    segments = [e for e in xml.etree.ElementTree.fromstring(svg).iter("rect") if "data-start" in e.attrib]
+    assert [e.get("class") for e in segments] == ["Real", "Fake", "No-speech", "Real"]
+    ends = [float(e.get("x")[:-1]) + float(e.get("width")[:-1]) for e in segments]
     assert ends == pytest.approx([30, 60, 80, 100])
 
 
@@ -154,13 +154,13 @@ def test_many_recordings_have_a_table_and_only_the_first_have_pictures(tmp_path,
     assert "1 are in this table only" in text and "4 recordings: 3 Hybrid, 1 Error" in text
 
 
-def test_the_longest_of_very_many_stretches_are_shown(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "MOST_STRETCHES", 2)
+def test_the_longest_of_very_many_segments_are_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "MOST_SEGMENTS", 2)
     text = write(tmp_path / "report.html", judged())
-    assert "Of 4 stretches the 2 longest are shown" in text and text.count("<button") == 2
+    assert "Of 4 segments the 2 longest are shown" in text and text.count("<button") == 2
 
 
-def test_no_speech_has_no_stretches(tmp_path):
+def test_no_speech_has_no_segments(tmp_path):
     text = write(tmp_path / "report.html", judged(verdict=NO_SPEECH))
     assert "too little speech" in text and "<button" not in text and "Of answers with" not in text
 
@@ -200,7 +200,7 @@ def test_a_page_works_in_a_browser(browser, tmp_path):
     assert browser.execute_async_script(
         wait + "const tell = () => done(a.duration); a.readyState ? tell() : a.addEventListener('loadedmetadata', tell)"
     ) == pytest.approx(6.0, abs=0.2)
-    # A stretch of the timeline, then a button of the table.
+    # A segment of the timeline, then a button of the table.
     for selector, start in (("article rect.Fake[data-start]", 1.8), ("article tbody tr:nth-child(4) button", 4.8)):
         browser.execute_script("arguments[0].scrollIntoView()", browser.find_element("css selector", selector))
         browser.find_element("css selector", selector).click()
@@ -210,7 +210,7 @@ def test_a_page_works_in_a_browser(browser, tmp_path):
         )
         assert start - 0.01 <= at < start + 1.2 and not paused
         assert float(head[:-1]) == pytest.approx(100 * at / 6.0, abs=10)
-    # Played to its end, a stretch stops.
+    # Played to its end, a segment stops.
     browser.find_element("css selector", "article tbody tr:nth-child(3) button").click()
     stopped = wait + "const t = setInterval(() => { if (a.paused) { clearInterval(t); done(a.currentTime); } }, 20)"
     assert browser.execute_async_script(stopped) == pytest.approx(4.8, abs=0.4)

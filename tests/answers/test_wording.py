@@ -3,14 +3,14 @@
 import pytest
 
 from deepfake_audio.answers import wording
-from deepfake_audio.judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_STRETCH, NO_REAL_STRETCH
+from deepfake_audio.judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
 
-def result(verdict="Fake", stretches=2, **changes):
+def result(verdict="Fake", segments_shown=2, **changes):
     segments = [
         {"start": 1.0 * n, "end": n + 1.0, "label": ("Real", "Fake")[n % 2], "fake_probability": 0.5}
-        for n in range(stretches)
+        for n in range(segments_shown)
     ]
     return {
         "path": "clip.wav",
@@ -28,15 +28,15 @@ def result(verdict="Fake", stretches=2, **changes):
 
 @pytest.mark.parametrize("verdict", [*CLASS_NAMES, UNCERTAIN, NO_SPEECH])
 def test_an_answer_fits_one_screen_and_any_console(verdict):
-    lines = wording.describe(result(verdict, stretches=500))
+    lines = wording.describe(result(verdict, segments_shown=500))
     assert len(lines) <= 20 and max(map(len, lines)) <= 120
     "\n".join(lines).encode("ascii")
     assert verdict in lines[1] and lines[-1].startswith("  Next: ")
 
 
 def test_what_is_left_out_is_said():
-    assert any("and 5 more stretches" in line for line in wording.describe(result(stretches=15)))
-    assert not any("more stretches" in line for line in wording.describe(result(stretches=10)))
+    assert any("and 5 more segments" in line for line in wording.describe(result(segments_shown=15)))
+    assert not any("more segments" in line for line in wording.describe(result(segments_shown=10)))
 
 
 def test_an_uncertain_answer_says_why():
@@ -47,12 +47,12 @@ def test_an_uncertain_answer_says_why():
 
 
 @pytest.mark.parametrize(("verdict", "other"), [("Real", "Fake"), ("Fake", "Real")])
-def test_what_sounds_so_throughout_has_no_stretch_that_does_not(verdict, other):
-    stretches = {label: [{"start": 0.0, "end": 1.0, "label": label, "fake_probability": 0.5}] for label in CLASS_NAMES}
-    assert "throughout" in wording.explain(result(verdict, segments=stretches[verdict]))[0]
-    for segments in (stretches[other], stretches[verdict] + stretches[other]):
+def test_what_sounds_so_throughout_has_no_segment_that_does_not(verdict, other):
+    kinds = {label: [{"start": 0.0, "end": 1.0, "label": label, "fake_probability": 0.5}] for label in CLASS_NAMES}
+    assert "throughout" in wording.explain(result(verdict, segments=kinds[verdict]))[0]
+    for segments in (kinds[other], kinds[verdict] + kinds[other]):
         (said,) = wording.explain(result(verdict, segments=segments))
-        assert "throughout" not in said and f"although stretches look {other.lower()}" in said
+        assert "throughout" not in said and f"although segments look {other.lower()}" in said
 
 
 def test_a_verdict_by_the_threshold_says_so():
@@ -72,10 +72,10 @@ def test_an_accusation_that_is_withheld_says_why():
     assert "Fake came closest" in text and "one in twenty real recordings" in text
 
 
-@pytest.mark.parametrize("reason", [NO_FAKE_STRETCH, NO_REAL_STRETCH])
-def test_a_hybrid_without_its_stretches_says_which_is_missing(reason):
+@pytest.mark.parametrize("reason", [NO_FAKE_SEGMENT, NO_REAL_SEGMENT])
+def test_a_hybrid_without_its_segments_says_which_is_missing(reason):
     text = "\n".join(wording.describe(result(UNCERTAIN, reason=reason)))
-    assert f"looks {'fake' if reason == NO_FAKE_STRETCH else 'real'} by itself" in text
+    assert f"looks {'fake' if reason == NO_FAKE_SEGMENT else 'real'} by itself" in text
 
 
 def test_a_pause_has_no_probability():

@@ -21,9 +21,9 @@ sys.path.insert(0, str(HERE))
 
 def fake_or_real(root: Path, clips: int):
     """Yield the files of Fake-or-Real: 84, 9 and 7 % of the clips in three partitions."""
-    for side, share in (("training", 0.84), ("validation", 0.09), ("testing", 0.07)):
+    for split, share in (("training", 0.84), ("validation", 0.09), ("testing", 0.07)):
         for label in ("real", "fake"):
-            folder = root / "for-norm" / "for-norm" / side / label
+            folder = root / "for-norm" / "for-norm" / split / label
             folder.mkdir(parents=True, exist_ok=True)
             for number in range(round(clips * share / 2)):
                 yield folder / f"file{number}.wav_16k.wav_norm.wav_mono.wav_silence.wav"
@@ -33,14 +33,14 @@ def asvspoof_2019(root: Path, clips: int):
     """Yield the files of ASVspoof 2019 LA and write its lists: 20 voices and 6 systems per partition."""
     lists = root / "LA" / "LA" / "ASVspoof2019_LA_cm_protocols"
     lists.mkdir(parents=True, exist_ok=True)
-    for side, ending, share in (("train", "trn", 0.21), ("dev", "trl", 0.2), ("eval", "trl", 0.59)):
-        folder = root / "LA" / "LA" / f"ASVspoof2019_LA_{side}" / "flac"
+    for split, ending, share in (("train", "trn", 0.21), ("dev", "trl", 0.2), ("eval", "trl", 0.59)):
+        folder = root / "LA" / "LA" / f"ASVspoof2019_LA_{split}" / "flac"
         folder.mkdir(parents=True, exist_ok=True)
-        with (lists / f"ASVspoof2019.LA.cm.{side}.{ending}.txt").open("w", encoding="utf-8") as file:
+        with (lists / f"ASVspoof2019.LA.cm.{split}.{ending}.txt").open("w", encoding="utf-8") as file:
             for number in range(round(clips * share)):
-                name = f"LA_{side[0].upper()}_{1_000_000 + number}"
+                name = f"LA_{split[0].upper()}_{1_000_000 + number}"
                 what = "- bonafide" if number % 10 == 0 else f"A{number % 6 + 1:02d} spoof"
-                file.write(f"LA_{side[0].upper()}{number % 20:03d} {name} - {what}\n")
+                file.write(f"LA_{split[0].upper()}{number % 20:03d} {name} - {what}\n")
                 yield folder / f"{name}.flac"
 
 
@@ -73,9 +73,9 @@ def main() -> int:
             times = [time.monotonic()]
             clips = find_clips([root])
             times.append(time.monotonic())
-            split = split_corpus(clips)
+            splits = split_corpus(clips)
             times.append(time.monotonic())
-            fingerprint(split)
+            fingerprint(splits)
             times.append(time.monotonic())
             spent = [f"{after - before:.1f} s" for before, after in itertools.pairwise(times)]
             print(f"| {title} | {len(clips)} | {' | '.join(spent)} | {times[-1] - times[0]:.1f} s |", flush=True)

@@ -59,7 +59,7 @@ def main() -> int:
     if arguments.one:
         print(one(arguments.one, arguments.model))
         return 0
-    print("| minutes | stretches | peak memory | against the first | seconds |\n|---|---|---|---|---|")
+    print("| minutes | segments | peak memory | against the first | seconds |\n|---|---|---|---|---|")
     first = None
     for minutes in arguments.minutes:
         with tempfile.TemporaryDirectory() as folder:
@@ -67,9 +67,9 @@ def main() -> int:
             write_long(path, minutes)
             command = [sys.executable, __file__, "--model", str(arguments.model), "--one", str(path)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-        found, stretches, peak, took = done.stdout.split()
+        found, segments, peak, took = done.stdout.split()
         first = first or float(peak)
-        print(f"| {found} | {stretches} | {peak} MiB | {float(peak) / first:.2f} | {took} |", flush=True)
+        print(f"| {found} | {segments} | {peak} MiB | {float(peak) / first:.2f} | {took} |", flush=True)
     return 0
 
 

@@ -1,10 +1,10 @@
-"""How much worse does a recipe get when strangers' recordings come through a channel?
+"""How much worse does a recipe get when recordings of unseen sources come through a channel?
 
-    python tests/benchmarks/robustness.py --data FOLDER --recipe outputs/strangers/NAME [--folds 0 1] [--clips 100]
+    python tests/benchmarks/robustness.py --data FOLDER --recipe outputs/unseen/NAME [--folds 0 1] [--clips 100]
 
-Takes the networks that ``strangers.py`` trained, sends the same real and fake test clips of each fold through one
+Takes the networks that ``unseen.py`` trained, sends the same real and fake test clips of each fold through one
 channel at a time, and prints the equal error rate of Real against Fake, its rise over the untouched clips in points,
-and how many verdicts changed. Level, silence, bandwidth, length and format are also the properties of the short-cut
+and how many verdicts changed. Level, silence, bandwidth, length and format are also the properties of the shortcut
 audit: what changes verdicts there was learnt from the wrong thing.
 """
 
@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import strangers  # noqa: E402
+import unseen  # noqa: E402
 
 from deepfake_audio import console  # noqa: E402
 from deepfake_audio.corpus.split import Clip, find_clips  # noqa: E402
@@ -98,8 +98,8 @@ def judge(clips: list[Clip], channel: Channel, settings: Settings, predict) -> t
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--recipe", type=Path, required=True, help="folder that strangers.py wrote")
-    parser.add_argument("--folds", type=int, nargs="+", default=list(range(strangers.FOLDS)))
+    parser.add_argument("--recipe", type=Path, required=True, help="folder that unseen.py wrote")
+    parser.add_argument("--folds", type=int, nargs="+", default=list(range(unseen.FOLDS)))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--clips", type=int, default=100, help="test clips of each class and fold")
     parser.add_argument("--most-left-out", type=float, default=0.1)
@@ -115,7 +115,7 @@ def main() -> int:
         folder = arguments.recipe / f"fold-{fold}-seed-{arguments.seed}"
         settings = from_dict(Settings, json.loads((folder / "settings.json").read_text(encoding="utf-8")))
         predict = rolled_up(folder / BEST_NAME, settings).predict_on_batch
-        test = strangers.strangers_split(clips, fold, arguments.most_left_out).sides["test"]
+        test = unseen.unseen_split(clips, fold, arguments.most_left_out).sets["test"]
         rng = np.random.default_rng(fold)
         chosen = []
         for label in ("Real", "Fake"):

@@ -327,11 +327,11 @@ def training(folder: Path, quick: bool) -> None:
 
 SIZES = {
     "half": {"convolution_filters": (8, 12, 16, 24), "texture_filters": 8, "rnn_units": 32, "lstm_units": 32},
-    "shipped": {},
+    "bundled": {},
     "not strided": {"strided": False},
     "double": {"convolution_filters": (32, 48, 64, 96), "rnn_units": 128, "lstm_units": 128},
 }
-"""Changes to the shipped network."""
+"""Changes to the bundled network."""
 
 
 def multiply_adds(network) -> int:
@@ -353,20 +353,20 @@ def sizes(folder: Path, quick: bool) -> None:
     from deepfake_audio.model.checkpoint import save_checkpoint
     from deepfake_audio.model.engines import OnnxEngine
     from deepfake_audio.model.export import export_checkpoint
-    from deepfake_audio.model.network import JOINS, TIMELINE, VERDICT, build_network
+    from deepfake_audio.model.network import BOUNDARIES, TIMELINE, VERDICT, build_network
     from deepfake_audio.training.fit import compile_network
 
-    shipped: Settings = read_checkpoint(MODEL).settings
-    window, features, batch = shipped.window, shipped.features, shipped.training.batch_size
+    bundled: Settings = read_checkpoint(MODEL).settings
+    window, features, batch = bundled.window, bundled.features, bundled.training.batch_size
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(batch, window.frames, features.mel_bands)).astype(np.float32)
     frames = rng.integers(0, 2, (batch, window.label_frames, 1)).astype(np.float32)
-    targets = {VERDICT: np.eye(3, dtype=np.float32)[rng.integers(0, 3, batch)], TIMELINE: frames, JOINS: frames}
+    targets = {VERDICT: np.eye(3, dtype=np.float32)[rng.integers(0, 3, batch)], TIMELINE: frames, BOUNDARIES: frames}
     head("network", "parameters", "million multiply-adds per second of audio", "trained, windows/s",
          "judged, windows/s and core", "macro F1")  # fmt: skip
     for name, changes in SIZES.items():
-        layout: NetworkSettings = dataclasses.replace(shipped.network, **changes)
-        settings = dataclasses.replace(shipped, network=layout)
+        layout: NetworkSettings = dataclasses.replace(bundled.network, **changes)
+        settings = dataclasses.replace(bundled, network=layout)
         network = build_network(layout, window, features)
         file, path = folder / "network.keras", folder / name / "model.keras"
         path.parent.mkdir()

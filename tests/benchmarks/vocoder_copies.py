@@ -1,7 +1,7 @@
 """Copy the real clips of a corpus folder through a neural and a classical vocoder, for training on the pairs.
 
     python tests/benchmarks/vocoder_copies.py --data FOLDER --out COPIES --hifigan hifigan.onnx
-    python tests/benchmarks/strangers.py --data FOLDER --copies COPIES
+    python tests/benchmarks/unseen.py --data FOLDER --copies COPIES
 
 Needs ``onnxruntime`` and ``pyworld`` (PyPI ``pyworld-prebuilt``), which the project itself does not. The HiFi-GAN is
 any ONNX export with the usual analysis (22,050 Hz, 1024/256, 80 mel bands up to 8 kHz, natural logarithm); one lies in

@@ -43,10 +43,10 @@ def write(path: Path, seconds: float, rate: int = 16_000, seed: int = 0) -> None
 def report_of(root, **options):
     """Return the only report on a folder that is split as it can be."""
     datasets = find_datasets([root])
-    split = (
+    splits = (
         split_corpus([clip for dataset in datasets for clip in dataset.clips]) if options.pop("split", True) else None
     )
-    (report,) = inspect(datasets, split, **options)
+    (report,) = inspect(datasets, splits, **options)
     return report
 
 
@@ -58,8 +58,8 @@ def test_a_report_counts_what_is_there(grow):
     report = report_of(grow.root)
     assert report.warnings == []
     assert report.counts() == {
-        (side, label): 6 if (side, label) == ("train", "Real") else 3
-        for side in ("train", "validation", "test")
+        (split, label): 6 if (split, label) == ("train", "Real") else 3
+        for split in ("train", "validation", "test")
         for label in ("Real", "Fake")
     }
     assert report.hours()["train", "Real"] == pytest.approx((6 + 3 * 0.01) / 3600, rel=1e-3)
@@ -74,7 +74,7 @@ def test_a_large_dataset_is_sampled_from_every_cell_unless_all_is_asked_for(grow
     trees.fake_or_real(grow, each=5)
     report = report_of(grow.root)
     assert len(report.probes) == 12 and "about " in describe_report(report)
-    cells = {(report.sides[n], report.dataset.clips[n].label) for n in report.probes}
+    cells = {(report.splits[n], report.dataset.clips[n].label) for n in report.probes}
     assert len(cells) == 6
     assert report_of(grow.root).probes.keys() == report.probes.keys()
     assert report_of(grow.root, seed=1).probes.keys() != report.probes.keys()
@@ -108,13 +108,13 @@ def test_formats_that_only_ffmpeg_opens_have_no_rate(monkeypatch, tmp_path):
 # The same content twice
 
 
-def test_the_same_content_on_two_sides_is_found(grow):
+def test_the_same_content_in_two_sets_is_found(grow):
     trees.fake_or_real(grow, each=3)
     top = grow.root / "for-norm/for-norm"
     shutil.copyfile(next((top / "training/real").iterdir()), top / "testing/real/copy.wav")
     shutil.copyfile(next((top / "training/fake").iterdir()), top / "training/fake/copy.wav")
     (warning,) = report_of(grow.root).warnings
-    assert warning.startswith("1 recording stands on more than one side: ")
+    assert warning.startswith("1 recording stands in more than one set: ")
     assert re.search(r"testing/real/copy\.wav \(test\) is .*training/real/file\S+ \(train\)", warning)
 
 
@@ -136,11 +136,11 @@ def test_files_are_told_apart_at_their_ends_and_in_the_middle(grow):
             content[change] = 1
         clip.path.write_bytes(content)
     clips[5].path.write_bytes(b"")
-    sides = [f"side {number}" for number in range(6)]
-    assert same_content(clips, sides) == [[0, 1]]
+    splits = [f"set {number}" for number in range(6)]
+    assert same_content(clips, splits) == [[0, 1]]
     clips[4].path.write_bytes(b"")  # empty files are no two copies of a recording
     clips[1].path.unlink()
-    assert same_content(clips, sides) == []
+    assert same_content(clips, splits) == []
     assert same_content(clips[2:4], ["train", "train"]) == []
 
 
@@ -210,7 +210,7 @@ def test_what_cannot_be_split_is_described_all_the_same(grow, capsys):
     with pytest.raises(CorpusError):
         check_data(find_datasets([grow.root]), seed=0, everything=False, jobs=1, as_json=True)
     assert json.loads(capsys.readouterr().out)["refusal"].startswith("The corpus has 0 Real clips")
-    assert "no side       4 Fake" in text and "pair it with LJSpeech" in text
+    assert "no set        4 Fake" in text and "pair it with LJSpeech" in text
     assert "ignored       1 recording without a folder named after a class (readme/x.wav)" in text
 
 
@@ -246,7 +246,7 @@ def test_the_command_answers_in_json_or_says_what_is_wrong(grow, tmp_path):
 def test_warnings_are_the_same_in_json_and_in_text(grow, capsys):
     trees.fake_or_real(grow, each=10)
     for path in (grow.root / "for-norm/for-norm").rglob("fake/*.wav"):
-        write(path, 1.0, 8000)  # a short cut
+        write(path, 1.0, 8000)  # a shortcut
     datasets = find_datasets([grow.root])
     check_data(datasets, seed=0, everything=False, jobs=1, as_json=True)
     answer = json.loads(capsys.readouterr().out)

@@ -48,9 +48,9 @@ def test_fake_or_real_in_its_four_versions(grow, top):
     dataset = one(grow.root)
     assert dataset.layout == f"Fake-or-Real ({top.split('/')[0]})" and dataset.ignored == {}
     assert dataset.root == (grow.root / top).resolve()
-    found = sorted((clip.label, clip.side) for clip in dataset.clips)
-    sides = ("test", "train", "validation")
-    assert found == [(label, side) for label in ("Fake", "Real") for side in sides for _ in range(2)]
+    found = sorted((clip.label, clip.split) for clip in dataset.clips)
+    sets = ("test", "train", "validation")
+    assert found == [(label, split) for label in ("Fake", "Real") for split in sets for _ in range(2)]
     assert {(clip.speaker, clip.generator, clip.language) for clip in dataset.clips} == {("", "", "en")}
 
 
@@ -61,7 +61,7 @@ def test_all_versions_of_fake_or_real_at_once_and_one_level_only(grow):
         ("Fake-or-Real (for-norm)", 6),
         ("Fake-or-Real (for-original)", 6),
     ]
-    assert one(grow.root / "the-fake-or-real-dataset" / "for-original").clips[0].side == "test"
+    assert one(grow.root / "the-fake-or-real-dataset" / "for-original").clips[0].split == "test"
 
 
 def test_deep_voice(grow):
@@ -90,7 +90,7 @@ def test_in_the_wild_by_its_table(grow, places):
     trees.in_the_wild(grow, places)
     dataset = one(grow.root)
     assert dataset.layout == "In-the-Wild" and "meta.csv" in dataset.why
-    assert facts(dataset, "label", "speaker", "language", "side", "generator") == {
+    assert facts(dataset, "label", "speaker", "language", "split", "generator") == {
         ("0", "Fake", "Alec Guinness", "en", "", ""),
         ("1", "Real", "Alec Guinness", "en", "", ""),
         ("2", "Fake", "Barack Obama", "en", "", ""),
@@ -119,14 +119,14 @@ def test_asvspoof_2017(grow):
     trees.asvspoof_2017(grow)
     dataset = one(grow.root)
     assert dataset.layout == "ASVspoof 2017" and dataset.ignored == {}
-    assert facts(dataset, "label", "side", "speaker", "generator") == {
+    assert facts(dataset, "label", "split", "speaker", "generator") == {
         *(
-            (f"{letter}_1000001", "Real", side, "ASVspoof 2017 M0001", "")
-            for letter, side in zip("TDE", ("train", "validation", "test"), strict=True)
+            (f"{letter}_1000001", "Real", split, "ASVspoof 2017 M0001", "")
+            for letter, split in zip("TDE", ("train", "validation", "test"), strict=True)
         ),
         *(
-            (f"{letter}_1001508", "Fake", side, "ASVspoof 2017 M0002", "replay P07-R04")
-            for letter, side in zip("TDE", ("train", "validation", "test"), strict=True)
+            (f"{letter}_1001508", "Fake", split, "ASVspoof 2017 M0002", "replay P07-R04")
+            for letter, split in zip("TDE", ("train", "validation", "test"), strict=True)
         ),
     }
 
@@ -139,11 +139,11 @@ def test_asvspoof_2019(grow, task, prefix):
     assert f"ASVspoof2019.{task}.cm.dev.trl.txt and 2 more lists" in dataset.why
     attacks = ("A01", "A01", "A07") if task == "LA" else ("AA",) * 3
     expected = set()
-    for number, (letter, side) in enumerate(zip("TDE", ("train", "validation", "test"), strict=True)):
+    for number, (letter, split) in enumerate(zip("TDE", ("train", "validation", "test"), strict=True)):
         speaker = f"{task}_00{number}9"
-        expected.add((f"{task}_{letter}_1138215", "Real", side, speaker, ""))
-        expected.add((f"{task}_{letter}_1271820", "Fake", side, speaker, prefix + attacks[number]))
-    assert facts(dataset, "label", "side", "speaker", "generator") == expected
+        expected.add((f"{task}_{letter}_1138215", "Real", split, speaker, ""))
+        expected.add((f"{task}_{letter}_1271820", "Fake", split, speaker, prefix + attacks[number]))
+    assert facts(dataset, "label", "split", "speaker", "generator") == expected
 
 
 def test_asvspoof_2021(grow):
@@ -151,11 +151,11 @@ def test_asvspoof_2021(grow):
     trees.asvspoof_2021(grow, "DF")
     la, df = find_datasets([grow.root])
     assert (la.layout, df.layout) == ("ASVspoof 2021 LA", "ASVspoof 2021 DF")
-    assert facts(la, "label", "side", "generator") == {
+    assert facts(la, "label", "split", "generator") == {
         ("LA_E_9332881", "Fake", "test", "ASVspoof 2019 A07"),
         ("LA_E_6866159", "Real", "test", ""),
     }
-    assert facts(df, "label", "side", "generator") == {
+    assert facts(df, "label", "split", "generator") == {
         ("DF_E_2000011", "Fake", "test", "asvspoof A14"),
         ("DF_E_2000013", "Fake", "test", "vcc2020 Task1-team20"),
         ("DF_E_2000026", "Real", "test", ""),
@@ -170,7 +170,7 @@ def test_asvspoof_5_has_blanks_in_its_tsv(grow):
     assert {("T_0000000000", "Fake", "train", "ASVspoof 5 T_4850", "ASVspoof 5 A05"),
             ("D_0000000001", "Real", "validation", "ASVspoof 5 D_4851", ""),
             ("E_0000000000", "Fake", "test", "ASVspoof 5 E_4850", "ASVspoof 5 A05")} <= facts(
-        dataset, "label", "side", "speaker", "generator")  # fmt: skip
+        dataset, "label", "split", "speaker", "generator")  # fmt: skip
 
 
 def test_wavefake_has_no_real_clips_and_says_what_to_pair_it_with(grow):
@@ -213,12 +213,12 @@ def test_partial_spoof_with_true_spans(grow, labels, vad, end):
     trees.partial_spoof(grow, labels, vad)
     dataset = one(grow.root)
     assert dataset.layout == "PartialSpoof" and dataset.ignored == {} and dataset.warnings == []
-    for letter, side in zip("TDE", ("train", "validation", "test"), strict=True):
+    for letter, split in zip("TDE", ("train", "validation", "test"), strict=True):
         assert {
-            (f"LA_{letter}_1138215", "Real", side, None),
-            (f"CON_{letter}_0000002", "Fake", side, None),
-            (f"CON_{letter}_0000001", "Hybrid", side, ((0.1, end),)),
-        } <= facts(dataset, "label", "side", "spans")
+            (f"LA_{letter}_1138215", "Real", split, None),
+            (f"CON_{letter}_0000002", "Fake", split, None),
+            (f"CON_{letter}_0000001", "Hybrid", split, ((0.1, end),)),
+        } <= facts(dataset, "label", "split", "spans")
     assert {clip.speaker for clip in dataset.clips} == {"LA_0079", "LA_0080"}
 
 
@@ -243,7 +243,7 @@ class Asks:
 
 
 def grow_labels(grow, pickled):
-    """Write segment labels of one side; return what reads them."""
+    """Write segment labels of one set; return what reads them."""
     trees.partial_spoof(grow, labels=False)
     path = grow.root / "database" / "segment_labels" / "train_seglab_0.01.npy"
     path.parent.mkdir()
@@ -324,10 +324,10 @@ def test_half_truth_whatever_its_numbers_mean(grow, flipped):
     trees.half_truth(grow, flipped)
     dataset = one(grow.root)
     assert dataset.layout == "Half-Truth (HAD)" and dataset.ignored == {}
-    for name, side in (("train", "train"), ("dev", "validation"), ("test", "test")):
-        assert {(f"HAD_{name}_real_00000001", "Real", side, None, "zh"),
-                (f"HAD_{name}_fake_00000001", "Hybrid", side, ((2.1, 2.6),), "zh")} <= facts(
-            dataset, "label", "side", "spans", "language")  # fmt: skip
+    for name, split in (("train", "train"), ("dev", "validation"), ("test", "test")):
+        assert {(f"HAD_{name}_real_00000001", "Real", split, None, "zh"),
+                (f"HAD_{name}_fake_00000001", "Hybrid", split, ((2.1, 2.6),), "zh")} <= facts(
+            dataset, "label", "split", "spans", "language")  # fmt: skip
     assert any("the segments were believed" in warning for warning in dataset.warnings) == flipped
 
 
@@ -335,7 +335,7 @@ def test_llama_partial_spoof(grow):
     trees.llama_partial_spoof(grow)
     dataset = one(grow.root)
     assert dataset.layout == "LlamaPartialSpoof" and dataset.ignored == {}
-    assert facts(dataset, "label", "speaker", "generator", "spans", "side") == {
+    assert facts(dataset, "label", "speaker", "generator", "spans", "split") == {
         ("dev-clean_1272_128104_000005_000014", "Real", "LibriTTS 1272", "", None, ""),
         ("dev01-cosyvoice-full_1272_128104_000005_000014", "Fake", "LibriTTS 1272", "cosyvoice", None, ""),
         ("dev01-cosyvoice-partial-cf_8842_304647_000034_000001", "Hybrid", "LibriTTS 8842", "cosyvoice",
@@ -356,13 +356,13 @@ def test_mlaad(grow, meta):
 
 
 def test_folders_with_partitions_of_their_own(grow):
-    grow.clips(*(f"{side}/{label}/anna/1.wav" for side in ("Train", "dev", "EVAL") for label in ("real", "fake")))
+    grow.clips(*(f"{split}/{label}/anna/1.wav" for split in ("Train", "dev", "EVAL") for label in ("real", "fake")))
     grow.clips("real/bert/test/2.wav")
     dataset = one(grow.root)
-    assert dataset.layout == layouts.GENERAL and "sides by folders" in dataset.why
-    assert sorted({(clip.side, clip.label, clip.speaker, clip.generator) for clip in dataset.clips}) == [
+    assert dataset.layout == layouts.GENERAL and "sets by folders" in dataset.why
+    assert sorted({(clip.split, clip.label, clip.speaker, clip.generator) for clip in dataset.clips}) == [
         *(("test", "Fake", "", "anna"), ("test", "Real", "anna", ""), ("test", "Real", "bert", "")),
-        *((side, *rest) for side in ("train", "validation") for rest in (("Fake", "", "anna"), ("Real", "anna", ""))),
+        *((split, *rest) for split in ("train", "validation") for rest in (("Fake", "", "anna"), ("Real", "anna", ""))),
     ]
 
 
@@ -370,21 +370,21 @@ def test_folders_with_partitions_of_their_own(grow):
 def test_a_single_folder_called_like_a_partition_is_none(tmp_path, folder):
     grow = trees.Grower(tmp_path / folder)
     grow.clips(f"{folder}/real/anna/1.wav", "fake/xtts/2.wav")
-    assert {(c.side, c.speaker or c.generator) for c in one(grow.root).clips} == {("", "anna"), ("", "xtts")}
+    assert {(c.split, c.speaker or c.generator) for c in one(grow.root).clips} == {("", "anna"), ("", "xtts")}
 
 
-def test_a_table_may_name_sides(grow):
+def test_a_table_may_name_sets(grow):
     grow.clips("a.wav", "b.wav", "c.wav")
-    grow.text("clips.csv", "path,label,side", "a.wav,real,Training", "b.wav,fake,dev", "./c.wav,hybrid,")
+    grow.text("clips.csv", "path,label,split", "a.wav,real,Training", "b.wav,fake,dev", "./c.wav,hybrid,")
     dataset = one(grow.root)
     assert dataset.layout == "clips.csv"
-    assert facts(dataset, "label", "side") == {
+    assert facts(dataset, "label", "split") == {
         ("a", "Real", "train"),
         ("b", "Fake", "validation"),
         ("c", "Hybrid", ""),
     }
-    grow.text("clips.csv", "path,label,side", "a.wav,real,left")
-    with pytest.raises(CorpusError, match=r"line 2: side 'left' is not train, validation or test"):
+    grow.text("clips.csv", "path,label,split", "a.wav,real,left")
+    with pytest.raises(CorpusError, match=r"line 2: split 'left' is not train, validation or test"):
         find_datasets([grow.root])
 
 
@@ -442,7 +442,7 @@ def test_every_layout_has_a_name():
 
 
 def test_lines_that_cannot_be_used_are_counted_with_examples(grow):
-    trees.asvspoof_2019(grow, sides=("train",))
+    trees.asvspoof_2019(grow, sets=("train",))
     folder = "LA/LA/ASVspoof2019_LA_cm_protocols"
     grow.text(
         f"{folder}/ASVspoof2019.LA.cm.train.trn.txt",

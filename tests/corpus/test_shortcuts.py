@@ -1,4 +1,4 @@
-"""Does the audit find the short cut that was planted, and only that one?"""
+"""Does the audit find the shortcut that was planted, and only that one?"""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from deepfake_audio.corpus.shortcuts import SUSPICIOUS_AUC, file_format, measure, shortcuts, suspicions
-from deepfake_audio.corpus.split import Clip, Split
+from deepfake_audio.corpus.split import Clip, Splits
 from deepfake_audio.settings import SAMPLE_RATE
 
 
@@ -15,20 +15,20 @@ def noise(rng: np.random.Generator, seconds: float = 1.0) -> np.ndarray:
     return (rng.standard_normal(round(seconds * SAMPLE_RATE)) * rng.uniform(0.05, 0.1)).astype(np.float32)
 
 
-def planted(folder: Path, change, suffix: str = ".wav", **options) -> Split:
-    """Two sides of noise clips, the fakes changed by `change`."""
+def planted(folder: Path, change, suffix: str = ".wav", **options) -> Splits:
+    """Two sets of noise clips, the fakes changed by `change`."""
     rng = np.random.default_rng(0)
-    sides = {"train": [], "validation": [], "test": []}
-    for side in ("train", "test"):
+    sets = {"train": [], "validation": [], "test": []}
+    for split in ("train", "test"):
         for number in range(24):
             label = ("Real", "Fake")[number % 2]
             samples = noise(rng, rng.uniform(0.8, 1.2))
             fake = label == "Fake"
-            path = folder / f"{side}-{number}{suffix if fake else '.wav'}"
+            path = folder / f"{split}-{number}{suffix if fake else '.wav'}"
             path.parent.mkdir(exist_ok=True)
             soundfile.write(path, change(samples) if fake else samples, SAMPLE_RATE, **(options if fake else {}))
-            sides[side].append(Clip(path.name, path, label))
-    return Split(sides, {}, [], [])
+            sets[split].append(Clip(path.name, path, label))
+    return Splits(sets, {}, [], [])
 
 
 def same(samples):
@@ -64,19 +64,19 @@ def test_alike_classes_are_at_chance(tmp_path):
 
 
 def test_broken_clips_and_missing_classes_are_survived(tmp_path):
-    split = planted(tmp_path / "clips", lambda samples: samples * 0.1)
-    split.sides["train"][0].path.write_bytes(b"not audio")
-    assert shortcuts(split, jobs=2)["level"] > 0.9
-    split.sides["test"] = [clip for clip in split.sides["test"] if clip.label == "Real"]
-    assert shortcuts(split) == {}
+    splits = planted(tmp_path / "clips", lambda samples: samples * 0.1)
+    splits.sets["train"][0].path.write_bytes(b"not audio")
+    assert shortcuts(splits, jobs=2)["level"] > 0.9
+    splits.sets["test"] = [clip for clip in splits.sets["test"] if clip.label == "Real"]
+    assert shortcuts(splits) == {}
 
 
 def test_copies_made_for_training_are_not_measured(tmp_path):
-    split = planted(tmp_path / "clips", same)
+    splits = planted(tmp_path / "clips", same)
     calls = []
-    everything = sum(len(clips) for clips in split.sides.values())
-    split.sides["train"].append(Clip("copy", tmp_path / "none.wav", "Fake", copy_of="train-0.wav"))
-    shortcuts(split, progress=lambda done, wanted: calls.append((done, wanted)))
+    everything = sum(len(clips) for clips in splits.sets.values())
+    splits.sets["train"].append(Clip("copy", tmp_path / "none.wav", "Fake", copy_of="train-0.wav"))
+    shortcuts(splits, progress=lambda done, wanted: calls.append((done, wanted)))
     assert calls[-1] == (everything, everything)
 
 

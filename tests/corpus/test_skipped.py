@@ -16,7 +16,7 @@ from deepfake_audio.corpus.skipped import SKIPPED_NAME, report_skipped
 from deepfake_audio.errors import AudioError, RunError
 from deepfake_audio.examples.example import examples_of_clips, extract_features
 from deepfake_audio.files import file_sha256
-from deepfake_audio.model.checkpoint import HEARD_DIGITS, read_checkpoint
+from deepfake_audio.model.checkpoint import SEEN_DIGITS, read_checkpoint
 from deepfake_audio.settings import FeatureSettings
 from deepfake_audio.sound.reading import read_audio
 
@@ -90,17 +90,17 @@ def test_the_model_card_tells_what_was_skipped_and_what_was_left_aside(tone_corp
     again = done.stderr
     with (run / "manifest.csv").open(encoding="utf-8", newline="") as file:
         placed = list(csv.DictReader(file))
-    (side,) = [row["side"] for row in placed if row["path"] == str(broken)]
-    assert ("Features of " in again) == (side == "test"), "the broken one alone is tried again"
+    (split,) = [row["split"] for row in placed if row["path"] == str(broken)]
+    assert ("Features of " in again) == (split == "test"), "the broken one alone is tried again"
     card = (run / "MODEL_CARD.md").read_text(encoding="utf-8")
     for name in ("train", "validation", "test"):
-        members = [row["label"] for row in placed if row["side"] == name and row["path"] != str(broken)]
+        members = [row["label"] for row in placed if row["split"] == name and row["path"] != str(broken)]
         numbers = [str(members.count(label)) for label in ("Real", "Fake", "Hybrid")]
         assert re.search(rf"\| {name} +\| +" + r" +\| +".join([*numbers, str(len(members))]), card), card
     assert "1 of 40 clips cannot be decoded and are left out; skipped.csv names them." in card
-    heard = read_checkpoint(run / "model.keras").heard()
+    seen = read_checkpoint(run / "model.keras").seen()
     for row in placed:
-        known = file_sha256(row["path"])[:HEARD_DIGITS] in heard
-        assert known == (row["side"] in ("train", "validation") and row["path"] != str(broken))
+        known = file_sha256(row["path"])[:SEEN_DIGITS] in seen
+        assert known == (row["split"] in ("train", "validation") and row["path"] != str(broken))
     for told in (card, only(outputs, "evaluation-*/MODEL_CARD.md").read_text(encoding="utf-8")):
         assert re.search(r"left aside .*who knows\.flac", told), told

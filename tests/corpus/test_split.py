@@ -1,4 +1,4 @@
-"""Reading datasets as people have them on disk, and splitting them so that nothing stands on two sides."""
+"""Reading datasets as people have them on disk, and splitting them so that nothing stands in two sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from deepfake_audio.corpus import split as corpus
 from deepfake_audio.corpus.clips import FOLDER_NAMES
 from deepfake_audio.corpus.split import (
-    SIDES,
+    SPLITS,
     Clip,
     choose_folders,
     describe,
@@ -83,7 +83,7 @@ def test_the_deepest_name_wins(tmp_path):
     }
 
 
-def test_names_nested_twice_and_sides_of_the_dataset_itself(tmp_path):
+def test_names_nested_twice_and_sets_of_the_dataset_itself(tmp_path):
     root = touch(tmp_path / "for-norm", "for-norm/training/real/1.wav", "for-norm/testing/fake/fake/2.mp3")
     clips = {clip.name: clip for clip in find_clips([root])}
     assert clips["for-norm/for-norm/training/real/1.wav"].label == "Real"
@@ -203,7 +203,7 @@ def test_an_absolute_path_leads_outside_too(tmp_path):
 
 
 @pytest.mark.parametrize("span", ["one,2", "2,1", "1,1", "-1,2", "nan,2", "1,nan", ",", "0,inf", "0,1e300"])
-def test_spans_that_are_no_stretch_of_time_are_refused(tmp_path, span):
+def test_spans_that_are_no_span_of_time_are_refused(tmp_path, span):
     root = touch(table(tmp_path / "set", "path,label\na.wav,hybrid\n"), "a.wav")
     table(root, f"path,start_s,end_s\na.wav,0,1\na.wav,{span}\n", "hybrid_spans.csv")
     with pytest.raises(CorpusError, match=r"hybrid_spans\.csv, line 3"):
@@ -259,40 +259,40 @@ def test_one_speaker_or_no_labels_at_all_is_split_by_file_with_a_warning(few_can
     real = made_up("Real", 30, speaker="anna")
     with pytest.raises(CorpusError, match=r"too small to split: 0 Real clips .* add Real clips of other speakers"):
         split_corpus(real + made_up("Fake", 30))
-    split = split_corpus(made_up("Real", 30) + made_up("Fake", 30))
-    assert sum("split by file" in warning for warning in split.warnings) == 2
-    assert "add" not in describe(split).split("warning")[0]
-    assert not split.left_out
+    splits = split_corpus(made_up("Real", 30) + made_up("Fake", 30))
+    assert sum("split by file" in warning for warning in splits.warnings) == 2
+    assert "add" not in describe(splits).split("warning")[0]
+    assert not splits.left_out
     one_known = made_up("Real", 30, speaker=lambda n: "anna" if n < 4 else "")
     warnings = split_corpus(one_known + made_up("Fake", 30, generator=voices(5))).warnings
     assert any("'anna'" in warning and "add other real speakers" in warning for warning in warnings)
 
 
-def test_one_generator_cannot_fill_three_sides_but_its_speakers_can(few_candidates):
+def test_one_generator_cannot_fill_three_sets_but_its_speakers_can(few_candidates):
     fake = made_up("Fake", 60, generator="xtts", speaker=voices(10))
-    split = split_corpus(made_up("Real", 60, source=voices(6), speaker=lambda n: f"r{n}") + fake)
-    sides = sides_of(split, "speaker")
-    assert all(len(found) == 1 for found in sides.values())
-    assert all(counts["Fake"] >= 3 for counts in split.counts().values())
+    splits = split_corpus(made_up("Real", 60, source=voices(6), speaker=lambda n: f"r{n}") + fake)
+    sets = sets_of(splits, "speaker")
+    assert all(len(found) == 1 for found in sets.values())
+    assert all(counts["Fake"] >= 3 for counts in splits.counts().values())
 
 
 def test_exactly_three_groups_are_enough(few_candidates):
-    split = split_corpus(made_up("Real", 30, speaker=voices(3)) + made_up("Fake", 30, generator=voices(3)))
-    assert [counts["Real"] for counts in split.counts().values()] == [10, 10, 10]
-    assert [counts["Fake"] for counts in split.counts().values()] == [10, 10, 10]
-    split = split_corpus(made_up("Real", 30, source=voices(3)) + made_up("Fake", 30, source=voices(3)))
-    assert all(len(found) == 1 for found in sides_of(split, "source").values())
-    assert [(counts["Real"], counts["Fake"]) for counts in split.counts().values()] == [(10, 10)] * 3
+    splits = split_corpus(made_up("Real", 30, speaker=voices(3)) + made_up("Fake", 30, generator=voices(3)))
+    assert [counts["Real"] for counts in splits.counts().values()] == [10, 10, 10]
+    assert [counts["Fake"] for counts in splits.counts().values()] == [10, 10, 10]
+    splits = split_corpus(made_up("Real", 30, source=voices(3)) + made_up("Fake", 30, source=voices(3)))
+    assert all(len(found) == 1 for found in sets_of(splits, "source").values())
+    assert [(counts["Real"], counts["Fake"]) for counts in splits.counts().values()] == [(10, 10)] * 3
 
 
 def test_copies_of_a_voice_are_left_out_rather_than_heard_twice(few_candidates):
     real = made_up("Real", 60, speaker=voices(10))
     fake = made_up("Fake", 60, generator=lambda n: f"engine{n % 6}", speaker=lambda n: f"voice{n % 10}" * (n < 20))
-    split = split_corpus(real + fake)
-    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
-    assert split.left_out
-    assert all(reason.startswith(("speaker voice", "generator engine")) for _, reason in split.left_out)
-    assert f"{len(split.left_out)} of 120 clips are left out" in split.warnings[-1]
+    splits = split_corpus(real + fake)
+    assert all(len(found) == 1 for found in sets_of(splits, "speaker").values())
+    assert splits.left_out
+    assert all(reason.startswith(("speaker voice", "generator engine")) for _, reason in splits.left_out)
+    assert f"{len(splits.left_out)} of 120 clips are left out" in splits.warnings[-1]
 
 
 def test_families_of_a_generator():
@@ -307,26 +307,26 @@ def test_families_of_a_generator():
 # Real corpora
 
 
-def sides_of(split, key: str, label: str | None = None) -> dict[str, set[str]]:
+def sets_of(splits, key: str, label: str | None = None) -> dict[str, set[str]]:
     found = defaultdict(set)
-    for side, clips in split.sides.items():
+    for split, clips in splits.sets.items():
         for clip in clips:
             if getattr(clip, key) and clip.label == (label or clip.label):
-                found[getattr(clip, key)].add(side)
+                found[getattr(clip, key)].add(split)
     return found
 
 
-def check_split(clips, split):
-    assert list(split.sides) == list(SIDES)
+def check_split(clips, splits):
+    assert list(splits.sets) == list(SPLITS)
     for key, label in [("speaker", None), ("generator", None), ("generator_family", None), ("source", "Real")]:
-        shared = {value: found for value, found in sides_of(split, key, label).items() if len(found) > 1}
+        shared = {value: found for value, found in sets_of(splits, key, label).items() if len(found) > 1}
         assert shared == {}, key
-    everywhere = [clip.name for side in split.sides.values() for clip in side] + [c.name for c, _ in split.left_out]
+    everywhere = [clip.name for split in splits.sets.values() for clip in split] + [c.name for c, _ in splits.left_out]
     assert Counter(everywhere) == Counter(clip.name for clip in clips)
-    for counts in split.counts().values():
+    for counts in splits.counts().values():
         assert counts["Real"] >= 3
         assert counts["Fake"] >= 3
-    assert len(split.sides["train"]) > max(len(split.sides["validation"]), len(split.sides["test"]))
+    assert len(splits.sets["train"]) > max(len(splits.sets["validation"]), len(splits.sets["test"]))
 
 
 @pytest.fixture(scope="module")
@@ -348,35 +348,37 @@ def starter_splits(starter_clips):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nothing_in_the_starter_corpus_stands_on_two_sides(starter_clips, starter_splits, seed):
-    split = starter_splits[seed]
-    check_split(starter_clips, split)
-    assert len(split.left_out) < len(starter_clips) / 10
+def test_nothing_in_the_starter_corpus_stands_in_two_sets(starter_clips, starter_splits, seed):
+    splits = starter_splits[seed]
+    check_split(starter_clips, splits)
+    assert len(splits.left_out) < len(starter_clips) / 10
 
 
 def test_the_seed_chooses_the_split(starter_clips, starter_splits):
     assert split_corpus(starter_clips, 3) == starter_splits[3]
-    tests = {tuple(clip.name for clip in split.sides["test"]) for split in starter_splits}
+    tests = {tuple(clip.name for clip in splits.sets["test"]) for splits in starter_splits}
     assert len(tests) >= 2
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the large corpus is not here")
-def test_nothing_in_the_large_corpus_stands_on_two_sides():
+def test_nothing_in_the_large_corpus_stands_in_two_sets():
     clips = find_clips([SHARED])
     assert {clip.label for clip in clips} == set(CLASS_NAMES)
     check_split(clips, split_corpus(clips, 0))
 
 
 def test_the_description_counts_what_is_there(starter_splits):
-    split = starter_splits[0]
-    lines = describe(split).splitlines()
-    assert lines[0].split() == ["Side", "Real", "Fake", "Hybrid", "speakers", "sources", "generators"]
-    for line, side in zip(lines[1:4], SIDES, strict=True):
-        counts = split.counts()[side]
-        known = [len({getattr(c, key) for c in split.sides[side]} - {""}) for key in ("speaker", "source", "generator")]
-        assert line.split() == [side, *(str(counts[label]) for label in CLASS_NAMES), *map(str, known)]
+    splits = starter_splits[0]
+    lines = describe(splits).splitlines()
+    assert lines[0].split() == ["Set", "Real", "Fake", "Hybrid", "speakers", "sources", "generators"]
+    for line, split in zip(lines[1:4], SPLITS, strict=True):
+        counts = splits.counts()[split]
+        known = [
+            len({getattr(c, key) for c in splits.sets[split]} - {""}) for key in ("speaker", "source", "generator")
+        ]
+        assert line.split() == [split, *(str(counts[label]) for label in CLASS_NAMES), *map(str, known)]
     assert lines[4].startswith("left out")
-    assert [line.removeprefix("warning: ") for line in lines[5:]] == split.warnings
+    assert [line.removeprefix("warning: ") for line in lines[5:]] == splits.warnings
 
 
 # Manifest and fingerprint
@@ -391,19 +393,19 @@ def small(tmp_path):
 
 
 def test_the_manifest_has_a_row_for_every_clip(tmp_path, starter_clips, starter_splits):
-    split = next(split for split in starter_splits if split.left_out)
-    write_manifest(tmp_path / "manifest.csv", split)
+    splits = next(splits for splits in starter_splits if splits.left_out)
+    write_manifest(tmp_path / "manifest.csv", splits)
     with (tmp_path / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["clip"]: row for row in csv.DictReader(file)}
     assert list(rows) == sorted(clip.name for clip in starter_clips)
-    reasons = {clip.name: reason for clip, reason in split.left_out}
+    reasons = {clip.name: reason for clip, reason in splits.left_out}
     assert reasons
-    sides = {clip.name: side for side, clips in split.sides.items() for clip in clips}
+    sets = {clip.name: split for split, clips in splits.sets.items() for clip in clips}
     for clip in starter_clips:
         row = rows[clip.name]
-        assert row["side"] == sides.get(clip.name, "left out")
+        assert row["split"] == sets.get(clip.name, "left out")
         assert row["reason"] == reasons.get(clip.name, "")
-        assert row["group"] == split.groups[clip.name]
+        assert row["group"] == splits.groups[clip.name]
         assert row["path"] == str(clip.path)
         for key in ("label", "speaker", "generator", "source", "language"):
             assert row[key] == getattr(clip, key)
@@ -417,17 +419,17 @@ def test_the_fingerprint_is_that_of_the_corpus_and_not_of_the_disk(small, tmp_pa
     assert fingerprint(split_corpus(find_clips([small]), 0)) != here
 
 
-def test_the_fingerprint_changes_with_labels_and_sides(small, few_candidates):
-    split = split_corpus(find_clips([small]), 0)
-    before = fingerprint(split)
-    train, test = split.sides["train"], split.sides["test"]
-    moved = dict(split.sides, train=train[1:], test=[*test, train[0]])
-    assert fingerprint(dataclasses.replace(split, sides=moved)) != before
-    relabelled = dict(split.sides, train=[dataclasses.replace(train[0], language="en"), *train[1:]])
-    assert fingerprint(dataclasses.replace(split, sides=relabelled)) != before
-    reordered = dict(split.sides, train=train[::-1])
-    assert fingerprint(dataclasses.replace(split, sides=reordered)) == before
-    assert fingerprint(split) == before
+def test_the_fingerprint_changes_with_labels_and_sets(small, few_candidates):
+    splits = split_corpus(find_clips([small]), 0)
+    before = fingerprint(splits)
+    train, test = splits.sets["train"], splits.sets["test"]
+    moved = dict(splits.sets, train=train[1:], test=[*test, train[0]])
+    assert fingerprint(dataclasses.replace(splits, sets=moved)) != before
+    relabelled = dict(splits.sets, train=[dataclasses.replace(train[0], language="en"), *train[1:]])
+    assert fingerprint(dataclasses.replace(splits, sets=relabelled)) != before
+    reordered = dict(splits.sets, train=train[::-1])
+    assert fingerprint(dataclasses.replace(splits, sets=reordered)) == before
+    assert fingerprint(splits) == before
 
 
 # Which folders a run uses
@@ -463,7 +465,7 @@ def test_clips_with_sound_are_found_like_empty_ones(tmp_path):
     assert labels(tmp_path / "set") == {"set/real/a.flac": "Real"}
 
 
-def test_a_label_that_cannot_keep_sides_apart_is_pointed_out(starter):
+def test_a_label_that_cannot_keep_sets_apart_is_pointed_out(starter):
     clips = find_clips([starter])
     assert any("Fake clips name 2 different source labels" in warning for warning in split_corpus(clips).warnings)
     bare = [dataclasses.replace(clip, source="") if clip.label == "Fake" else clip for clip in clips]
@@ -474,10 +476,10 @@ def test_a_label_that_cannot_keep_sides_apart_is_pointed_out(starter):
 
 
 def partitions(counts: dict[str, int], root="official", **labels) -> list[Clip]:
-    """Make Real and Fake clips that come with sides."""
+    """Make Real and Fake clips that come with sets."""
     return [
-        dataclasses.replace(clip, name=f"{root}/{side}/{clip.name}", side=side)
-        for side, count in counts.items()
+        dataclasses.replace(clip, name=f"{root}/{split}/{clip.name}", split=split)
+        for split, count in counts.items()
         for label in ("Real", "Fake")
         for clip in made_up(label, count, **labels)
     ]
@@ -485,60 +487,60 @@ def partitions(counts: dict[str, int], root="official", **labels) -> list[Clip]:
 
 def test_partitions_are_kept_even_where_they_share_voices():
     clips = partitions({"train": 10, "validation": 5, "test": 7}, speaker=voices(3), generator=voices(4))
-    split = split_corpus(clips)
-    assert split.sides == {side: [c for c in clips if c.side == side] for side in SIDES}
-    assert split.left_out == []
-    assert len(split.warnings) == 1
-    assert "3 of 3 speakers and 4 of 4 generators stand on more than one side" in split.warnings[0]
-    assert set(split.groups) == {clip.name for clip in clips}
-    assert split_corpus(clips, 1).sides == split.sides
+    splits = split_corpus(clips)
+    assert splits.sets == {split: [c for c in clips if c.split == split] for split in SPLITS}
+    assert splits.left_out == []
+    assert len(splits.warnings) == 1
+    assert "3 of 3 speakers and 4 of 4 generators stand in more than one set" in splits.warnings[0]
+    assert set(splits.groups) == {clip.name for clip in clips}
+    assert split_corpus(clips, 1).sets == splits.sets
 
 
 def test_missing_partitions_are_cut_from_training_by_group(few_candidates):
     clips = partitions({"train": 60, "test": 10}, speaker=lambda n: f"voice{n % 10}" * (n < 60))
-    clips = [dataclasses.replace(c, speaker=f"{c.side} {c.label} {c.speaker}") for c in clips]
-    split = split_corpus(clips)
-    assert [c for c in clips if c.side == "test"] == split.sides["test"]
-    assert {c.side for c in split.sides["validation"]} == {"train"} and len(split.sides["validation"]) >= 12
-    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
-    assert sum(map(len, split.sides.values())) + len(split.left_out) == len(clips)
+    clips = [dataclasses.replace(c, speaker=f"{c.split} {c.label} {c.speaker}") for c in clips]
+    splits = split_corpus(clips)
+    assert [c for c in clips if c.split == "test"] == splits.sets["test"]
+    assert {c.split for c in splits.sets["validation"]} == {"train"} and len(splits.sets["validation"]) >= 12
+    assert all(len(found) == 1 for found in sets_of(splits, "speaker").values())
+    assert sum(map(len, splits.sets.values())) + len(splits.left_out) == len(clips)
 
 
 def test_a_dataset_without_partitions_joins_one_that_has_them(few_candidates):
     official = partitions({"train": 20, "validation": 10, "test": 10}, speaker=voices(2))
-    official = [dataclasses.replace(c, speaker=f"{c.side} {c.speaker}") for c in official]
+    official = [dataclasses.replace(c, speaker=f"{c.split} {c.speaker}") for c in official]
     own = made_up("Real", 40, speaker=voices(8)) + made_up("Fake", 40, generator=voices(8))
-    # One of the free speakers is heard in the official test side: the free clips give way.
+    # One of the free speakers is heard in the official test set: the free clips give way.
     own = [dataclasses.replace(c, speaker="test voice1") if c.speaker == "voice3" else c for c in own]
-    split = split_corpus(own + official)
-    for side in SIDES:
-        assert [c for c in split.sides[side] if c.side] == [c for c in official if c.side == side]
-        assert {c.label for c in split.sides[side] if not c.side} == {"Real", "Fake"}
-    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
-    assert all(clip.side == "" for clip, _ in split.left_out)
+    splits = split_corpus(own + official)
+    for split in SPLITS:
+        assert [c for c in splits.sets[split] if c.split] == [c for c in official if c.split == split]
+        assert {c.label for c in splits.sets[split] if not c.split} == {"Real", "Fake"}
+    assert all(len(found) == 1 for found in sets_of(splits, "speaker").values())
+    assert all(clip.split == "" for clip, _ in splits.left_out)
 
 
 def test_a_test_partition_alone_takes_nothing_from_the_others(few_candidates):
     own = made_up("Real", 40, speaker=voices(8)) + made_up("Fake", 40, generator=voices(8))
-    split = split_corpus(own + partitions({"test": 30}))
+    splits = split_corpus(own + partitions({"test": 30}))
     alone = split_corpus(own)
-    assert split.sides["train"] == alone.sides["train"] and split.sides["validation"] == alone.sides["validation"]
-    assert len(split.sides["test"]) == len(alone.sides["test"]) + 60
+    assert splits.sets["train"] == alone.sets["train"] and splits.sets["validation"] == alone.sets["validation"]
+    assert len(splits.sets["test"]) == len(alone.sets["test"]) + 60
     with pytest.raises(CorpusError, match=r"0 Real clips would be left for train; .* add another dataset to --data"):
         split_corpus(partitions({"test": 30}))
 
 
 def test_what_two_partitions_share_does_not_empty_one_of_them(few_candidates):
     clips = partitions({"train": 30, "test": 10}, speaker="anna")
-    split = split_corpus(clips)
-    assert split.left_out == [] and {c.side for c in split.sides["validation"]} == {"train"}
-    assert [c for c in clips if c.side == "test"] == split.sides["test"]
+    splits = split_corpus(clips)
+    assert splits.left_out == [] and {c.split for c in splits.sets["validation"]} == {"train"}
+    assert [c for c in clips if c.split == "test"] == splits.sets["test"]
 
 
-def test_a_few_more_clips_that_cannot_fill_a_side_are_trained_on():
+def test_a_few_more_clips_that_cannot_fill_a_set_are_trained_on():
     more = made_up("Real", 2, speaker="anna")
-    split = split_corpus(more + partitions({"train": 10, "validation": 5, "test": 7}))
-    assert split.sides["train"][:2] == more
+    splits = split_corpus(more + partitions({"train": 10, "validation": 5, "test": 7}))
+    assert splits.sets["train"][:2] == more
 
 
 def test_a_few_long_recordings_are_enough(tmp_path, few_candidates):
@@ -549,9 +551,9 @@ def test_a_few_long_recordings_are_enough(tmp_path, few_candidates):
             target = tmp_path / "KAGGLE" / "AUDIO" / f"{path}.flac"
             write_flac(target, np.zeros(70_000, np.float32), 1000)
     clips = find_clips([tmp_path])
-    split = split_corpus(clips)
-    assert all(counts["Real"] == counts["Fake"] >= 1 for counts in split.counts().values())
-    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
+    splits = split_corpus(clips)
+    assert all(counts["Real"] == counts["Fake"] >= 1 for counts in splits.counts().values())
+    assert all(len(found) == 1 for found in sets_of(splits, "speaker").values())
     for clip in clips:
         write_flac(clip.path, np.zeros(20_000, np.float32), 1000)
     with pytest.raises(CorpusError, match="has 8 Real clips and needs at least 9"):
@@ -563,24 +565,24 @@ def test_generators_that_all_speak_with_every_voice_are_split_by_voice(few_candi
     real = made_up("Real", 100, speaker=voices(20))
     fake = made_up("Fake", 400, speaker=voices(20), generator=lambda n: f"engine{n // 20 % 4}")
     hybrid = made_up("Hybrid", 400, speaker=voices(20), generator=lambda n: f"engine{n // 20 % 4}")
-    split = split_corpus(real + fake + hybrid)
-    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
-    assert split.left_out == [] and all(min(counts.values()) >= 10 for counts in split.counts().values())
-    assert sum("only voices are kept apart" in warning for warning in split.warnings) == 1
-    assert split_corpus(real + fake + hybrid) == split
+    splits = split_corpus(real + fake + hybrid)
+    assert all(len(found) == 1 for found in sets_of(splits, "speaker").values())
+    assert splits.left_out == [] and all(min(counts.values()) >= 10 for counts in splits.counts().values())
+    assert sum("only voices are kept apart" in warning for warning in splits.warnings) == 1
+    assert split_corpus(real + fake + hybrid) == splits
 
 
-def test_a_missing_side_is_cut_by_voice_where_generators_are_shared(few_candidates):
+def test_a_missing_set_is_cut_by_voice_where_generators_are_shared(few_candidates):
     train = made_up("Real", 60, speaker=voices(20)) + made_up(
         "Fake", 240, speaker=voices(20), generator=lambda n: f"A{n // 20 % 6}"
     )
-    train = [dataclasses.replace(clip, side="train", name=f"la/{clip.name}") for clip in train]
+    train = [dataclasses.replace(clip, split="train", name=f"la/{clip.name}") for clip in train]
     dev = partitions({"validation": 30}, root="la", speaker="another", generator="A1")
-    split = split_corpus(train + dev)
-    assert split.sides["validation"] == dev
-    assert all(counts["Real"] >= 3 <= counts["Fake"] for counts in split.counts().values())
-    assert all(len(found) == 1 for found in sides_of(split, "speaker").values())
-    assert {clip.side for clip in split.sides["test"]} == {"train"}
+    splits = split_corpus(train + dev)
+    assert splits.sets["validation"] == dev
+    assert all(counts["Real"] >= 3 <= counts["Fake"] for counts in splits.counts().values())
+    assert all(len(found) == 1 for found in sets_of(splits, "speaker").values())
+    assert {clip.split for clip in splits.sets["test"]} == {"train"}
 
 
 def test_copies_of_real_clips_are_only_for_training_and_only_beside_their_originals(tmp_path):
@@ -592,16 +594,16 @@ def test_copies_of_real_clips_are_only_for_training_and_only_beside_their_origin
     rows = [f"{n}.flac,fake,vocoder X,corpus/real/voice{n}/a.flac" for n in range(20)]
     (copies / "clips.csv").write_text("\n".join(["path,label,generator,copy_of", *rows]), encoding="utf-8")
     clips = find_clips([corpus, copies])
-    split = split_corpus(clips)
-    originals = {clip.name for clip in split.sides["train"] if clip.label == "Real"}
-    used = [clip for clip in split.sides["train"] if clip.copy_of]
+    splits = split_corpus(clips)
+    originals = {clip.name for clip in splits.sets["train"] if clip.label == "Real"}
+    used = [clip for clip in splits.sets["train"] if clip.copy_of]
     assert {clip.copy_of for clip in used} == originals and len(used) == len(originals) < 20
-    assert not any(clip.copy_of for side in ("validation", "test") for clip in split.sides[side])
-    left_out = [clip for clip, reason in split.left_out if "not on the training side" in reason]
+    assert not any(clip.copy_of for split in ("validation", "test") for clip in splits.sets[split])
+    left_out = [clip for clip, reason in splits.left_out if "not in the training set" in reason]
     assert len(left_out) == 20 - len(used)
-    write_manifest(tmp_path / "manifest.csv", split)
+    write_manifest(tmp_path / "manifest.csv", splits)
     told = (tmp_path / "manifest.csv").read_text(encoding="utf-8")
     assert all(clip.name in told for clip in clips)
     # The others are dealt out as if there were no copies.
     alone = split_corpus([clip for clip in clips if not clip.copy_of])
-    assert alone.sides["test"] == split.sides["test"]
+    assert alone.sets["test"] == splits.sets["test"]

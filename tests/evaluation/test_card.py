@@ -170,11 +170,11 @@ def test_model_card_without_values(tmp_path, poor_metrics):
     assert "No group has 5 test clips or more." in text
 
 
-def test_a_card_says_where_figures_come_from_that_are_not_of_a_test_side(tmp_path, metrics):
+def test_a_card_says_where_figures_come_from_that_are_not_of_a_test_set(tmp_path, metrics):
     about = {"about_results": "Of 5 folds.", "about_shortcuts": "mean of 5 folds", "shortcuts": {"length": 0.7}}
     report.write_model_card(tmp_path / "card.md", metrics, CARD | about | {"training_minutes": 0.0})
     text = (tmp_path / "card.md").read_text(encoding="utf-8")
-    assert "Of 5 folds." in text and "decision tree, mean of 5 folds;" in text and "test side" not in text
+    assert "Of 5 folds." in text and "decision tree, mean of 5 folds;" in text and "test set" not in text
     assert "Seed 7. The same run" in text
 
 

@@ -1,4 +1,4 @@
-"""The report: one pass over the test side, and which clips a foreign checkpoint may be tested on."""
+"""The report: one pass over the test set, and which clips a foreign checkpoint may be tested on."""
 
 import dataclasses
 import json
@@ -6,9 +6,9 @@ import json
 import pytest
 import tiny
 
-from deepfake_audio.corpus.split import Split, find_clips
+from deepfake_audio.corpus.split import Splits, find_clips
 from deepfake_audio.errors import CorpusError, RunError
-from deepfake_audio.evaluation.examine import describe_data, evaluate_checkpoint, examine, only_unheard
+from deepfake_audio.evaluation.examine import describe_data, evaluate_checkpoint, examine, only_unseen
 from deepfake_audio.evaluation.metrics import evaluate, read_scores
 from deepfake_audio.files import file_sha256
 from deepfake_audio.settings import CLASS_NAMES
@@ -16,7 +16,7 @@ from deepfake_audio.settings import CLASS_NAMES
 SETTINGS = tiny.settings()
 CARD = {
     "data": ["made-up bursts of noise"],
-    "split": {side: dict.fromkeys(CLASS_NAMES, 4) for side in ("train", "validation", "test")},
+    "split": {split: dict.fromkeys(CLASS_NAMES, 4) for split in ("train", "validation", "test")},
     "training_minutes": 1.0,
     "warnings": ["this is a test"],
     "command": "python CNNRNNLSTM.py",
@@ -31,7 +31,7 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Make a dataset of four speakers and four generators, two clips each, in folders named after classes."""
-    root = tmp_path_factory.mktemp("data") / "strangers"
+    root = tmp_path_factory.mktemp("data") / "unseen"
     for example in tiny.examples(root / "made", per_class=8, seed=3):
         if example.label != "Hybrid":
             home = root / example.kind / f"voice-{example.path.stem[-1]}"
@@ -46,18 +46,18 @@ def folder(tmp_path_factory):
 def test_only_what_the_base_has_not_heard_is_left_to_judge_by(folder, tmp_path):
     clips = find_clips([folder])
     real, fake = ([c for c in clips if c.label == label] for label in ("Real", "Fake"))
-    sides = {"train": [], "validation": real[:2] + fake[:2], "test": real[2:] + fake[2:]}
-    split = Split(sides, {}, [], [])
-    heard = [file_sha256(clip.path) for clip in (real[2], fake[2], real[0])]
-    base = tiny.save_untrained(tmp_path / "model.keras", SETTINGS, heard)
-    left = only_unheard(split, base)
-    assert left.sides["validation"] == [real[1], *fake[:2]]
-    assert left.sides["test"] == real[3:] + fake[3:]
+    sets = {"train": [], "validation": real[:2] + fake[:2], "test": real[2:] + fake[2:]}
+    splits = Splits(sets, {}, [], [])
+    seen = [file_sha256(clip.path) for clip in (real[2], fake[2], real[0])]
+    base = tiny.save_untrained(tmp_path / "model.keras", SETTINGS, seen)
+    left = only_unseen(splits, base)
+    assert left.sets["validation"] == [real[1], *fake[:2]]
+    assert left.sets["test"] == real[3:] + fake[3:]
     assert {clip.name for clip, _ in left.left_out} == {real[2].name, fake[2].name, real[0].name}
     assert any("3 clips" in warning for warning in left.warnings)
     everything = tiny.save_untrained(tmp_path / "all.keras", SETTINGS, [file_sha256(clip.path) for clip in clips])
-    with pytest.raises(CorpusError, match="trained on every Real clip of the validation side"):
-        only_unheard(split, everything)
+    with pytest.raises(CorpusError, match="trained on every Real clip of the validation set"):
+        only_unseen(splits, everything)
 
 
 def test_a_report_is_written_from_the_scores_file(corpus, tmp_path, capsys):
@@ -79,30 +79,30 @@ def test_a_report_is_written_from_the_scores_file(corpus, tmp_path, capsys):
     assert not list(tmp_path.rglob("*.tmp-*"))
 
 
-def test_a_test_side_without_a_readable_clip_is_an_error(corpus, tmp_path):
+def test_a_test_set_without_a_readable_clip_is_an_error(corpus, tmp_path):
     _, test, store = corpus
-    strangers = [dataclasses.replace(example, name=f"unknown {example.name}") for example in test]
+    unseen = [dataclasses.replace(example, name=f"unknown {example.name}") for example in test]
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
     with pytest.raises(RunError, match="No test clip could be read"):
-        examine(tmp_path, checkpoint, strangers, store, CARD)
+        examine(tmp_path, checkpoint, unseen, store, CARD)
     assert not (tmp_path / "metrics.json").exists()
 
 
 def test_data_is_described_in_one_sentence_per_folder(folder):
     lines = describe_data(find_clips([folder]))
     assert len(lines) == 1
-    assert lines[0].startswith("strangers: 8 Real, 8 Fake clips, 8 named speakers, 8 named generators")
+    assert lines[0].startswith("unseen: 8 Real, 8 Fake clips, 8 named speakers, 8 named generators")
 
 
 def test_what_was_heard_in_training_is_not_counted(folder, tmp_path, capsys):
     clips = find_clips([folder])
-    heard = [file_sha256(clip.path) for clip in clips[::2]]
-    checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS, heard)
+    seen = [file_sha256(clip.path) for clip in clips[::2]]
+    checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS, seen)
     evaluate_checkpoint(checkpoint.path, clips, tmp_path / "outputs", tmp_path / "cache", jobs=1, show=False)
     (report,) = (tmp_path / "outputs").iterdir()
     scores = read_scores(report / "scores.csv")
     assert {s.path for s in scores if s.kind in ("real", "fake")} == {clip.name for clip in clips[1::2]}
-    assert "8 of 16 clips were heard in training" in capsys.readouterr().err
+    assert "8 of 16 clips were seen in training" in capsys.readouterr().err
 
 
 def test_an_evaluation_that_fails_leaves_no_folder(folder, tmp_path, monkeypatch):
@@ -129,6 +129,6 @@ def test_a_corpus_of_real_clips_alone_can_be_judged(folder, tmp_path):
 def test_nothing_is_left_when_training_heard_it_all(folder, tmp_path):
     clips = find_clips([folder])
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS, [file_sha256(c.path) for c in clips])
-    with pytest.raises(RunError, match="Every clip was heard in training"):
+    with pytest.raises(RunError, match="Every clip was seen in training"):
         evaluate_checkpoint(checkpoint.path, clips, tmp_path / "outputs", tmp_path / "cache", jobs=1, show=False)
     assert not (tmp_path / "outputs").exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake_audio.corpus.split import SIDES, find_clips, split_corpus
+from deepfake_audio.corpus.split import SPLITS, find_clips, split_corpus
 from deepfake_audio.errors import RunError
 from deepfake_audio.examples import example as dataset
 from deepfake_audio.examples.channels import through_channel
@@ -22,7 +22,7 @@ from deepfake_audio.examples.example import (
     examples_of_splices,
     extract_features,
     labels_of,
-    side_examples,
+    split_examples,
     window_label,
 )
 from deepfake_audio.examples.resynthesis import RECIPES
@@ -52,12 +52,12 @@ def example(label="Hybrid", spans=(), **labels):
 # Frame labels
 
 
-def test_joins_are_labelled_with_their_neighbours():
-    joins = dataclasses.replace(example(spans=((0.1, 0.2),)), joins=(0.101, 0.2)).join_labels(20, 0.02)
-    assert np.flatnonzero(joins).tolist() == [4, 5, 6, 9, 10, 11]
-    assert example(spans=None).join_labels(3, 0.02).tolist() == [UNKNOWN] * 3
-    at_the_edges = dataclasses.replace(example("Real"), joins=(0.0, 0.4)).join_labels(20, 0.02)
-    assert np.flatnonzero(at_the_edges).tolist() == [0, 1, 19]
+def test_boundaries_are_labelled_with_their_neighbours():
+    boundaries = dataclasses.replace(example(spans=((0.1, 0.2),)), boundaries=(0.101, 0.2)).boundary_labels(20, 0.02)
+    assert np.flatnonzero(boundaries).tolist() == [4, 5, 6, 9, 10, 11]
+    assert example(spans=None).boundary_labels(3, 0.02).tolist() == [UNKNOWN] * 3
+    at_the_ends = dataclasses.replace(example("Real"), boundaries=(0.0, 0.4)).boundary_labels(20, 0.02)
+    assert np.flatnonzero(at_the_ends).tolist() == [0, 1, 19]
 
 
 @pytest.mark.parametrize(
@@ -119,32 +119,32 @@ def test_a_window_of_unknown_spans_is_hybrid():
 
 
 @pytest.fixture(scope="module")
-def split(starter):
-    """A few clips of every side of the starter corpus."""
+def splits(starter):
+    """A few clips of every set of the starter corpus."""
     whole = split_corpus(find_clips([starter]), 0)
     few = {
-        side: [clip for label in ("Real", "Fake") for clip in [c for c in clips if c.label == label][:7]]
-        for side, clips in whole.sides.items()
+        split: [clip for label in ("Real", "Fake") for clip in [c for c in clips if c.label == label][:7]]
+        for split, clips in whole.sets.items()
     }
-    return dataclasses.replace(whole, sides=few)
+    return dataclasses.replace(whole, sets=few)
 
 
-SETTINGS = Settings(hybrid=HybridSettings(most_per_side=4, pseudo_fakes=True), training=TrainingSettings(seed=9))
+SETTINGS = Settings(hybrid=HybridSettings(most_per_split=4, pseudo_fakes=True), training=TrainingSettings(seed=9))
 SETTINGS = dataclasses.replace(SETTINGS, augment=AugmentSettings(channel_copies=0))
 
 
 @pytest.fixture(scope="module")
-def sides(split, tmp_path_factory):
+def sets(splits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("splices")
-    return {side: side_examples(side, split, SETTINGS, folder) for side in SIDES}, folder
+    return {split: split_examples(split, splits, SETTINGS, folder) for split in SPLITS}, folder
 
 
-def test_clips_keep_their_labels(split):
-    clips = split.sides["test"]
+def test_clips_keep_their_labels(splits):
+    clips = splits.sets["test"]
     hybrid = dataclasses.replace(clips[0], name="h", label="Hybrid", spans=((0.5, 1.0),))
     unknown = dataclasses.replace(clips[0], name="u", label="Hybrid", spans=None)
     stray = dataclasses.replace(clips[0], name="s", spans=((0.5, 1.0),))
-    groups = split.groups | {"h": "g1", "u": "g2", "s": "g3"}
+    groups = splits.groups | {"h": "g1", "u": "g2", "s": "g3"}
     made = examples_of_clips([*clips, hybrid, unknown, stray], groups)
     for clip, new in zip([*clips, hybrid, unknown, stray], made, strict=True):
         for key in ("name", "path", "label", "speaker", "generator", "source", "language"):
@@ -155,56 +155,56 @@ def test_clips_keep_their_labels(split):
     assert {e.spans for e in made[:-3]} == {()}
 
 
-def test_splices_carry_what_is_known_of_their_parents(sides, split):
-    made, folder = sides
-    for side in SIDES:
-        lines = (folder / side / "splices.jsonl").read_text(encoding="utf-8").splitlines()
+def test_splices_carry_what_is_known_of_their_parents(sets, splits):
+    made, folder = sets
+    for split in SPLITS:
+        lines = (folder / split / "splices.jsonl").read_text(encoding="utf-8").splitlines()
         plans = [SplicePlan.from_json(line) for line in lines]
-        splices = [e for e in made[side] if e.path.parent == folder / side]
-        parents = {e.name: e for e in made[side] if e not in splices}
+        splices = [e for e in made[split] if e.path.parent == folder / split]
+        parents = {e.name: e for e in made[split] if e not in splices}
         assert Counter(e.kind for e in splices) == {"hybrid": 4, "real+real": 2, "fake+fake": 2}
         for plan, splice in zip(plans, splices, strict=True):
-            assert splice.path == folder / side / plan.name
+            assert splice.path == folder / split / plan.name
             assert (splice.label, splice.kind) == (plan.label, plan.kind)
-            assert splice.group == f"{plan.kind}, mostly {plan.pieces[0].label}"
-            assert splice.speaker == parents[plan.pieces[0].clip].speaker
-            fakes = {parents[piece.clip].generator for piece in plan.pieces if piece.label == "Fake"}
+            assert splice.group == f"{plan.kind}, mostly {plan.parts[0].label}"
+            assert splice.speaker == parents[plan.parts[0].clip].speaker
+            fakes = {parents[part.clip].generator for part in plan.parts if part.label == "Fake"}
             assert splice.generator in (fakes or {""})
             assert [(round(s * SAMPLE_RATE), round(e * SAMPLE_RATE)) for s, e in splice.spans] == list(plan.fake_spans)
 
 
-def test_only_training_gets_copies_of_its_own_real_clips(sides, split):
-    made, folder = sides
-    own = {clip.name for clip in split.sides["train"]}
+def test_only_training_gets_copies_of_its_own_real_clips(sets, splits):
+    made, folder = sets
+    own = {clip.name for clip in splits.sets["train"]}
     copies = [e for e in made["train"] if e.path.parent == folder / "copies"]
-    real = [clip for clip in split.sides["train"] if clip.label == "Real"]
+    real = [clip for clip in splits.sets["train"] if clip.label == "Real"]
     assert Counter(e.generator for e in copies) == {recipe: len(real) for recipe in RECIPES}
     assert {e.speaker for e in copies} == {clip.speaker for clip in real}
     assert {(e.label, e.kind, e.spans) for e in copies} == {("Fake", "fake", ())}
     assert {e.group for e in copies} == {f"generator:{recipe}" for recipe in RECIPES}
     assert len(made["train"]) == len(own) + len(copies) + 8
-    for side in ("validation", "test"):
-        assert {e.path.parent for e in made[side]} == {folder / side} | {c.path.parent for c in split.sides[side]}
+    for split in ("validation", "test"):
+        assert {e.path.parent for e in made[split]} == {folder / split} | {c.path.parent for c in splits.sets[split]}
 
 
-def test_without_pseudo_fakes_training_holds_what_the_corpus_holds(split, tmp_path):
-    settings = dataclasses.replace(SETTINGS, hybrid=HybridSettings(most_per_side=2, pseudo_fakes=False))
-    made = side_examples("train", split, settings, tmp_path)
-    assert len(made) == len(split.sides["train"]) + 4
+def test_without_pseudo_fakes_training_holds_what_the_corpus_holds(splits, tmp_path):
+    settings = dataclasses.replace(SETTINGS, hybrid=HybridSettings(most_per_split=2, pseudo_fakes=False))
+    made = split_examples("train", splits, settings, tmp_path)
+    assert len(made) == len(splits.sets["train"]) + 4
     assert not (tmp_path / "copies").exists()
 
 
-def test_training_alone_hears_every_clip_of_every_class_through_a_codec_too(split, tmp_path):
+def test_training_alone_hears_every_clip_of_every_class_through_a_codec_too(splits, tmp_path):
     settings = dataclasses.replace(
-        SETTINGS, hybrid=HybridSettings(most_per_side=2), augment=AugmentSettings(channel_copies=2)
+        SETTINGS, hybrid=HybridSettings(most_per_split=2), augment=AugmentSettings(channel_copies=2)
     )
-    made = side_examples("train", split, settings, tmp_path)
+    made = split_examples("train", splits, settings, tmp_path)
     plain = [e for e in made if not e.channel_seed]
     coded = [e for e in made if e.channel_seed]
     assert len(coded) == 2 * len(plain)
     assert Counter(e.label for e in coded) == {label: 2 * n for label, n in Counter(e.label for e in plain).items()}
     assert len({e.channel_seed for e in coded}) == len(coded)
-    assert not any(e.channel_seed for e in side_examples("test", split, settings, tmp_path))
+    assert not any(e.channel_seed for e in split_examples("test", splits, settings, tmp_path))
 
     store = extract_features([plain[0], coded[0]], tmp_path / "features", FEATURES)
     samples = through_channel(read_audio(coded[0].path), np.random.default_rng(coded[0].channel_seed))
@@ -212,26 +212,26 @@ def test_training_alone_hears_every_clip_of_every_class_through_a_codec_too(spli
     assert not np.array_equal(store.read(coded[0].name), store.read(plain[0].name))
 
 
-def test_no_splice_has_a_parent_of_another_side(sides, split):
-    made, folder = sides
-    for side in SIDES:
-        own = {clip.name for clip in split.sides[side]}
-        own |= {e.name for e in made[side] if e.path.parent == folder / "copies"}
-        for line in (folder / side / "splices.jsonl").read_text(encoding="utf-8").splitlines():
-            assert {piece.clip for piece in SplicePlan.from_json(line).pieces} <= own
+def test_no_splice_has_a_parent_of_another_set(sets, splits):
+    made, folder = sets
+    for split in SPLITS:
+        own = {clip.name for clip in splits.sets[split]}
+        own |= {e.name for e in made[split] if e.path.parent == folder / "copies"}
+        for line in (folder / split / "splices.jsonl").read_text(encoding="utf-8").splitlines():
+            assert {part.clip for part in SplicePlan.from_json(line).parts} <= own
 
 
-def test_names_are_never_shared_and_sides_differ(sides):
-    made, _ = sides
-    names = [example.name for side in SIDES for example in made[side]]
+def test_names_are_never_shared_and_sets_differ(sets):
+    made, _ = sets
+    names = [example.name for split in SPLITS for example in made[split]]
     assert len(set(names)) == len(names)
-    contents = [e.path.read_bytes() for side in SIDES for e in made[side] if e.name.startswith(f"{side}/")]
+    contents = [e.path.read_bytes() for split in SPLITS for e in made[split] if e.name.startswith(f"{split}/")]
     assert len(set(contents)) == len(contents) == 24
 
 
-def test_frame_labels_of_a_splice_follow_its_plan(sides):
-    made, _ = sides
-    for splice in [e for side in SIDES for e in made[side] if e.kind == "hybrid"]:
+def test_frame_labels_of_a_splice_follow_its_plan(sets):
+    made, _ = sets
+    for splice in [e for split in SPLITS for e in made[split] if e.kind == "hybrid"]:
         frames = round(len(read_audio(splice.path)) / SAMPLE_RATE / SETTINGS.label_seconds)
         labels = splice.frame_labels(frames, SETTINGS.label_seconds)
         fake = sum(end - start for start, end in splice.spans)
@@ -241,11 +241,11 @@ def test_frame_labels_of_a_splice_follow_its_plan(sides):
         assert np.abs(edges * SETTINGS.label_seconds - wanted).max() <= SETTINGS.label_seconds / 2 + 1e-9
 
 
-def test_splices_of_unknown_parents_cannot_happen(sides, split):
-    _, folder = sides
+def test_splices_of_unknown_parents_cannot_happen(sets, splits):
+    _, folder = sets
     lines = (folder / "train" / "splices.jsonl").read_text(encoding="utf-8").splitlines()
     with pytest.raises(KeyError):
-        examples_of_splices([(SplicePlan.from_json(lines[0]), Path("x"))], split.sides["test"])
+        examples_of_splices([(SplicePlan.from_json(lines[0]), Path("x"))], splits.sets["test"])
 
 
 # The feature store

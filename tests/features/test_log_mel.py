@@ -233,7 +233,5 @@ def test_speech_is_what_librosa_does_not_take_for_silence():
     for seconds in (0.5, 3.21, 12.0):
         sound = rng.normal(0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32)
         sound *= np.sin(np.arange(len(sound)) / 5000) ** 10
-        stretches = split(sound, top_db=SPEECH_RANGE_DB, frame_length=1024, hop_length=256)
-        assert speech_seconds(sound, SAMPLE_RATE) == pytest.approx(
-            (stretches[:, 1] - stretches[:, 0]).sum() / SAMPLE_RATE
-        )
+        spans = split(sound, top_db=SPEECH_RANGE_DB, frame_length=1024, hop_length=256)
+        assert speech_seconds(sound, SAMPLE_RATE) == pytest.approx((spans[:, 1] - spans[:, 0]).sum() / SAMPLE_RATE)

@@ -26,22 +26,22 @@ from deepfake_audio.judging.detector import (
     BATCH_WINDOWS,
     LOW_CONFIDENCE,
     MIGHT_ACCUSE,
-    NO_FAKE_STRETCH,
-    NO_REAL_STRETCH,
+    NO_FAKE_SEGMENT,
+    NO_REAL_SEGMENT,
     Detector,
     Scan,
     Scanner,
     _merge_short_runs,
     _peaks,
     decide,
-    piecewise,
     scan_features,
+    smooth_segments,
 )
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, SAMPLE_RATE, UNCERTAIN, DecisionSettings
 from deepfake_audio.sound.reading import quantise, write_flac
 
 DECISION = DecisionSettings(
-    temperature=1.0, fake_threshold=0.5, shortest_stretch_seconds=0.1, least_confidence=0.5, least_speech_seconds=0.3
+    temperature=1.0, fake_threshold=0.5, shortest_segment_seconds=0.1, least_confidence=0.5, least_speech_seconds=0.3
 )
 SETTINGS = dataclasses.replace(tiny.settings(), decision=DECISION)
 STEP = SETTINGS.label_seconds
@@ -144,26 +144,26 @@ HYBRID = (0.1, 0.2, 0.7)
     ("fake_frames", "reason"),
     [
         (slice(40, 50), None),  # 0.2 s
-        (slice(40, 49), NO_FAKE_STRETCH),
-        (slice(0, 0), NO_FAKE_STRETCH),
+        (slice(40, 49), NO_FAKE_SEGMENT),
+        (slice(0, 0), NO_FAKE_SEGMENT),
         (slice(0, 90), None),
-        (slice(0, 91), NO_REAL_STRETCH),
-        (slice(0, 100), NO_REAL_STRETCH),
+        (slice(0, 91), NO_REAL_SEGMENT),
+        (slice(0, 100), NO_REAL_SEGMENT),
     ],
 )
-def test_a_hybrid_needs_a_credible_fake_stretch_and_credible_real_speech(fake_frames, reason):
+def test_a_hybrid_needs_a_credible_fake_segment_and_credible_real_speech(fake_frames, reason):
     judgement = ruled(HYBRID, fake_frames)
     assert (judgement.verdict, judgement.reason) == ("Hybrid" if reason is None else UNCERTAIN, reason)
     assert judgement.confidence == pytest.approx(0.7, abs=1e-5), "the probabilities stay what they are"
 
 
-def test_a_stretch_that_merging_dragged_under_the_threshold_is_not_credible():
+def test_a_segment_that_merging_dragged_under_the_threshold_is_not_credible():
     timeline = np.full(100, 0.1)
     timeline[40:56] = 0.52
-    timeline[46:50] = 0.0  # too short to cut the stretch
+    timeline[46:50] = 0.0  # too short to cut the segment
     judgement = decide(scan(HYBRID, timeline), SETTINGS)
     assert [s.label for s in judgement.segments] == ["Real", "Fake", "Real"]
-    assert judgement.segments[1].fake_probability < 0.5 and judgement.reason == NO_FAKE_STRETCH
+    assert judgement.segments[1].fake_probability < 0.5 and judgement.reason == NO_FAKE_SEGMENT
 
 
 def test_the_timeline_does_not_change_real_and_fake_verdicts():
@@ -183,7 +183,7 @@ def test_a_threshold_moves_real_against_the_rest():
     assert ruled((0.4, 0.35, 0.25), slice(0, 0), threshold=0.5).verdict == "Fake", "no confidence is too low"
     hybrid = ruled((0.6, 0.1, 0.3), slice(0, 50), threshold=0.3)
     assert hybrid.verdict == "Hybrid" and hybrid.confidence == pytest.approx(0.3, abs=1e-5), "that of the verdict"
-    assert ruled((0.6, 0.1, 0.3), slice(0, 0), threshold=0.3).reason == NO_FAKE_STRETCH
+    assert ruled((0.6, 0.1, 0.3), slice(0, 0), threshold=0.3).reason == NO_FAKE_SEGMENT
 
 
 # Pauses
@@ -194,7 +194,7 @@ def levels_of(*parts):
     return np.concatenate([np.full(round(seconds / STEP), level, dtype=np.float32) for seconds, level in parts])
 
 
-def test_long_pauses_are_stretches_without_speech():
+def test_long_pauses_are_segments_without_speech():
     levels = levels_of((2, -20), (1, -70), (2, -30), (0.9, -70), (0.1, -20), (4, -61))
     judgement = ruled((0.8, 0.1, 0.1), slice(125, 175), seconds=10.0, levels=levels)
     assert_covers(judgement)
@@ -240,7 +240,7 @@ def assert_covers(judgement):
     assert all(one != other for one, other in itertools.pairwise(labels))
 
 
-def test_segments_are_the_stretches_above_and_below_the_threshold():
+def test_segments_are_the_segments_above_and_below_the_threshold():
     timeline = np.full(100, 0.1)
     timeline[40:70] = 0.9
     judgement = judge((0.1, 0.1, 0.8), timeline)
@@ -256,7 +256,7 @@ def test_segments_are_the_stretches_above_and_below_the_threshold():
     assert judge((0.1, 0.1, 0.8), timeline, fake_threshold=0.05).fake_seconds == pytest.approx(2.0)
 
 
-def test_short_stretches_are_merged_into_what_is_around_them():
+def test_short_segments_are_merged_into_what_is_around_them():
     timeline = np.zeros(100)
     timeline[40:70] = 1
     timeline[[10, 11, 12, 13, 50, 51]] = 1 - timeline[[10, 11, 12, 13, 50, 51]]
@@ -264,11 +264,11 @@ def test_short_stretches_are_merged_into_what_is_around_them():
     judgement = judge((0.1, 0.1, 0.8), timeline)
     assert [s.label for s in judgement.segments] == ["Real", "Fake", "Real"]
     assert judgement.fake_seconds == pytest.approx(0.6)
-    assert len(judge((0.1, 0.1, 0.8), timeline, shortest_stretch_seconds=0.06).segments) == 5
-    assert len(judge((0.1, 0.1, 0.8), timeline, shortest_stretch_seconds=0.03).segments) == 8
+    assert len(judge((0.1, 0.1, 0.8), timeline, shortest_segment_seconds=0.06).segments) == 5
+    assert len(judge((0.1, 0.1, 0.8), timeline, shortest_segment_seconds=0.03).segments) == 8
 
 
-def test_any_timeline_is_covered_without_gaps_by_stretches_of_at_least_the_shortest_length():
+def test_any_timeline_is_covered_without_gaps_by_segments_of_at_least_the_shortest_length():
     rng = np.random.default_rng(0)
     for _ in range(200):
         frames = int(rng.integers(1, 200))
@@ -278,7 +278,7 @@ def test_any_timeline_is_covered_without_gaps_by_stretches_of_at_least_the_short
         assert_covers(judgement)
         if len(judgement.segments) > 1:
             shortest = min(s.end - s.start for s in judgement.segments)
-            assert shortest >= DECISION.shortest_stretch_seconds - STEP - 1e-9
+            assert shortest >= DECISION.shortest_segment_seconds - STEP - 1e-9
 
 
 def test_short_runs_are_merged_as_one_by_one_from_the_shortest():
@@ -323,19 +323,19 @@ def test_accusing_needs_more_confidence_than_believing():
     assert judge([0.3, 0.37, 0.33], **lenient).verdict == "Uncertain", "the usual threshold still holds"
 
 
-def test_the_timeline_follows_the_joins_as_far_as_it_is_told():
+def test_the_timeline_follows_the_boundaries_as_far_as_it_is_told():
     timeline = np.where(np.arange(100) < 40, 0.2, 0.8) + 0.1 * np.sin(np.arange(100))
-    joins = np.zeros(100)
-    joins[[38, 40, 70]] = 0.6, 0.9, 0.4
-    answers = dataclasses.replace(scan([0.3, 0.3, 0.4], timeline), joins=joins)
-    untouched = piecewise(answers, DECISION)
+    boundaries = np.zeros(100)
+    boundaries[[38, 40, 70]] = 0.6, 0.9, 0.4
+    answers = dataclasses.replace(scan([0.3, 0.3, 0.4], timeline), boundaries=boundaries)
+    untouched = smooth_segments(answers, DECISION)
     np.testing.assert_array_equal(untouched, timeline)
-    cut = dataclasses.replace(DECISION, join_threshold=0.5, piece_weight=1.0)
-    drawn = piecewise(answers, cut)
-    # Of two peaks that are too close for a piece between them the higher one counts; 0.4 is under the threshold.
+    cut = dataclasses.replace(DECISION, boundary_threshold=0.5, segment_weight=1.0)
+    drawn = smooth_segments(answers, cut)
+    # Of two peaks that are too close for a segment between them the higher one counts; 0.4 is under the threshold.
     assert drawn[:40] == pytest.approx(np.full(40, timeline[:40].mean()))
     assert drawn[40:] == pytest.approx(np.full(60, timeline[40:].mean()))
-    half = piecewise(answers, dataclasses.replace(cut, piece_weight=0.5))
+    half = smooth_segments(answers, dataclasses.replace(cut, segment_weight=0.5))
     assert half == pytest.approx((drawn + timeline) / 2)
 
 
@@ -345,7 +345,7 @@ def frame_energy(windows):
     return {
         "verdict": np.tile(np.float32([0.6, 0.3, 0.1]), (len(windows), 1)),
         "timeline": (1 / (1 + np.exp(-per_label)))[..., None].astype(np.float32),
-        "joins": np.zeros((*per_label.shape, 1), dtype=np.float32),
+        "boundaries": np.zeros((*per_label.shape, 1), dtype=np.float32),
     }
 
 
@@ -427,7 +427,7 @@ def test_a_scanner_keeps_few_bytes_per_timeline_frame():
         tracemalloc.stop()
     frames = 6 * len(mel) / SETTINGS.window.frames_per_label
     windows = 6 * len(mel) / window_step(SETTINGS.window)
-    # Two bytes each for timeline, joins and level, an eighth more for growing; a verdict, its start, an array's head.
+    # Two bytes each for timeline, boundaries, level, an eighth more for growing; a verdict, its start, an array's head.
     waiting = BATCH_WINDOWS * SETTINGS.window.frames * SETTINGS.features.mel_bands * 4
     assert kept[1] - kept[0] < 7 * frames + 80 * windows + waiting
 

@@ -212,7 +212,7 @@ def test_a_table_has_a_row_per_file(tmp_path):
     assert judge_into(many.Table(out, MODEL), folder, Pretender()) == 2
     good, bad = rows(out)
     assert good["path"] == str(folder / "a.wav") and good["verdict"] == "Fake" and good["p_hybrid"] == "0.2"
-    assert good["fake_stretches"] == "0.50-2.00" and good["sha256"] == file_sha256(folder / "a.wav")
+    assert good["fake_segments"] == "0.50-2.00" and good["sha256"] == file_sha256(folder / "a.wav")
     assert bad["verdict"] == "" and "mend it" in bad["error"] and bad["model"] == MODEL["name"]
 
 

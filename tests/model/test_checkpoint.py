@@ -18,10 +18,10 @@ from deepfake_audio.files import file_sha256
 from deepfake_audio.judging.detector import Detector
 from deepfake_audio.model import checkpoint as checkpoint_module
 from deepfake_audio.model.checkpoint import (
+    BUNDLED,
     FORMAT,
-    HEARD_MEMBER,
     MEMBER,
-    PRETRAINED,
+    SEEN_MEMBER,
     newest_checkpoint,
     read_checkpoint,
     save_checkpoint,
@@ -73,7 +73,7 @@ def test_everything_comes_back(good):
     assert (back.trained, back.seed, back.manifest) == ("2026-01-02T03:04:05+00:00", DECIDED.training.seed, "manifest")
     assert back.version == checkpoint_module.__version__
     assert set(back.packages) >= {"tensorflow", "keras", "librosa", "numpy"} and all(back.packages.values())
-    assert back.heard() == {"ab" * 6, "cd" * 6}
+    assert back.seen() == {"ab" * 6, "cd" * 6}
 
 
 def test_weights_come_back(good, tmp_path):
@@ -84,7 +84,7 @@ def test_weights_come_back(good, tmp_path):
     again = save_checkpoint(tmp_path / "model.keras", tmp_path / "again.keras", DECIDED, "now", "m", [])
     for one, other in zip(network.get_weights(), again.network().get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert again.heard() == frozenset()
+    assert again.seen() == frozenset()
     assert keras.models.load_model(good.path, compile=False).count_params() == network.count_params()
 
 
@@ -172,13 +172,15 @@ def test_a_plain_keras_file_is_named(good, changed, tmp_path):
     path = tmp_path / "plain.keras"
     good.network().save(path)
     assert "no checkpoint of this project" in refusal(path)
-    assert MEMBER in refusal(changed(without=[HEARD_MEMBER]))
+    assert SEEN_MEMBER in refusal(changed(without=[SEEN_MEMBER]))
 
 
 def test_another_format_asks_for_another_version(changed):
     message = refusal(changed(format=FORMAT + 1))
     assert str(FORMAT + 1) in message and "version" in message
     assert "format None" in refusal(changed(format=None))
+    # Format 2 had other members, too.
+    assert f"format 2 and this version reads format {FORMAT}" in refusal(changed(format=2, without=[SEEN_MEMBER]))
 
 
 def test_another_kind_of_file_is_named(changed):
@@ -221,7 +223,7 @@ def test_unknown_missing_and_wrong_settings_are_named(changed):
         ("features", {"hop_samples": 0}),
         ("features", {"fft_samples": 10**9}),
         ("decision", {"temperature": 0.0}),
-        ("decision", {"shortest_stretch_seconds": float("inf")}),
+        ("decision", {"shortest_segment_seconds": float("inf")}),
         ("network", {"texture_steps": 10**12}),
         ("network", {"convolution_filters": [1] * 2000}),
         ("hybrid", {"hybrids_per_clip": 1e12}),
@@ -236,9 +238,9 @@ def test_settings_beyond_all_bounds_are_refused_in_one_short_sentence(part, chan
 
 
 def test_a_list_of_heard_clips_that_is_no_text_is_named(changed):
-    path = changed({HEARD_MEMBER: b"\xff\xfe"})
-    with pytest.raises(CheckpointError, match=f"{HEARD_MEMBER} that is no text"):
-        read_checkpoint(path).heard()
+    path = changed({SEEN_MEMBER: b"\xff\xfe"})
+    with pytest.raises(CheckpointError, match=f"{SEEN_MEMBER} that is no text"):
+        read_checkpoint(path).seen()
 
 
 @pytest.mark.parametrize(
@@ -295,26 +297,26 @@ def test_newest_checkpoint_is_the_one_written_last(tmp_path):
     assert newest_checkpoint(tmp_path) == tmp_path / "run-d" / "model.keras"
 
 
-def test_the_shipped_checkpoint_is_used_until_there_is_an_own_one(tmp_path):
-    shipped = tmp_path / PRETRAINED / "model.keras"
-    shipped.parent.mkdir()
-    shipped.write_bytes(b"")
-    assert newest_checkpoint(tmp_path) == shipped
+def test_the_bundled_checkpoint_is_used_until_there_is_an_own_one(tmp_path):
+    bundled = tmp_path / BUNDLED / "model.keras"
+    bundled.parent.mkdir()
+    bundled.write_bytes(b"")
+    assert newest_checkpoint(tmp_path) == bundled
     own = tmp_path / "run-1" / "model.keras"
     own.parent.mkdir()
     own.write_bytes(b"")
-    os.utime(own, (1, 1))  # a fresh clone gives the shipped one today's date
+    os.utime(own, (1, 1))  # a fresh clone gives the bundled one today's date
     assert newest_checkpoint(tmp_path) == own
 
 
 def test_clips_are_known_again_by_content(good, tmp_path):
-    clips = [Clip(name, tmp_path / name, "Real") for name in ("heard.wav", "new.wav")]
+    clips = [Clip(name, tmp_path / name, "Real") for name in ("seen.wav", "new.wav")]
     for clip in clips:
         clip.path.write_bytes(clip.name.encode())
     base = tiny.save_untrained(tmp_path / "model.keras", SETTINGS, [file_sha256(clips[0].path)])
     clips[0].path.rename(tmp_path / "renamed.wav")
     renamed = dataclasses.replace(clips[0], path=tmp_path / "renamed.wav")
-    assert base.unheard([renamed, clips[1]]) == [clips[1]]
+    assert base.unseen([renamed, clips[1]]) == [clips[1]]
 
 
 def test_going_on_keeps_what_the_network_hears_and_learns_more_slowly(good):

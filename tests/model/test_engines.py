@@ -22,7 +22,7 @@ from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.model.engines import KerasEngine, OnnxEngine, describe, load_engine, onnx_file, seal
 
 SETTINGS = tiny.settings()
-SHIPPED = HERE / "outputs" / "pretrained" / "model.keras"
+BUNDLED = HERE / "outputs" / "pretrained" / "model.keras"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_answers_are_those_of_keras_whatever_the_batch(made):
     for windows in (1, 2, 19):
         inputs = rng.normal(size=(windows, SETTINGS.window.frames, SETTINGS.features.mel_bands)).astype(np.float32)
         found, expected = exported.predict(inputs), keras.predict(inputs)
-        assert set(found) == set(expected) == {"verdict", "timeline", "joins"}
+        assert set(found) == set(expected) == {"verdict", "timeline", "boundaries"}
         for name, values in expected.items():
             assert found[name].shape == values.shape
             np.testing.assert_allclose(found[name], values, atol=export.TOLERANCE)
@@ -73,12 +73,12 @@ def test_the_twin_brings_the_filters_of_librosa(made):
     np.testing.assert_array_equal(OnnxEngine(made).mel_filters, mel_filters(SETTINGS.features))
 
 
-@pytest.mark.skipif(not SHIPPED.is_file() or not STARTER.is_dir(), reason="no shipped checkpoint or starter clips")
+@pytest.mark.skipif(not BUNDLED.is_file() or not STARTER.is_dir(), reason="no bundled checkpoint or starter clips")
 def test_both_engines_say_the_same_of_starter_clips():
     with (STARTER / "clips.csv").open(encoding="utf-8", newline="") as file:
         paths = [STARTER / row["path"] for row in csv.DictReader(file)][::12]
-    fast, slow = (Detector(SHIPPED, engine=name) for name in ("onnx", "keras"))
-    assert (fast.engine.name, slow.engine.name) == ("onnx", "keras"), "the shipped ONNX file is not the checkpoint's"
+    fast, slow = (Detector(BUNDLED, engine=name) for name in ("onnx", "keras"))
+    assert (fast.engine.name, slow.engine.name) == ("onnx", "keras"), "the bundled ONNX file is not the checkpoint's"
     for path in paths:
         one, other = fast.judge(path), slow.judge(path)
         assert one.verdict == other.verdict

@@ -47,8 +47,8 @@ def layer_kinds(network):
 
 def test_outputs_are_a_softmax_verdict_and_a_timeline_of_probabilities(network):
     answer = network.predict_on_batch(noise())
-    assert set(answer) == {"verdict", "timeline", "joins"}
-    assert answer["joins"].shape == (2, SETTINGS.window.label_frames, 1)
+    assert set(answer) == {"verdict", "timeline", "boundaries"}
+    assert answer["boundaries"].shape == (2, SETTINGS.window.label_frames, 1)
     assert answer["verdict"].shape == (2, len(CLASS_NAMES))
     assert answer["timeline"].shape == (2, SETTINGS.window.label_frames, 1)
     np.testing.assert_allclose(answer["verdict"].sum(axis=1), 1.0, atol=1e-6)
@@ -189,11 +189,11 @@ def test_keras_alone_loads_it_in_another_process(network, tmp_path):
         np.testing.assert_allclose(answer[name], values, atol=1e-5)
 
 
-def test_the_shipped_weights_written_out_for_training_answer_as_before():
-    shipped = read_checkpoint(HERE / "outputs" / "pretrained" / "model.keras")
-    some = shipped.settings
+def test_the_bundled_weights_written_out_for_training_answer_as_before():
+    bundled = read_checkpoint(HERE / "outputs" / "pretrained" / "model.keras")
+    some = bundled.settings
     unrolled = build_network(some.network, some.window, some.features, unroll=True)
-    unrolled.set_weights(shipped.network().get_weights())
-    expected = shipped.network().predict_on_batch(noise(some))
+    unrolled.set_weights(bundled.network().get_weights())
+    expected = bundled.network().predict_on_batch(noise(some))
     for name, values in unrolled.predict_on_batch(noise(some)).items():
         np.testing.assert_allclose(values, expected[name], atol=1e-5, err_msg=name)

@@ -13,10 +13,10 @@ import tiny
 
 from deepfake_audio.errors import CheckpointError
 from deepfake_audio.model import trust
-from deepfake_audio.model.checkpoint import read_checkpoint
+from deepfake_audio.model.checkpoint import FORMAT, read_checkpoint
 
 NETWORK, WEIGHTS = trust.NETWORK_MEMBER, trust.WEIGHTS_MEMBER
-SHIPPED = Path(__file__).resolve().parents[2] / "outputs" / "pretrained" / "model.keras"
+BUNDLED = Path(__file__).resolve().parents[2] / "outputs" / "pretrained" / "model.keras"
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def with_weights(write):
 
 def test_what_this_project_wrote_is_let_through(good, tmp_path):
     assert read_checkpoint(good).network() is not None
-    for path in (good, SHIPPED):
+    for path in (good, BUNDLED):
         with zipfile.ZipFile(path) as archive:
             assert not trust.suspicious_members(archive)
             assert not trust.suspicious_network(archive)
@@ -192,9 +192,9 @@ def test_a_network_as_large_as_is_let_through_has_room():
     units, bands = trust.MOST_UNITS, 80
     recurrent = 2 * 4 * (units + units // 2) * units // 2 + 2 * (2 * units + units // 2) * units // 2
     weights = bands * units * units + 3 * 9 * units**2 + bands // 16 * units**2 + recurrent
-    heard = 13 * 200_000
-    assert 4 * weights + heard + 2 * trust.MOST_BYTES_OF[".json"] < trust.MOST_BYTES
-    assert heard < trust.MOST_BYTES_OF[".txt"]
+    seen = 13 * 200_000
+    assert 4 * weights + seen + 2 * trust.MOST_BYTES_OF[".json"] < trust.MOST_BYTES
+    assert seen < trust.MOST_BYTES_OF[".txt"]
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
@@ -228,7 +228,7 @@ def test_members_that_overlap_are_refused(good, tmp_path):
     assert "damaged" in refusal(path)
 
 
-@pytest.mark.parametrize("name", [NETWORK, "deepfake_audio.json", "metadata.json", "heard.txt"])
+@pytest.mark.parametrize("name", [NETWORK, "deepfake_audio.json", "metadata.json", "seen.txt"])
 def test_text_that_is_too_long_is_refused_before_it_is_read(rebuilt, name):
     spaces = b" " * (trust.MOST_BYTES_OF[Path(name).suffix] + 1)
     assert f"member {name} unpacks to more than" in refusal(rebuilt({name: lambda _: spaces}))
@@ -236,7 +236,7 @@ def test_text_that_is_too_long_is_refused_before_it_is_read(rebuilt, name):
 
 def test_nothing_that_a_file_says_makes_a_message_long(rebuilt):
     def shout(content):
-        return json.dumps(json.loads(content) | {"classes": ["A" * 100_000], "format": 2})
+        return json.dumps(json.loads(content) | {"classes": ["A" * 100_000], "format": FORMAT})
 
     assert "was trained for the classes" in refusal(rebuilt({"deepfake_audio.json": shout}))
     assert "none of the layers" in refusal(rebuilt(with_layer(class_name="A" * 100_000, module="keras")))

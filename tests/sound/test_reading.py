@@ -165,7 +165,7 @@ def test_channels_are_averaged(tmp_path):
     assert np.abs(read_audio(tmp_path / "six.wav") - left / 6).max() <= 0.51 / 32768
 
 
-def test_blocks_join_without_a_seam(tmp_path, monkeypatch):
+def test_blocks_join_without_a_boundary(tmp_path, monkeypatch):
     stereo = np.random.default_rng(2).uniform(-0.5, 0.5, (5000, 2))
     soundfile.write(tmp_path / "x.ogg", stereo, 44_100)
     encode(tmp_path / "x.m4a", stereo, 44_100, "aac")

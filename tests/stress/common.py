@@ -28,7 +28,7 @@ from deepfake_audio.sound import decoders  # noqa: E402 - after the path to it
 from deepfake_audio.sound.reading import read_audio  # noqa: E402
 
 MODEL = {"name": "none/model.keras", "trained": "never", "version": "0"}
-SHIPPED = HERE / "outputs" / "pretrained" / "model.keras"
+BUNDLED = HERE / "outputs" / "pretrained" / "model.keras"
 
 
 # Judging without a network
@@ -43,7 +43,11 @@ class Coin:
     def predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """Answer like a network, shape for shape."""
         frames = np.full((len(windows), self.window.label_frames, 1), 0.5)
-        return {"verdict": np.full((len(windows), len(CLASS_NAMES)), 1 / 3), "timeline": frames, "joins": 0 * frames}
+        return {
+            "verdict": np.full((len(windows), len(CLASS_NAMES)), 1 / 3),
+            "timeline": frames,
+            "boundaries": 0 * frames,
+        }
 
 
 class Listener(Detector):

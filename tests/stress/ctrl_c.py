@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from common import HERE, SHIPPED, progress, table, write_corpus
+from common import BUNDLED, HERE, progress, table, write_corpus
 
 MINUTES = 60
 
@@ -156,7 +156,7 @@ def at_all_moments(name: str, again: Callable, times: int, rng: np.random.Genera
         return [], f"undisturbed, it ended with {ended.code}: {ended.before[-2000:]}"
     ends = []
     for number in range(times):
-        # One moment out of each stretch, so that the whole life is met.
+        # One moment out of each segment, so that the whole life is met.
         ends.append(again(longest * (number + rng.random()) / times))
         progress(name, ends[-1].code, f"{ends[-1].seconds:.2f} s")
     return ends, ""
@@ -174,7 +174,7 @@ def summary(name: str, ends: list[End], faults: int) -> tuple:
 
 def works(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield name and command of each work."""
-    judge, model, data = str(HERE / "script.py"), ["--model", str(SHIPPED)], str(folder / "data")
+    judge, model, data = str(HERE / "script.py"), ["--model", str(BUNDLED)], str(folder / "data")
     training = [str(HERE / "tests" / "tiny_training.py"), "--data", data, "--outputs", "OUT", "--epochs", "3"]
     outputs = ["--csv", "OUT/answers.csv", "--report", "OUT/report.html"]
     yield "training, from import to report", training

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common import SHIPPED, half_written, life, prepare, progress, table
+from common import BUNDLED, half_written, life, prepare, progress, table
 
 from deepfake_audio.evaluation import examine
 from deepfake_audio.features import store
@@ -157,18 +157,18 @@ def run(_: argparse.Namespace) -> bool:
         disk.mkdir()
 
         def judge(option: str, target: Path) -> int:
-            return script.main([clip, "--model", str(SHIPPED), option, str(target)])
+            return script.main([clip, "--model", str(BUNDLED), option, str(target)])
 
         def train(target: Path) -> int:
             return training.main(["--resume", "--data", str(folder / "data"), "--outputs", str(target)])
 
         def scan_folder(target: Path) -> int:
             outputs = ["--csv", str(target / "a.csv"), "--report", str(target / "a.html")]
-            return script.main([str(folder / "data"), "--model", str(SHIPPED), "--quiet", *outputs])
+            return script.main([str(folder / "data"), "--model", str(BUNDLED), "--quiet", *outputs])
 
         def listen(target: Path) -> int:
             microphone = Path(__file__).with_name("pretended_microphone.py")
-            command = [sys.executable, microphone, "--outputs", target, "--model", SHIPPED, "--seconds", "4"]
+            command = [sys.executable, microphone, "--outputs", target, "--model", BUNDLED, "--seconds", "4"]
             done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
             print(done.stderr)
             return done.returncode

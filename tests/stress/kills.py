@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from common import SHIPPED, Life, half_written, prepare, progress, table
+from common import BUNDLED, Life, half_written, prepare, progress, table
 
 MINUTES = 120
 
@@ -31,8 +31,8 @@ LIVES = 4
 
 TRAINING = {
     "listing the corpus": "CNNRNNLSTM corpus",
-    "splitting, audit": "CNNRNNLSTM sides",
-    "splicing": "deepfake_audio.examples.example side_examples",
+    "splitting, audit": "CNNRNNLSTM sets",
+    "splicing": "deepfake_audio.examples.example split_examples",
     "features": "deepfake_audio.examples.example extract_features",
     "training": "deepfake_audio.corpus.skipped report_skipped",
     "calibration": "deepfake_audio.training.calibrate fit_decision",
@@ -269,7 +269,7 @@ def works(folder: Path) -> list[Work]:
 
     def scan(outputs: Path) -> int:
         out = ["--csv", str(outputs / "answers.csv"), "--report", str(outputs / "report.html"), "--quiet"]
-        return script.main([str(folder / "data"), *out, "--model", str(SHIPPED)])
+        return script.main([str(folder / "data"), *out, "--model", str(BUNDLED)])
 
     return [Work("training", TRAINING, train), Work("scan", SCANNING, scan)]
 

@@ -82,9 +82,16 @@ def test_threshold_stands_between_real_and_fake_frames(tmp_path):
 
 def test_all_else_of_the_decision_stays(tmp_path):
     scans, store = made_up_scans(tmp_path, 2.0)
-    own = dataclasses.replace(SETTINGS.decision, least_speech_seconds=0.37, shortest_stretch_seconds=0.21)
+    own = dataclasses.replace(SETTINGS.decision, least_speech_seconds=0.37, shortest_segment_seconds=0.21)
     found = fit_decision(scans, store, dataclasses.replace(SETTINGS, decision=own))
-    fitted = ("temperature", "fake_threshold", "least_confidence", "least_accusation", "join_threshold", "piece_weight")
+    fitted = (
+        "temperature",
+        "fake_threshold",
+        "least_confidence",
+        "least_accusation",
+        "boundary_threshold",
+        "segment_weight",
+    )
     assert dataclasses.replace(own, **{name: getattr(found, name) for name in fitted}) == found
 
 
@@ -150,18 +157,18 @@ def test_few_real_clips_are_accused(tmp_path, sharpness):
     assert sum(verdict in ("Fake", "Hybrid") for verdict in before) > sum(accused)
 
 
-def test_joins_are_followed_where_that_helps(tmp_path):
+def test_boundaries_are_followed_where_that_helps(tmp_path):
     rng = np.random.default_rng(5)
     scans, store = made_up_scans(tmp_path, 1.0)
     noisy = []
     for clip, found in scans:
         truth = clip.frame_labels(LABELS, SETTINGS.label_seconds)
         timeline = np.clip(0.4 + 0.1 * truth + 0.3 * rng.standard_normal(LABELS), 0, 1)
-        joins = np.zeros(LABELS)
-        joins[np.flatnonzero(np.diff(truth)) + 1] = 0.95
-        noisy.append((clip, dataclasses.replace(found, timeline=timeline, joins=joins)))
+        boundaries = np.zeros(LABELS)
+        boundaries[np.flatnonzero(np.diff(truth)) + 1] = 0.95
+        noisy.append((clip, dataclasses.replace(found, timeline=timeline, boundaries=boundaries)))
     decision = fit_decision(noisy, store, SETTINGS)
-    assert decision.piece_weight > 0 and decision.join_threshold < 0.95
+    assert decision.segment_weight > 0 and decision.boundary_threshold < 0.95
 
 
 def test_clips_without_features_are_passed_over(tmp_path):
@@ -169,7 +176,7 @@ def test_clips_without_features_are_passed_over(tmp_path):
         return {
             "verdict": np.tile(np.float32([0.2, 0.5, 0.3]), (len(windows), 1)),
             "timeline": np.full((len(windows), SETTINGS.window.label_frames, 1), 0.5, dtype=np.float32),
-            "joins": np.full((len(windows), SETTINGS.window.label_frames, 1), 0.1, dtype=np.float32),
+            "boundaries": np.full((len(windows), SETTINGS.window.label_frames, 1), 0.1, dtype=np.float32),
         }
 
     store = store_of(["Real-0", "Fake-0"], tmp_path)

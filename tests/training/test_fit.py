@@ -174,11 +174,11 @@ def test_channels_come_in_slowly(corpus):
     both = FeatureStore(store.cache)
     both.extents = dict(store.extents) | {copy.name: store.extents[copy.name.split("#")[0]] for copy in copies}
     slow = dataclasses.replace(SETTINGS, training=dataclasses.replace(SETTINGS.training, ramp_share=1.0, epochs=4))
-    windows, heard = TrainingWindows(train + copies, both, slow), []
+    windows, seen = TrainingWindows(train + copies, both, slow), []
     for _ in range(4):
-        heard.append(drawn_shares(windows, lambda example: bool(example.channel_seed), 2000)[True])
+        seen.append(drawn_shares(windows, lambda example: bool(example.channel_seed), 2000)[True])
         windows.on_epoch_end()
-    assert heard == pytest.approx([0.125, 0.25, 0.375, 0.5], abs=0.04)
+    assert seen == pytest.approx([0.125, 0.25, 0.375, 0.5], abs=0.04)
 
 
 def test_long_recordings_count_as_several_clips_but_a_voice_only_up_to_its_limit():
@@ -202,9 +202,9 @@ def test_frames_of_hybrids_with_unknown_spans_teach_the_verdict_only(corpus):
 
 def test_clips_without_features_are_passed_over(corpus):
     train, validation, store = corpus
-    stranger = Example("no such clip", train[0].path, "Real", "real", "g")
-    assert stranger not in TrainingWindows([stranger, *train], store, SETTINGS).examples
-    windows = FixedWindows([stranger, *validation], store, SETTINGS).windows
+    unknown = Example("no such clip", train[0].path, "Real", "real", "g")
+    assert unknown not in TrainingWindows([unknown, *train], store, SETTINGS).examples
+    windows = FixedWindows([unknown, *validation], store, SETTINGS).windows
     assert "no such clip" not in {name for name, *_ in windows}
 
 
@@ -291,14 +291,14 @@ def test_a_handful_of_clips_is_learned_by_heart(corpus, tmp_path):
     assert float(f1.result()) == pytest.approx(max(row[training.MONITOR] for row in rows), abs=1e-5)
     assert fitted.epochs == len(rows) and fitted.parameters == network.count_params()
 
-    # The test side is not there at all, neither as files nor as features: nothing may ask for it.
+    # The test set is not there at all, neither as files nor as features: nothing may ask for it.
     gone = Example("2/gone.flac", tmp_path / "gone.flac", "Real", "real", "g")
-    sides = {"train": train, "validation": validation, "test": [gone]}
-    checkpoint = training.finish(fitted, sides, store, some, tmp_path / "model.keras", "fingerprint")
+    sets = {"train": train, "validation": validation, "test": [gone]}
+    checkpoint = training.finish(fitted, sets, store, some, tmp_path / "model.keras", "fingerprint")
     assert load_engine(checkpoint).name == "onnx"  # the twin was written, and fits
     assert checkpoint == read_checkpoint(tmp_path / "model.keras")
     assert checkpoint.manifest == "fingerprint" and checkpoint.seed == some.training.seed
-    assert checkpoint.heard() == {file_sha256(e.path)[:12] for e in train + validation}
+    assert checkpoint.seen() == {file_sha256(e.path)[:12] for e in train + validation}
     decision = checkpoint.settings.decision
     assert decision != some.decision and 0 < decision.fake_threshold < 1
     assert dataclasses.replace(checkpoint.settings, decision=some.decision) == some
@@ -449,12 +449,12 @@ def test_early_stopping_is_over_when_patience_is_used_up(values, over):
     assert stopping.model.stop_training is over, "Keras' own count agrees"
 
 
-def test_a_side_without_a_readable_clip_is_an_error(corpus, tmp_path):
+def test_a_set_without_a_readable_clip_is_an_error(corpus, tmp_path):
     train, validation, store = corpus
     gone = [dataclasses.replace(train[0], name="gone")]
-    for sides in ((gone, validation), (train, gone)):
+    for sets in ((gone, validation), (train, gone)):
         with pytest.raises(RunError, match="could be read"):
-            fit(*sides, store, SETTINGS, tmp_path, verbose=0)
+            fit(*sets, store, SETTINGS, tmp_path, verbose=0)
 
 
 def test_training_without_a_usable_network_says_so(corpus, tmp_path, monkeypatch):
@@ -491,20 +491,20 @@ def test_what_the_first_training_heard_the_second_has_heard_too(corpus, tmp_path
     some = tiny.settings(epochs=1)
     base = tiny.save_untrained(tmp_path / "base.keras", some, ["12" * 32])
     done = fit(train, validation, store, some, tmp_path / "on", verbose=0, init_from=base.path)
-    sides = {"train": train, "validation": validation}
-    made = training.finish(done, sides, store, some, tmp_path / "model.keras", "manifest", base.path)
-    assert base.heard() < made.heard() and len(made.heard()) > len(train)
+    sets = {"train": train, "validation": validation}
+    made = training.finish(done, sets, store, some, tmp_path / "model.keras", "manifest", base.path)
+    assert base.seen() < made.seen() and len(made.seen()) > len(train)
 
 
-def test_a_window_that_repeats_a_short_clip_has_joins_where_it_does():
+def test_a_window_that_repeats_a_short_clip_has_boundaries_where_it_does():
     wanted = SETTINGS.window.label_frames
     length = wanted // 2 - 3
-    joins = np.zeros(length, dtype=np.int8)
-    cut = training.cut_joins(joins, 0, SETTINGS)
-    seams = [seam for seam in (length, 2 * length) if seam < wanted]
-    expected = sorted({f for seam in seams for f in (seam - 1, seam, seam + 1) if f < wanted})
+    boundaries = np.zeros(length, dtype=np.int8)
+    cut = training.cut_boundaries(boundaries, 0, SETTINGS)
+    boundaries = [boundary for boundary in (length, 2 * length) if boundary < wanted]
+    expected = sorted({f for boundary in boundaries for f in (boundary - 1, boundary, boundary + 1) if f < wanted})
     assert np.flatnonzero(cut).tolist() == expected
-    assert not joins.any(), "the labels of the clip itself stay as they were"
+    assert not boundaries.any(), "the labels of the clip itself stay as they were"
     long = np.zeros(2 * wanted, dtype=np.int8)
     long[5] = 1
-    assert np.flatnonzero(training.cut_joins(long, 0, SETTINGS)).tolist() == [5]
+    assert np.flatnonzero(training.cut_boundaries(long, 0, SETTINGS)).tolist() == [5]

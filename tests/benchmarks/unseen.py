@@ -1,8 +1,8 @@
-"""How does a recipe do on sources that it never heard? Source-grouped k-fold evaluation of a corpus folder.
+"""How does a recipe do on unseen sources? Source-grouped k-fold evaluation of a corpus folder.
 
-    python tests/benchmarks/strangers.py --data FOLDER [--folds 0 1 2 3 4] [--seed 0] [KEY=VALUE ...]
+    python tests/benchmarks/unseen.py --data FOLDER [--folds 0 1 2 3 4] [--seed 0] [KEY=VALUE ...]
 
-Folds are by ``source``. What shares a speaker or a generator with the test side is left out of training and
+Folds are by ``source``. What shares a speaker or a generator with the test set is left out of training and
 validation as far as ``--most-left-out`` allows. ``KEY=VALUE`` changes a setting, for instance
 ``training.epochs=20`` or ``hybrid.pseudo_fakes=false``, so that one lever can be compared at a time. Every fold has
 a folder of its own below ``--outputs``: an interrupted evaluation goes on where it stopped, and a finished fold is
@@ -11,7 +11,7 @@ only read again.
 ``--ship FOLDER`` then trains the same recipe on everything and writes the checkpoint with the scores of the folds:
 
     python tests/benchmarks/vocoder_copies.py --data FOLDER --out COPIES --hifigan hifigan.onnx
-    python tests/benchmarks/strangers.py --data FOLDER --copies COPIES --ship outputs/pretrained
+    python tests/benchmarks/unseen.py --data FOLDER --copies COPIES --ship outputs/pretrained
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from deepfake_audio import console  # noqa: E402
-from deepfake_audio.corpus.split import Clip, Split, find_clips, with_copies  # noqa: E402
+from deepfake_audio.corpus.split import Clip, Splits, find_clips, with_copies  # noqa: E402
 from deepfake_audio.evaluation.metrics import ANSWERS, ClipScore  # noqa: E402
 from deepfake_audio.files import atomic_path  # noqa: E402
 from deepfake_audio.settings import Settings, from_dict, to_dict  # noqa: E402
@@ -49,8 +49,8 @@ COLUMNS = {
 }
 
 
-def strangers_split(clips: Sequence[Clip], fold: int, most_left_out: float) -> Split:
-    """Make the split of one fold: its sources are the test, the next fold's the validation side.
+def unseen_split(clips: Sequence[Clip], fold: int, most_left_out: float) -> Splits:
+    """Make the split of one fold: its sources are the test, the next fold's the validation set.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def strangers_split(clips: Sequence[Clip], fold: int, most_left_out: float) -> S
     fold : int
         0 to ``FOLDS - 1``.
     most_left_out : float
-        Largest share of a class on the training side that one shared speaker or generator may cost. A label that
-        is everywhere, such as a famous reading voice, would otherwise leave no training side.
+        Largest share of a class in the training set that one shared speaker or generator may cost. A label that
+        is everywhere, such as a famous reading voice, would otherwise leave no training set.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -71,10 +71,10 @@ def strangers_split(clips: Sequence[Clip], fold: int, most_left_out: float) -> S
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     members = [set(test) for _, test in folds.split(labels, labels, groups)]
     test, validation = members[fold], members[(fold + 1) % FOLDS]
-    sides = {"train": [], "validation": [], "test": [clips[i] for i in sorted(test)]}
+    sets = {"train": [], "validation": [], "test": [clips[i] for i in sorted(test)]}
     left_out = []
     rest = [clip for index, clip in enumerate(clips) if index not in test]
-    taken = {key: {getattr(c, key) for c in sides["test"]} - {""} for key in ("speaker", "generator_family")}
+    taken = {key: {getattr(c, key) for c in sets["test"]} - {""} for key in ("speaker", "generator_family")}
     everywhere = set()
     for key, values in taken.items():
         for value in values:
@@ -90,10 +90,10 @@ def strangers_split(clips: Sequence[Clip], fold: int, most_left_out: float) -> S
         if ties:
             left_out.append((clip, f"{ties[0][0]} {ties[0][1]} stands in test"))
         else:
-            sides["validation" if index in validation else "train"].append(clip)
-    warnings = [f"{key} {value} stands on both sides" for key, value in sorted(everywhere)]
-    split = Split(sides, {clip.name: f"source:{clip.source}" for clip in clips}, left_out, warnings)
-    return with_copies(split, copies)
+            sets["validation" if index in validation else "train"].append(clip)
+    warnings = [f"{key} {value} stands in both sets" for key, value in sorted(everywhere)]
+    splits = Splits(sets, {clip.name: f"source:{clip.source}" for clip in clips}, left_out, warnings)
+    return with_copies(splits, copies)
 
 
 def changed(settings: Settings, changes: Sequence[str]) -> Settings:
@@ -113,15 +113,15 @@ def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: 
     from deepfake_audio.evaluation.metrics import evaluate, read_scores, write_scores
 
     if not (folder / "scores.csv").is_file():
-        from deepfake_audio.examples.example import extract_features, side_examples
+        from deepfake_audio.examples.example import extract_features, split_examples
         from deepfake_audio.training.calibrate import fit_decision, scan_examples, score_examples
 
-        split = strangers_split(clips, fold, most_left_out)
-        console.say(f"fold {fold}: {split.counts()}, {len(split.left_out)} left out, {split.warnings}")
+        splits = unseen_split(clips, fold, most_left_out)
+        console.say(f"fold {fold}: {splits.counts()}, {len(splits.left_out)} left out, {splits.warnings}")
         # Splices and features do not depend on the recipe's training settings: folds of several recipes share them.
         shared = folder.parents[1] / f"features-{fold}-{_digest(settings, clips)}"
         examples = {
-            side: side_examples(side, split, settings, shared, 2, console.progress(side)) for side in split.sides
+            split: split_examples(split, splits, settings, shared, 2, console.progress(split)) for split in splits.sets
         }
         everything = [example for members in examples.values() for example in members]
         store = extract_features(everything, shared, settings.features, 2, console.progress("features"))
@@ -152,7 +152,7 @@ def about_folds(folds: int, scores: Sequence[ClipScore]) -> str:
     answers = Counter(score.verdict for score in by_others(scores))
     return (
         f"Of {folds} networks that were trained by the same recipe, each without the sources that it is tested on "
-        "(source-grouped folds), and pooled; this network itself has heard all of them. "
+        "(source-grouped folds), and pooled; this network itself has seen all of them in training. "
         f"{len(scores) - spliced} of the test clips are the corpus's own, {spliced} were spliced from those. To the "
         f"{answers.total()} hybrids by others the answers were "
         f"{', '.join(f'{answers[answer]} {answer}' for answer in ANSWERS)}."
@@ -174,7 +174,7 @@ def main() -> int:
     parser.add_argument("--folds", type=int, nargs="+", default=list(range(FOLDS)))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="default", help="name of the recipe, for its folder")
-    parser.add_argument("--outputs", type=Path, default=HERE / "outputs" / "strangers")
+    parser.add_argument("--outputs", type=Path, default=HERE / "outputs" / "unseen")
     parser.add_argument("--most-left-out", type=float, default=0.1)
     parser.add_argument(
         "--ship", type=Path, metavar="FOLDER", help="also train on everything; write a checkpoint there"
@@ -205,41 +205,42 @@ def main() -> int:
 
 
 def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, arguments: argparse.Namespace) -> None:
-    """Train on all sources, but for those that calibrate, and write what comes with the project.
+    """Train on all sources, but for those that calibrate, and write the bundled model.
 
-    The figures are those of the folds: no clip is judged by a network that heard its source.
+    The figures are those of the folds: no clip is judged by a network that has seen its source.
     """
     from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
     from deepfake_audio.corpus.split import describe_data, fingerprint
     from deepfake_audio.evaluation.card import write_metrics, write_model_card
     from deepfake_audio.evaluation.metrics import evaluate, read_scores, write_scores
-    from deepfake_audio.examples.example import extract_features, side_examples
+    from deepfake_audio.examples.example import extract_features, split_examples
     from deepfake_audio.training.fit import finish, fit
 
     started = time.monotonic()
     # Fold 0 calibrates; nothing is tested, so nothing is left out on account of what it shares with a test.
     copies = [clip for clip in clips if clip.copy_of]
-    split = strangers_split([clip for clip in clips if not clip.copy_of], FOLDS - 1, -1.0)
-    sides = {
-        "train": split.sides["train"] + split.sides["test"],
-        "validation": split.sides["validation"],
+    splits = unseen_split([clip for clip in clips if not clip.copy_of], FOLDS - 1, -1.0)
+    sets = {
+        "train": splits.sets["train"] + splits.sets["test"],
+        "validation": splits.sets["validation"],
         "test": [],
     }
-    split = with_copies(Split(sides, split.groups, [], []), copies)
-    by_fold = [shortcuts(strangers_split(clips, fold, arguments.most_left_out), jobs=2) for fold in arguments.folds]
+    splits = with_copies(Splits(sets, splits.groups, [], []), copies)
+    by_fold = [shortcuts(unseen_split(clips, fold, arguments.most_left_out), jobs=2) for fold in arguments.folds]
     areas = {name: float(np.mean([found[name] for found in by_fold])) for name in by_fold[0]}
     work = arguments.outputs / arguments.name / "everything"
     examples = {
-        side: side_examples(side, split, settings, work, 2, console.progress(side)) for side in ("train", "validation")
+        split: split_examples(split, splits, settings, work, 2, console.progress(split))
+        for split in ("train", "validation")
     }
     everything = [example for members in examples.values() for example in members]
     store = extract_features(everything, work, settings.features, 2, console.progress("features"))
     fitted = fit(examples["train"], examples["validation"], store, settings, work, verbose=2)
-    checkpoint = finish(fitted, examples, store, settings, arguments.ship / "model.keras", fingerprint(split))
+    checkpoint = finish(fitted, examples, store, settings, arguments.ship / "model.keras", fingerprint(splits))
     scores = [score for folder in folds for score in read_scores(folder / "scores.csv")]
     write_scores(arguments.ship / "scores.csv", scores)
     metrics = evaluate(read_scores(arguments.ship / "scores.csv"))
-    words = ["python", "tests/benchmarks/strangers.py", "--data", "FOLDER", "--copies", "COPIES"]
+    words = ["python", "tests/benchmarks/unseen.py", "--data", "FOLDER", "--copies", "COPIES"]
     words += ["--seed", str(arguments.seed), "--ship", "outputs/pretrained", *arguments.changes]
     card = {
         "name": f"{arguments.ship.name}/model.keras",
@@ -249,12 +250,12 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
         "settings": to_dict(checkpoint.settings),
         "parameters": fitted.parameters,
         "data": describe_data(clips),
-        "split": {side: counts for side, counts in split.counts().items() if side != "test"},
+        "split": {split: counts for split, counts in splits.counts().items() if split != "test"},
         "training_minutes": (time.monotonic() - started) / 60,
         "warnings": suspicions(areas),
         "command": console.command_line(words),
         "shortcuts": areas,
-        "about_shortcuts": "fitted and tested on the sides of each fold, the mean of them",
+        "about_shortcuts": "fitted and tested within each fold, the mean of them",
         "about_results": about_folds(len(folds), scores),
         "remarks": arguments.remarks.read_text(encoding="utf-8") if arguments.remarks else "",
     }
