@@ -36,7 +36,13 @@ def go_on(arguments: Namespace) -> str:
     words = ["python", "CNNRNNLSTM.py", "--resume", "--outputs", arguments.outputs]
     if arguments.cache != arguments.outputs / "features":
         words += ["--cache", arguments.cache]
+    words += label_words(arguments)
     return f"go on with: {console.command_line(words)}"
+
+
+def label_words(arguments: Namespace) -> list[str]:
+    """Repeat what was said about names."""
+    return [word for name, label in arguments.label for word in ("--label", f"{name}={label.lower()}")]
 
 
 def begin(arguments: Namespace) -> tuple:
@@ -63,21 +69,21 @@ def begin(arguments: Namespace) -> tuple:
 
 def corpus(arguments: Namespace, run) -> tuple[list, list]:
     """Return the folders and the datasets that were recognised in them."""
-    from deepfake_audio.corpus.recognise import find_datasets
-    from deepfake_audio.corpus.split import choose_folders
+    from deepfake_audio.corpus.recognise import choose_folders, find_datasets
 
     if arguments.kaggle and not run:
         arguments.data = [*(arguments.data or []), *map(dataset_folder, arguments.kaggle)]
     folders, skip, notes = choose_folders(run.data if run else arguments.data or [], HERE / "data")
     for note in notes:
         console.say(note)
-    return folders, find_datasets(folders, skip)
+    return folders, find_datasets(folders, skip, arguments.label)
 
 
 def split(clips: list, seed: int, base, jobs: int) -> tuple:
     """Put each clip in its set, before anything is spliced, and say what tells the classes apart without speech."""
+    from deepfake_audio.corpus.manifest import describe
     from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
-    from deepfake_audio.corpus.split import describe, split_corpus
+    from deepfake_audio.corpus.split import split_corpus
     from deepfake_audio.evaluation.examine import only_unseen
 
     splits = split_corpus(clips, seed)
@@ -137,8 +143,7 @@ def tell(report, arguments: Namespace, watch: interrupts.Watch, *more: str) -> N
 def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     """Run the whole story, or the part of it that was asked for."""
     from deepfake_audio.corpus.check import check_data, remarks
-    from deepfake_audio.corpus.skipped import report_skipped
-    from deepfake_audio.corpus.split import describe_data, fingerprint, write_manifest
+    from deepfake_audio.corpus.manifest import describe_data, fingerprint, report_skipped, write_manifest
     from deepfake_audio.evaluation.examine import evaluate_checkpoint, examine
     from deepfake_audio.training.runs import tidy_finished
 
@@ -188,7 +193,7 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     # Report: the test set is judged once, by the file that script.py will use.
     words = ["python", "CNNRNNLSTM.py", "--data", *folders, "--epochs", settings.training.epochs]
     words += ["--batch-size", settings.training.batch_size, "--seed", settings.training.seed]
-    words += ["--init-from", init_from] if init_from else []
+    words += [*(["--init-from", init_from] if init_from else []), *label_words(arguments)]
     card = {
         "data": describe_data(clips),
         "split": splits.counts(without=store.failures),

@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import unseen  # noqa: E402
 
 from deepfake_audio import console  # noqa: E402
-from deepfake_audio.corpus.split import Clip, find_clips  # noqa: E402
+from deepfake_audio.corpus.clips import Clip  # noqa: E402
+from deepfake_audio.corpus.recognise import find_clips  # noqa: E402
 from deepfake_audio.examples.channels import add_noise, coded, reverberate  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings, from_dict  # noqa: E402
 from deepfake_audio.sound.reading import quantise, read_audio  # noqa: E402
@@ -104,7 +105,7 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=100, help="test clips of each class and fold")
     parser.add_argument("--most-left-out", type=float, default=0.1)
     arguments = parser.parse_args()
-    from deepfake_audio.evaluation.metrics import equal_error_rate
+    from deepfake_audio.evaluation.ranking import equal_error_rate
     from deepfake_audio.training.fit import BEST_NAME, rolled_up
 
     clips = find_clips([arguments.data])
