@@ -35,8 +35,8 @@ def test_whatever_a_killed_run_has_lost_or_left_is_noticed(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(STRESS)
     import kills
 
-    texts = {"run-20250101-000000/metrics.json": '{"eer": 0.5}', "features/ab.f16": "x"}
-    other = {"run-20250102-000003-1/metrics.json": '{"eer": 0.5}', "features/cd.f16": "yy"}
+    texts = {"run-20250101-000000/metrics.json": '{"eer": 0.5}', "features/features.sqlite": "x"}
+    other = {"run-20250102-000003-1/metrics.json": '{"eer": 0.5}', "features/features.sqlite": "yy"}
     twice = {"run-20250103-000000/metrics.json": "{}", "run-20250103-000000/log.csv": "1\n", "run-x/a.tmp-1": ""}
     for name, written in (("one", texts), ("other", other), ("twice", other | twice)):
         for path, text in written.items():

@@ -20,7 +20,7 @@ from ..corpus.split import Splits
 from ..errors import AudioError, RunError
 from ..features.log_mel import log_mel
 from ..features.speech import speech_seconds
-from ..features.store import Extents, FeatureCache, Spectrogram
+from ..features.store import Extent, FeatureCache, Spectrogram
 from ..settings import CLASS_NAMES, SAMPLE_RATE, FeatureSettings, Settings, WindowSettings
 from ..sound.reading import about_audio, read_audio
 from ..work import parallel
@@ -239,7 +239,7 @@ class FeatureStore:
 
     Attributes
     ----------
-    extents : mapping of str to Extent
+    extents : dict of str to Extent
         Where each clip's spectrogram lies, by the clip's name.
     failures : dict of str to str
         Why a clip could not be decoded.
@@ -248,7 +248,7 @@ class FeatureStore:
     def __init__(self, cache: FeatureCache):
         self.cache = cache
         self.mel_bands = cache.mel_bands
-        self.extents = Extents()
+        self.extents: dict[str, Extent] = {}
         self.failures: dict[str, str] = {}
 
     def frames(self, name: str) -> int:
@@ -305,11 +305,11 @@ def extract_features(
     cache = FeatureCache(folder, settings)
     store = FeatureStore(cache)
     _announce(examples, cache, settings, jobs)
-    with cache.writer() as writer, parallel(jobs) as workers:
+    with parallel(jobs) as workers:
         # A part of the clips at a time: memory holds a few of them, whatever their number.
         for part in _parts(examples):
             keys = _keys(part, cache, jobs)
-            found = cache.find(keys, jobs=jobs)
+            found = cache.find(keys)
             missing = [(key, example) for key, example in zip(keys, part, strict=True) if key not in found]
             done = len(store.extents) + len(store.failures) + len(part) - len(missing)
             if progress and done:
@@ -317,14 +317,13 @@ def extract_features(
             results = _computed([example for _, example in missing], settings, workers)
             for (key, example), result in zip(missing, results, strict=True):
                 if isinstance(result, Spectrogram):
-                    found[key] = writer.add(key, result)
+                    found[key] = cache.add(key, result)
                 else:
                     store.failures[example.name] = result
                 done += 1
                 if progress:
                     progress(done, len(examples))
-            stored = {e.name: found[key] for key, e in zip(keys, part, strict=True) if key in found}
-            store.extents.add(stored, stored.values())
+            store.extents |= {e.name: found[key] for key, e in zip(keys, part, strict=True) if key in found}
     if not store.extents:
         raise RunError(
             f"None of the {len(examples)} clips could be read; the first says: {next(iter(store.failures.values()))}"

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import errno
 import os
 import sqlite3
 import subprocess
 import sys
-import tracemalloc
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import HERE
 
-from deepfake_audio.errors import RunError
+from deepfake_audio.errors import DiskFullError, RunError
 from deepfake_audio.features import store
-from deepfake_audio.features.store import INDEX_NAME, Extent, Extents, FeatureCache, Spectrogram
+from deepfake_audio.features.store import BLOCK_FRAMES, FILE_NAME, FeatureCache, Spectrogram
 from deepfake_audio.settings import FeatureSettings
 
 SETTINGS = FeatureSettings(mel_bands=4)
@@ -32,9 +28,8 @@ def spectrogram(number: int, frames: int = 20) -> Spectrogram:
 
 def fill(folder: Path, numbers) -> FeatureCache:
     cache = FeatureCache(folder, SETTINGS)
-    with cache.writer() as writer:
-        for number in numbers:
-            writer.add(key(number), spectrogram(number))
+    for number in numbers:
+        cache.add(key(number), spectrogram(number))
     return cache
 
 
@@ -50,46 +45,36 @@ def held(folder: Path, numbers=range(100)) -> set[int]:
         if key(number) in found:
             extent, wanted = found[key(number)], spectrogram(number)
             assert np.array_equal(cache.read(extent, 0, extent.frames), wanted.values)
-            assert (extent.seconds, extent.speech_seconds) == wanted[1:]
+            assert extent[1:] == (len(wanted.values), *wanted[1:])
     return {number for number in numbers if key(number) in found}
 
 
-def test_what_was_added_is_found_again_with_other_writers_beside_it(tmp_path):
-    fill(tmp_path, range(3))
-    fill(tmp_path, range(3, 7))
-    assert held(tmp_path) == set(range(7))
-    assert len(list(tmp_path.glob("*.f16"))) == 2
-
-
-def test_a_writer_that_adds_nothing_leaves_no_file(tmp_path):
-    fill(tmp_path, [])
-    assert list(tmp_path.glob("*.f16")) == []
-
-
-def test_an_error_in_the_middle_keeps_what_was_added(tmp_path):
-    with pytest.raises(KeyError), FeatureCache(tmp_path, SETTINGS).writer() as writer:
-        writer.add(key(1), spectrogram(1))
-        raise KeyError
-    assert held(tmp_path) == {1}
+@pytest.mark.parametrize("frames", [0, 1, BLOCK_FRAMES - 1, BLOCK_FRAMES, BLOCK_FRAMES + 1, 3 * BLOCK_FRAMES + 7])
+def test_every_part_of_a_clip_is_read_across_the_blocks(tmp_path, frames):
+    cache = fill(tmp_path, [1])
+    wanted = spectrogram(2, frames)
+    extent = cache.add(key(2), wanted)
+    cache.add(key(3), spectrogram(3))  # whatever follows is not read
+    assert FeatureCache(tmp_path, SETTINGS).find([key(2)]) == {key(2): extent}
+    for start in {0, 1, frames // 2, BLOCK_FRAMES - 1, BLOCK_FRAMES, frames - 1} & set(range(frames + 1)):
+        for count in {0, 1, 5, BLOCK_FRAMES, frames - start} & set(range(frames - start + 1)):
+            found = cache.read(extent, start, count)
+            assert np.array_equal(found, wanted.values[start : start + count]) and found.dtype == np.float16
 
 
 # Killed, and side by side
 
 WRITE = """
 import sys
-import tracemalloc
-import zlib
 from pathlib import Path
 sys.path[:0] = ["tests/features", "tests", "."]
-from deepfake_audio.features import store
-from test_store import *
-store.ROWS_PER_COMMIT = 5
-with FeatureCache(Path(sys.argv[1]), SETTINGS).writer() as writer:
-    for number in range(int(sys.argv[2]), int(sys.argv[3])):
-        writer.add(key(number), spectrogram(number))
-        print(number, flush=True)
-    if sys.argv[4:]:
-        sys.stdin.read()  # to be killed here
+from test_store import FeatureCache, SETTINGS, key, spectrogram
+cache = FeatureCache(Path(sys.argv[1]), SETTINGS)
+for number in range(int(sys.argv[2]), int(sys.argv[3])):
+    cache.add(key(number), spectrogram(number))
+    print(number, flush=True)
+if sys.argv[4:]:
+    sys.stdin.read()  # to be killed here
 """
 
 
@@ -98,52 +83,29 @@ def write(*arguments):
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE)
 
 
-def test_a_killed_writer_leaves_a_cache_that_works_and_no_lock(tmp_path):
+def test_a_killed_writer_loses_nothing_that_was_finished_and_leaves_no_lock(tmp_path):
     process = write(tmp_path, 0, 13, "wait")
     for _ in range(13):
         process.stdout.readline()
     process.kill()  # SIGKILL: nothing is tidied up
     process.communicate()
-    assert held(tmp_path) == set(range(11)), "the first was entered at once, the last two not yet"
-    fill(tmp_path, range(11, 13))
     assert held(tmp_path) == set(range(13))
-
-
-def test_long_work_is_entered_soon_and_no_shard_is_ever_without_a_name(tmp_path, monkeypatch):
-    with FeatureCache(tmp_path, SETTINGS).writer() as writer:
-        writer.add(key(0), spectrogram(0))
-        assert held(tmp_path) == {0}
-        writer.add(key(1), spectrogram(1))
-        assert held(tmp_path) == {0}
-        monkeypatch.setattr(store, "SECONDS_PER_COMMIT", 0.0)
-        writer.add(key(2), spectrogram(2))
-        assert held(tmp_path) == {0, 1, 2}
-
-
-def test_only_shards_that_nobody_names_or_writes_to_are_removed(tmp_path):
-    fill(tmp_path, range(2))
-    (named,) = tmp_path.glob("*.f16")
-    dead, young = tmp_path / "dead.f16", tmp_path / "young.f16"
-    for path in (dead, young):
-        path.write_bytes(b"of a writer that was killed, or is at work")
-    for path in (named, dead):
-        age(path, store.DEAD_SECONDS + 60)
-    assert held(tmp_path) == {0, 1}
-    assert sorted(tmp_path.glob("*.f16")) == sorted([named, young])
+    fill(tmp_path, range(13, 15))
+    assert held(tmp_path) == set(range(15))
 
 
 def test_killed_in_the_middle_of_entering(tmp_path):
-    """A writer that dies between the journal and the index leaves the index as it was."""
+    """A writer that dies between the journal and the file leaves the file as it was."""
     fill(tmp_path, range(3))
     code = (
-        "import os, sqlite3, sys; index = sqlite3.connect(sys.argv[1]); index.execute('PRAGMA cache_size = 1')\n"
-        "index.execute('BEGIN IMMEDIATE'); index.execute('DELETE FROM features')\n"
-        "index.executemany('INSERT INTO files VALUES (?, 1, 1, ?)', ((str(n), 'x' * 500) for n in range(2000)))\n"
+        "import os, sqlite3, sys; file = sqlite3.connect(sys.argv[1]); file.execute('PRAGMA cache_size = 1')\n"
+        "file.execute('BEGIN IMMEDIATE'); file.execute('DELETE FROM features'); file.execute('DELETE FROM blocks')\n"
+        "file.executemany('INSERT INTO blocks (data) VALUES (?)', [('x' * 50_000,)] * 200)\n"
         "os._exit(9)"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / INDEX_NAME], timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / FILE_NAME], timeout=60)
     assert done.returncode == 9
-    assert (tmp_path / f"{INDEX_NAME}-journal").stat().st_size > 0, "it had begun to write"
+    assert (tmp_path / f"{FILE_NAME}-journal").stat().st_size > 0, "it had begun to write"
     assert held(tmp_path) == set(range(3))
 
 
@@ -155,12 +117,19 @@ def test_two_runs_at_once_share_one_cache(tmp_path):
     assert held(tmp_path) == set(range(60))
 
 
-def test_an_index_that_another_program_keeps_to_itself_is_one_sentence(tmp_path, monkeypatch):
+def test_what_a_run_wrote_it_reads_also_where_another_one_has_entered_the_same_clip_since(tmp_path):
+    cache = fill(tmp_path, range(2))
+    extent = cache.find([key(1)])[key(1)]
+    FeatureCache(tmp_path, SETTINGS).add(key(1), spectrogram(7, 2 * BLOCK_FRAMES))
+    assert np.array_equal(cache.read(extent, 0, extent.frames), spectrogram(1).values)
+
+
+def test_a_file_that_another_program_keeps_to_itself_is_one_sentence(tmp_path, monkeypatch):
     fill(tmp_path, range(3))
     monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.1)
-    other = sqlite3.connect(tmp_path / INDEX_NAME)
+    other = sqlite3.connect(tmp_path / FILE_NAME)
     other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(RunError, match=r"cannot be used \(database is locked\); give another --cache\."):
+    with pytest.raises(RunError, match=r"cannot be used \(database is locked\); .* give another --cache\."):
         held(tmp_path)
     other.close()
     assert held(tmp_path) == set(range(3))
@@ -169,106 +138,48 @@ def test_an_index_that_another_program_keeps_to_itself_is_one_sentence(tmp_path,
 # Damage
 
 
-def test_a_shard_that_was_cut_short_loses_only_its_end(tmp_path):
+def test_changed_and_missing_numbers_are_noticed_and_computed_again(tmp_path):
     fill(tmp_path, range(5))
-    (shard,) = tmp_path.glob("*.f16")
-    os.truncate(shard, shard.stat().st_size * 7 // 10)
-    assert held(tmp_path) == {0, 1, 2}
-    fill(tmp_path, [3, 4])
-    assert held(tmp_path) == set(range(5)), "what is computed again takes the place of what was damaged"
-
-
-def test_changed_numbers_in_a_shard_are_noticed(tmp_path):
-    fill(tmp_path, range(5))
-    (shard,) = tmp_path.glob("*.f16")
-    with shard.open("r+b") as file:
-        file.seek(shard.stat().st_size // 2)
-        file.write(b"\x01\x02\x03")
-    assert held(tmp_path) == {0, 1, 3, 4}
-
-
-def test_a_shard_that_vanished_is_noticed_and_reading_it_is_one_sentence(tmp_path):
-    cache = fill(tmp_path, range(2))
-    extent = cache.find([key(1)])[key(1)]
-    for shard in tmp_path.glob("*.f16"):
-        shard.unlink()
-    assert held(tmp_path) == set()
-    with pytest.raises(RunError, match="gone or damaged"):
-        cache.read(extent, 0, 5)
+    with sqlite3.connect(tmp_path / FILE_NAME) as file:
+        rows = file.execute("SELECT first, key FROM features").fetchall()
+        first = {key: number for number, key in rows}
+        changed = bytearray(spectrogram(2).values.tobytes())
+        changed[50] ^= 1
+        file.execute("UPDATE blocks SET data = ? WHERE number = ?", (bytes(changed), first[key(2)]))
+        file.execute("DELETE FROM blocks WHERE number = ?", (first[key(3)],))
+    file.close()
+    assert held(tmp_path) == {0, 1, 4}
+    fill(tmp_path, [2, 3])
+    assert held(tmp_path) == set(range(5))
 
 
 @pytest.mark.parametrize("damage", ["text", "half", "middle"])
-def test_a_damaged_index_is_noticed_and_the_cache_starts_again(tmp_path, damage, capsys):
+def test_a_damaged_file_is_one_sentence_that_says_what_to_do(tmp_path, damage):
     fill(tmp_path, range(90))
-    index = tmp_path / INDEX_NAME
-    content = bytearray(index.read_bytes())
+    file = tmp_path / FILE_NAME
+    content = bytearray(file.read_bytes())
     if damage == "middle":
-        content[4096 : 2 * 4096] = os.urandom(4096)
-    index.write_bytes({"text": b"no database" * 100, "half": content[: len(content) // 2]}.get(damage, content))
-    (tmp_path / f"{INDEX_NAME}-journal").write_bytes(b"of a writer that was killed")
+        content[16384:] = os.urandom(len(content) - 16384)
+    file.write_bytes({"text": b"no database" * 2000, "half": content[: len(content) // 2]}.get(damage, content))
+    with pytest.raises(RunError, match=r"cannot be used \(.*\); delete it, or give another --cache\.$"):
+        held(tmp_path)
+    file.unlink()
     assert held(tmp_path) == set()
-    assert "index of" in capsys.readouterr().err
-    assert list(tmp_path.glob("*.f16")) == [], "nobody could find what is in them any more"
-    fill(tmp_path, range(4))
-    assert held(tmp_path) == set(range(4))
 
 
 # A full disk
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_one_sentence_and_the_cache_still_works(tmp_path, number, monkeypatch):
-    plain = store.write_all
-
-    def full(file, data):
-        if file.tell() >= 3 * data.nbytes:
-            file.write(data.tobytes()[:10])  # the last bytes that found room
-            raise OSError(number, os.strerror(number))
-        plain(file, data)
-
-    monkeypatch.setattr(store, "write_all", full)
-    with pytest.raises(RunError, match=r"^The disk of .* is full; make room or give --cache .* kept\.$"):
-        fill(tmp_path, range(9))
-    monkeypatch.setattr(store, "write_all", plain)
-    assert held(tmp_path) == {0, 1, 2}
-    (shard,) = tmp_path.glob("*.f16")
-    assert shard.stat().st_size == 3 * spectrogram(0).values.nbytes
-    fill(tmp_path, range(3, 9))
-    assert held(tmp_path) == set(range(9))
-
-
-def test_a_disk_without_room_for_the_index_keeps_what_fits(tmp_path, monkeypatch):
-    plain = FeatureCache._index
-
-    @contextlib.contextmanager
-    def index(cache):
-        with plain(cache) as connection:
-            yield connection
-            if sum(path.stat().st_size for path in tmp_path.glob("*.f16")) > 6 * spectrogram(0).values.nbytes:
-                raise sqlite3.OperationalError("database or disk is full")
-
-    monkeypatch.setattr(FeatureCache, "_index", index)
-    with pytest.raises(RunError, match="is full; make room"):
-        fill(tmp_path, range(12))
-    assert held(tmp_path) == set(range(5))
-    (shard,) = tmp_path.glob("*.f16")
-    assert shard.stat().st_size == 5 * spectrogram(0).values.nbytes
-    monkeypatch.undo()
-    fill(tmp_path, range(5, 12))
-    assert held(tmp_path) == set(range(12))
-
-
-def test_a_disk_that_takes_a_part_at_a_time_gets_everything(tmp_path):
-    class Reluctant:
-        taken = b""
-
-        def write(self, data):
-            self.taken += bytes(data[:7])
-            return min(7, len(data))
-
-    file, values = Reluctant(), spectrogram(1).values
-    store.write_all(file, values)
-    assert file.taken == values.tobytes()
+def test_a_full_disk_is_one_sentence_and_the_cache_still_works(tmp_path):
+    cache = fill(tmp_path, range(3))
+    (pages,) = cache._connection.execute("PRAGMA page_count").fetchone()
+    cache._connection.execute(f"PRAGMA max_page_count = {pages + 3}")
+    with pytest.raises(DiskFullError, match=r"^The disk of .* is full; make room or give --cache .* kept\.$"):
+        cache.add(key(3), spectrogram(3, 100 * BLOCK_FRAMES))
+    cache.add(key(4), spectrogram(4))
+    assert held(tmp_path) == {0, 1, 2, 4}
+    fill(tmp_path, [3])
+    assert held(tmp_path) == {0, 1, 2, 3, 4}
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
@@ -277,8 +188,8 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
         FeatureCache(tmp_path / "file" / "features", SETTINGS)
 
 
-def test_an_index_that_cannot_be_used_is_known_at_once(tmp_path):
-    (tmp_path / INDEX_NAME).mkdir()
+def test_a_file_that_cannot_be_used_is_known_at_once(tmp_path):
+    (tmp_path / FILE_NAME).mkdir()
     with pytest.raises(RunError, match=r"cannot be used .* give another --cache"):
         FeatureCache(tmp_path, SETTINGS)
 
@@ -355,29 +266,3 @@ def test_a_name_that_is_not_utf8(tmp_path):
     path.write_text("sound")
     age(path, 100)
     assert len(FeatureCache(tmp_path / "cache", SETTINGS).contents([path])[0]) == 64
-
-
-def test_a_table_of_extents_is_a_dictionary_of_them():
-    shared = ("plumless", "buckeroo")  # have one CRC-32
-    assert len({zlib.crc32(name.encode()) for name in shared}) == 1
-    names = [*shared, "na\u00efve \u58f0.wav#channel-1", os.fsdecode(b"not \xff utf-8"), "", *map(str, range(1000))]
-    wanted = {name: Extent(f"shard {row % 3}", row * 2**33, row, row / 3, row / 7) for row, name in enumerate(names)}
-    table = Extents()
-    assert "plumless" not in table and len(table) == 0 and list(table) == []
-    for part in (names[:1], names[1:500], names[500:]):
-        table.add(part, [wanted[name] for name in part])
-        assert all(table[name] == wanted[name] for name in part)
-    assert list(table) == names and table == wanted
-    assert "10000" not in table
-    with pytest.raises(KeyError, match="10000"):
-        table["10000"]
-
-
-def test_a_table_of_extents_takes_little_more_than_its_names():
-    tracemalloc.start()
-    table = Extents()
-    table.add(map(str, range(20_000)), (Extent("shard", 50 * n, 50, 0.5, 0.5) for n in range(20_000)))
-    assert table["19999"].start == 50 * 19_999
-    size = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert size < 70 * 20_000

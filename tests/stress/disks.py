@@ -213,7 +213,7 @@ def run(_: argparse.Namespace) -> bool:
             progress(*row)
         for name, work, owner, method, times in (
             ("scan", scan_folder, many.Table, "add", 5),
-            ("training, while features are computed", train, store.Writer, "add", 5),
+            ("training, while features are computed", train, store.FeatureCache, "add", 5),
             ("training, in an epoch", train, store.FeatureCache, "read", 200),
             ("training, before its report", train, examine, "write_scores", 0),
         ):

@@ -175,9 +175,9 @@ OF_THE_MOMENT = (".keras", ".onnx", ".sqlite")
 
 
 def files(folder: Path) -> list[tuple[str, bytes]]:
-    """Return names and contents of what a work wrote, without times; of shards, which have any name, only whether."""
+    """Return names and contents of what a work wrote, without times."""
     found = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".f16"):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         data = b"" if path.suffix in OF_THE_MOMENT else path.read_bytes()
         if path.suffix in (".csv", ".html", ".json", ".jsonl", ".md"):
             text = TIMES.sub("TIME", data.decode("utf-8")).replace(str(folder), "FOLDER")

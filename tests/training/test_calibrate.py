@@ -24,8 +24,7 @@ def store_of(names, folder):
     cache = FeatureCache(folder, SETTINGS.features)
     store = FeatureStore(cache)
     values = np.random.default_rng(0).normal(-40, 10, (FRAMES, SETTINGS.features.mel_bands)).astype(np.float16)
-    with cache.writer() as writer:
-        extent = writer.add(b"made up", Spectrogram(values, SECONDS, SECONDS))
+    extent = cache.add(b"made up", Spectrogram(values, SECONDS, SECONDS))
     store.extents = dict.fromkeys(names, extent)
     return store
 
