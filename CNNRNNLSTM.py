@@ -63,8 +63,7 @@ def begin(arguments: Namespace) -> tuple:
 
 def corpus(arguments: Namespace, run) -> tuple[list, list]:
     """Return the folders and the datasets that were recognised in them."""
-    from deepfake_audio.corpus.recognise import find_datasets
-    from deepfake_audio.corpus.split import choose_folders
+    from deepfake_audio.corpus.recognise import choose_folders, find_datasets
 
     if arguments.kaggle and not run:
         arguments.data = [*(arguments.data or []), *map(dataset_folder, arguments.kaggle)]
@@ -76,8 +75,9 @@ def corpus(arguments: Namespace, run) -> tuple[list, list]:
 
 def split(clips: list, seed: int, base, jobs: int) -> tuple:
     """Put each clip in its set, before anything is spliced, and say what tells the classes apart without speech."""
+    from deepfake_audio.corpus.manifest import describe
     from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
-    from deepfake_audio.corpus.split import describe, split_corpus
+    from deepfake_audio.corpus.split import split_corpus
     from deepfake_audio.evaluation.examine import only_unseen
 
     splits = split_corpus(clips, seed)
@@ -137,8 +137,7 @@ def tell(report, arguments: Namespace, watch: interrupts.Watch, *more: str) -> N
 def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     """Run the whole story, or the part of it that was asked for."""
     from deepfake_audio.corpus.check import check_data, remarks
-    from deepfake_audio.corpus.skipped import report_skipped
-    from deepfake_audio.corpus.split import describe_data, fingerprint, write_manifest
+    from deepfake_audio.corpus.manifest import describe_data, fingerprint, report_skipped, write_manifest
     from deepfake_audio.evaluation.examine import evaluate_checkpoint, examine
     from deepfake_audio.training.runs import tidy_finished
 

@@ -16,8 +16,9 @@ import tiny
 
 import CNNRNNLSTM
 import script
-from deepfake_audio.corpus.skipped import report_skipped
-from deepfake_audio.corpus.split import Clip, Splits, fingerprint, write_manifest
+from deepfake_audio.corpus.clips import Clip
+from deepfake_audio.corpus.manifest import fingerprint, report_skipped, write_manifest
+from deepfake_audio.corpus.split import Splits
 from deepfake_audio.settings import SAMPLE_RATE
 from deepfake_audio.text import HARMFUL, JOINERS, cell
 

@@ -24,8 +24,9 @@ from ..settings import CLASS_NAMES, SAMPLE_RATE
 from ..sound.reading import about_audio, read_audio
 from ..text import clean, counted
 from .clips import SPLITS, Clip, Dataset, class_of
+from .manifest import describe, describe_data
 from .shortcuts import shortcuts, suspicions
-from .split import Splits, describe, describe_data, split_corpus
+from .split import Splits, split_corpus
 from .tree import common_folder
 
 SAMPLE_CLIPS = 300

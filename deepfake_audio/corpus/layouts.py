@@ -2,12 +2,13 @@
 
 Lists and tables that datasets bring (:data:`PROTOCOLS`, :data:`TABLES`), folder and file names (:data:`FOLDERS`). Words
 decide what is real and what is fake, never a 0 or a 1: datasets disagree about those.
-:mod:`deepfake_audio.corpus.recognise` reads by these tables.
+:mod:`deepfake_audio.corpus.recognise`, ``tables`` and ``folders`` read by these tables.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import re
 from collections.abc import Callable
@@ -337,3 +338,18 @@ def layout_names() -> list[str]:
     special = [layout.layout.split(" (")[0] if "{" in layout.layout else layout.layout
                for layout in (*FOLDERS, *TABLES, *PROTOCOLS)]  # fmt: skip
     return sorted(dict.fromkeys(name.replace(" (repacked)", "") for name in special), key=str.lower)
+
+
+@functools.cache
+def pattern(expression: str) -> re.Pattern:
+    """Compile a regular expression that matches in any case."""
+    return re.compile(expression, re.IGNORECASE)
+
+
+def fill(template: str, fields: dict[str, str]) -> str:
+    """Fill a template; where the dataset has nothing to say there is nothing to read."""
+    needed = re.findall(r"\{(\w+)\}", template)
+    values = {key: fields.get(key) or "" for key in needed}
+    if any(value in ("", "-") for value in values.values()):
+        return ""
+    return template.format(**values)

@@ -16,7 +16,8 @@ import numpy as np
 from ..errors import AudioError
 from ..settings import SAMPLE_RATE
 from ..sound.reading import about_audio, read_audio
-from .split import Clip, Splits
+from .clips import Clip
+from .split import Splits
 
 MOST_CLIPS = 300
 """Clips of each class and set that are measured; more would only take longer."""

@@ -7,23 +7,18 @@ kept.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from ..errors import CorpusError
-from ..files import atomic_path
 from ..settings import CLASS_NAMES
-from ..sound.reading import AUDIO_SUFFIXES, about_audio
-from ..text import cell, clean, counted
+from ..sound.reading import about_audio
+from ..text import counted
 from .clips import SPLITS, Clip
-from .recognise import find_datasets
 
 TRAIN = SPLITS.index("train")
 
@@ -33,8 +28,6 @@ TIES = (OWN, "source", "generator_family", "speaker")
 
 ANY_TIE = ("generator_family", "speaker")
 """What ties clips of a class that comes with partitions only."""
-
-STARTER_NAME = "starter"
 
 CANDIDATE_CLIPS = 200_000
 """Seeded splits are drawn until they have dealt this many clips, and a well balanced one is taken; only clips are
@@ -82,48 +75,6 @@ class Splits:
         """Clips per set and class, those of certain names left out."""
         used = {split: [clip.label for clip in clips if clip.name not in without] for split, clips in self.sets.items()}
         return {split: {label: labels.count(label) for label in CLASS_NAMES} for split, labels in used.items()}
-
-
-def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path | None, list[str]]:
-    """Decide which dataset folders a run uses.
-
-    Parameters
-    ----------
-    asked : sequence of Path
-        Folders named by the user; empty for the default.
-    data : Path
-        The project's ``data`` folder.
-
-    Returns
-    -------
-    folders : list of Path
-        Where to look.
-    skip : Path or None
-        The starter corpus, where it lies inside one of them and shall not be mixed in.
-    notes : list of str
-        What to tell the user about the choice.
-    """
-    if asked:
-        return [Path(folder) for folder in asked], None, []
-    starter = data / STARTER_NAME
-    own = any(
-        path.suffix.lower() in AUDIO_SUFFIXES
-        for entry in (sorted(data.iterdir()) if data.is_dir() else ())
-        if entry != starter
-        for path in (entry.rglob("*") if entry.is_dir() else (entry,))
-    )
-    if own:
-        return [data], starter, [f"Using the recordings in {data} (the starter clips are left aside)."]
-    return [starter], None, [
-        f"Using the starter clips in {starter}: enough to see everything work, not enough to judge unseen speakers.",
-        "For a dataset of your own, put its clips under data/<name>/real/... and data/<name>/fake/...,",
-        "or name its folder:  python CNNRNNLSTM.py --data FOLDER",
-    ]  # fmt: skip
-
-
-def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
-    """List the clips of one or more folders; see :func:`deepfake_audio.corpus.recognise.find_datasets`."""
-    return [clip for dataset in find_datasets(roots, skip) for clip in dataset.clips]
 
 
 def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Splits:
@@ -429,62 +380,3 @@ def _imbalance(labels, keys, split_of, kept) -> float:
             enough = min(MOST_GROUPS_WANTED, groups // len(SPLITS))
             score += 0.5 * max(0, enough - len(np.unique(keys[here]))) / max(enough, 1)
     return score
-
-
-def describe_data(clips: Sequence[Clip]) -> list[str]:
-    """Say in a sentence per dataset folder what is in it."""
-    lines = []
-    for root in sorted({clip.name.split("/")[0] for clip in clips}):
-        members = [clip for clip in clips if clip.name.split("/")[0] == root]
-        counts = Counter(clip.label for clip in members)
-        languages = sorted({clip.language for clip in members} - {""})
-        lines.append(
-            f"{root}: "
-            + ", ".join(f"{counts[label]} {label}" for label in CLASS_NAMES if counts[label])
-            + (" clip, " if len(members) == 1 else " clips, ")
-            + f"{counted(len({c.speaker for c in members} - {''}), 'named speaker')}, "
-            + counted(len({c.generator for c in members} - {""}), "named generator")
-            + (f", languages {', '.join(languages)}" if languages else "")
-            + "; for licences see the dataset."
-        )
-    return list(map(clean, lines))
-
-
-def describe(splits: Splits) -> str:
-    """Lay out for a console what stands in which set."""
-    keys = ("speaker", "source", "generator")
-    rows = [("Set", *CLASS_NAMES, *(f"{key}s" for key in keys))]
-    for split, clips in [*splits.sets.items(), ("left out", [clip for clip, _ in splits.left_out])]:
-        counts = Counter(clip.label for clip in clips)
-        named = (len({getattr(clip, key) for clip in clips} - {""}) for key in keys)
-        rows.append((split, *(str(counts[label]) for label in CLASS_NAMES), *map(str, named)))
-    lines = [f"{row[0]:<12}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
-    return "\n".join(lines + [clean(f"warning: {warning}") for warning in splits.warnings])
-
-
-MANIFEST_COLUMNS = ("clip", "label", "speaker", "generator", "source", "language", "group", "split", "reason")
-
-
-def _manifest_rows(splits: Splits) -> Iterator[tuple[tuple[str, ...], Path]]:
-    reasons = {clip.name: reason for clip, reason in splits.left_out}
-    placed = [(clip, split) for split in SPLITS for clip in splits.sets[split]]
-    placed += [(clip, "left out") for clip, _ in splits.left_out]
-    for clip, split in sorted(placed, key=lambda row: row[0].name):
-        labels = (clip.name, clip.label, clip.speaker, clip.generator, clip.source, clip.language)
-        yield (*labels, splits.groups[clip.name], split, reasons.get(clip.name, "")), clip.path
-
-
-def fingerprint(splits: Splits) -> str:
-    """Return the SHA-256 over names, labels, groups and sets; paths of this machine do not enter."""
-    digest = hashlib.sha256()
-    for row, _ in _manifest_rows(splits):
-        digest.update("\x1f".join(row).encode("utf-8", "surrogatepass") + b"\x1e")
-    return digest.hexdigest()
-
-
-def write_manifest(path: Path, splits: Splits) -> None:
-    """Record every clip with its labels, its group, its set and, where left out, the reason, as CSV."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*MANIFEST_COLUMNS, "path"])
-        writer.writerows(map(cell, [*row, clip_path]) for row, clip_path in _manifest_rows(splits))

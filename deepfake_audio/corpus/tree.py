@@ -132,6 +132,13 @@ class Tree:
         below = f"{folder}/{name}" if folder else name
         return Clip(f"{self.name}/{below}", self.path(folder, name), label, **fields)
 
+    def report_rest(self, dataset: Dataset, folders: Iterable[str], reason: str) -> None:
+        """Count the recordings that lie among a dataset's own and are not in its list, so no other layout has them."""
+        for folder in folders:
+            for name in self.audio.get(folder, {}):
+                dataset.ignore(reason, f"{folder}/{name}" if folder else name)
+            self.audio[folder] = {}
+
     def below(self, folder: str) -> Iterator[str]:
         """Folders with untaken recordings from `folder` on."""
         return (at for at, names in self.audio.items() if names and is_below(at, folder))

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .. import console
-from ..corpus.skipped import report_skipped
-from ..corpus.split import Clip, Splits, describe_data, fingerprint, split_corpus
+from ..corpus.clips import Clip
+from ..corpus.manifest import describe_data, fingerprint, report_skipped
+from ..corpus.split import Splits, split_corpus
 from ..errors import CorpusError, RunError
 from ..examples.example import Example, FeatureStore, extract_features, split_examples
 from ..model.checkpoint import Checkpoint, read_checkpoint

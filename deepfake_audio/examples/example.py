@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import console
-from ..corpus.split import SPLITS, Clip, Splits
+from ..corpus.clips import SPLITS, Clip
+from ..corpus.split import Splits
 from ..errors import AudioError, RunError
 from ..features.log_mel import log_mel
 from ..features.speech import speech_seconds

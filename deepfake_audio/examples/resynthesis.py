@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..corpus.split import Clip
+from ..corpus.clips import Clip
 from ..errors import AudioError
 from ..settings import SAMPLE_RATE
 from ..sound.reading import quantise, read_audio, write_flac

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..corpus.split import Clip
+from ..corpus.clips import Clip
 from ..errors import AudioError, CorpusError
 from ..files import atomic_path
 from ..settings import SAMPLE_RATE, HybridSettings

@@ -33,7 +33,7 @@ from .trust import (
 )
 
 if TYPE_CHECKING:  # a verdict needs no corpus
-    from ..corpus.split import Clip
+    from ..corpus.clips import Clip
 
 MEMBER = "deepfake_audio.json"
 SEEN_MEMBER = "seen.txt"
@@ -65,7 +65,7 @@ class Checkpoint:
     seed : int
         Seed of the run.
     manifest : str
-        Fingerprint of the training manifest (:func:`deepfake_audio.corpus.split.write_manifest`).
+        Fingerprint of the training manifest (:func:`deepfake_audio.corpus.manifest.write_manifest`).
     packages : dict of str to str
         Versions of the libraries that trained it.
     """

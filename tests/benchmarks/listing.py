@@ -62,7 +62,9 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=200_000)
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
-    from deepfake_audio.corpus.split import find_clips, fingerprint, split_corpus
+    from deepfake_audio.corpus.manifest import fingerprint
+    from deepfake_audio.corpus.recognise import find_clips
+    from deepfake_audio.corpus.split import split_corpus
 
     print("| layout | clips | list | split | fingerprint | together |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as temporary:

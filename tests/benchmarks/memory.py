@@ -24,7 +24,7 @@ def one(clips: int) -> float:
     """Train on so many clips and return the peak memory of this process in MiB."""
     import resource
 
-    from deepfake_audio.corpus.split import find_clips
+    from deepfake_audio.corpus.recognise import find_clips
     from deepfake_audio.examples.example import examples_of_clips, extract_features
     from deepfake_audio.settings import Settings
 

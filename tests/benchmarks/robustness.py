@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import unseen  # noqa: E402
 
 from deepfake_audio import console  # noqa: E402
-from deepfake_audio.corpus.split import Clip, find_clips  # noqa: E402
+from deepfake_audio.corpus.clips import Clip  # noqa: E402
+from deepfake_audio.corpus.recognise import find_clips  # noqa: E402
 from deepfake_audio.examples.channels import add_noise, coded, reverberate  # noqa: E402
 from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings, from_dict  # noqa: E402
 from deepfake_audio.sound.reading import quantise, read_audio  # noqa: E402

@@ -247,7 +247,7 @@ def training(folder: Path, quick: bool) -> None:
     """Windows per second over an epoch: reference, plus cache, plus the rest."""
     from reference import log_mel
 
-    from deepfake_audio.corpus.split import find_clips
+    from deepfake_audio.corpus.recognise import find_clips
     from deepfake_audio.examples.example import Example, extract_features
     from deepfake_audio.model.backend import keras
     from deepfake_audio.model.network import build_network

@@ -31,7 +31,9 @@ HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from deepfake_audio import console  # noqa: E402
-from deepfake_audio.corpus.split import Clip, Splits, find_clips, with_copies  # noqa: E402
+from deepfake_audio.corpus.clips import Clip  # noqa: E402
+from deepfake_audio.corpus.recognise import find_clips  # noqa: E402
+from deepfake_audio.corpus.split import Splits, with_copies  # noqa: E402
 from deepfake_audio.evaluation.metrics import ANSWERS, ClipScore  # noqa: E402
 from deepfake_audio.files import atomic_path  # noqa: E402
 from deepfake_audio.settings import Settings, from_dict, to_dict  # noqa: E402
@@ -209,8 +211,8 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
 
     The figures are those of the folds: no clip is judged by a network that has seen its source.
     """
+    from deepfake_audio.corpus.manifest import describe_data, fingerprint
     from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
-    from deepfake_audio.corpus.split import describe_data, fingerprint
     from deepfake_audio.evaluation.card import write_metrics, write_model_card
     from deepfake_audio.evaluation.metrics import evaluate, read_scores, write_scores
     from deepfake_audio.examples.example import extract_features, split_examples

@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(HERE))
 
 from deepfake_audio import console  # noqa: E402
-from deepfake_audio.corpus.split import find_clips  # noqa: E402
+from deepfake_audio.corpus.recognise import find_clips  # noqa: E402
 from deepfake_audio.files import atomic_path  # noqa: E402
 from deepfake_audio.settings import SAMPLE_RATE  # noqa: E402
 from deepfake_audio.sound.reading import quantise, read_audio, write_flac  # noqa: E402

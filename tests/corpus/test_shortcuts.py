@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from deepfake_audio.corpus.clips import Clip
 from deepfake_audio.corpus.shortcuts import SUSPICIOUS_AUC, file_format, measure, shortcuts, suspicions
-from deepfake_audio.corpus.split import Clip, Splits
+from deepfake_audio.corpus.split import Splits
 from deepfake_audio.settings import SAMPLE_RATE
 
 

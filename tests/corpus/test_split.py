@@ -13,17 +13,10 @@ import numpy as np
 import pytest
 
 from deepfake_audio.corpus import split as corpus
-from deepfake_audio.corpus.clips import FOLDER_NAMES
-from deepfake_audio.corpus.split import (
-    SPLITS,
-    Clip,
-    choose_folders,
-    describe,
-    find_clips,
-    fingerprint,
-    split_corpus,
-    write_manifest,
-)
+from deepfake_audio.corpus.clips import FOLDER_NAMES, SPLITS, Clip
+from deepfake_audio.corpus.manifest import describe, fingerprint, write_manifest
+from deepfake_audio.corpus.recognise import choose_folders, find_clips
+from deepfake_audio.corpus.split import split_corpus
 from deepfake_audio.errors import CorpusError
 from deepfake_audio.settings import CLASS_NAMES
 from deepfake_audio.sound.reading import write_flac

@@ -6,7 +6,8 @@ import json
 import pytest
 import tiny
 
-from deepfake_audio.corpus.split import Splits, find_clips
+from deepfake_audio.corpus.recognise import find_clips
+from deepfake_audio.corpus.split import Splits
 from deepfake_audio.errors import CorpusError, RunError
 from deepfake_audio.evaluation.examine import describe_data, evaluate_checkpoint, examine, only_unseen
 from deepfake_audio.evaluation.metrics import evaluate, read_scores

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake_audio.corpus.split import SPLITS, find_clips, split_corpus
+from deepfake_audio.corpus.clips import SPLITS
+from deepfake_audio.corpus.recognise import find_clips
+from deepfake_audio.corpus.split import split_corpus
 from deepfake_audio.errors import RunError
 from deepfake_audio.examples import example as dataset
 from deepfake_audio.examples.channels import through_channel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deepfake_audio.corpus.split import find_clips
+from deepfake_audio.corpus.recognise import find_clips
 from deepfake_audio.examples.resynthesis import RECIPES, make_copies
 from deepfake_audio.features.log_mel import log_mel
 from deepfake_audio.settings import SAMPLE_RATE, FeatureSettings

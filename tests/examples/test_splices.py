@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from deepfake_audio.corpus.split import Clip, find_clips
+from deepfake_audio.corpus.clips import Clip
+from deepfake_audio.corpus.recognise import find_clips
 from deepfake_audio.errors import AudioError, CorpusError
 from deepfake_audio.examples.splices import (
     CROSSFADE_SHAPES,

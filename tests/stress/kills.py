@@ -34,7 +34,7 @@ TRAINING = {
     "splitting, audit": "CNNRNNLSTM sets",
     "splicing": "deepfake_audio.examples.example split_examples",
     "features": "deepfake_audio.examples.example extract_features",
-    "training": "deepfake_audio.corpus.skipped report_skipped",
+    "training": "deepfake_audio.corpus.manifest report_skipped",
     "calibration": "deepfake_audio.training.calibrate fit_decision",
     "export": "deepfake_audio.model.export try_export",
     "report": "deepfake_audio.evaluation.examine examine",

@@ -11,8 +11,8 @@ import pytest
 from commands import HERE, TRAIN, only, python
 
 from deepfake_audio.corpus.clips import Clip
+from deepfake_audio.corpus.manifest import SKIPPED_NAME, report_skipped
 from deepfake_audio.corpus.recognise import find_datasets
-from deepfake_audio.corpus.skipped import SKIPPED_NAME, report_skipped
 from deepfake_audio.errors import AudioError, RunError
 from deepfake_audio.examples.example import examples_of_clips, extract_features
 from deepfake_audio.files import file_sha256
