@@ -13,13 +13,14 @@ import tiny
 
 from deepfake_audio.errors import CheckpointError, RunError
 from deepfake_audio.evaluation.metrics import evaluate
+from deepfake_audio.evaluation.scores import score_examples
 from deepfake_audio.features.log_mel import LogMelStream, log_mel
 from deepfake_audio.features.windows import normalise_window
 from deepfake_audio.judging.detector import Detector, decide
 from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.settings import SAMPLE_RATE, Settings
 from deepfake_audio.training import fit
-from deepfake_audio.training.calibrate import fit_decision, scan_examples, score_examples
+from deepfake_audio.training.calibrate import fit_decision, scan_examples
 
 SETTINGS = tiny.settings(epochs=4)
 TIMES = np.arange(2 * SAMPLE_RATE)

@@ -17,7 +17,8 @@ import pytest
 import soundfile
 from commands import ENVIRONMENT, HERE, JUDGE, STARTER, TRAIN, only, python
 
-from deepfake_audio.evaluation.metrics import evaluate, read_scores
+from deepfake_audio.evaluation.metrics import evaluate
+from deepfake_audio.evaluation.scores import read_scores
 from deepfake_audio.files import file_sha256
 from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.settings import CLASS_NAMES, SAMPLE_RATE, Settings

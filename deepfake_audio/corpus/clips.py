@@ -67,6 +67,8 @@ class Clip:
         Engine or model of the generator, without voice, bit rate or checkpoint, where the dataset tells.
     twin_of : str
         Name of the real clip with which a fake one is aligned in time: the same words, spoken by the same voice.
+    sample_rate, original_format : str
+        In Hz, and ``wav``, ``mp3``, ...: what the recording was before it was cut, where the dataset tells.
     split : str
         One of ``SPLITS`` where the dataset's authors put the clip into a partition; otherwise empty.
     """
@@ -83,6 +85,8 @@ class Clip:
     split: str = ""
     family: str = ""
     twin_of: str = ""
+    sample_rate: str = ""
+    original_format: str = ""
 
     @property
     def generator_family(self) -> str:

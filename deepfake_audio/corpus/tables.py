@@ -16,7 +16,9 @@ from .layouts import TABLES, Table
 from .tree import Tree, common_folder, distance, is_below, lines_of, rows_of
 
 TABLE_NAME = "clips.csv"
-KNOWN_COLUMNS = ("speaker", "generator", "source", "language", "copy_of", "family", "twin_of")
+KNOWN_COLUMNS = (
+    *("speaker", "generator", "source", "language", "copy_of", "family", "twin_of", "sample_rate", "original_format"),
+)
 """Columns of the table beside ``path`` and ``label``, each of which may be missing; ``split`` is another one."""
 SPANS_NAME = "hybrid_spans.csv"
 

@@ -11,7 +11,8 @@ from ..corpus.shortcuts import SUSPICIOUS_AUC
 from ..files import atomic_path
 from ..settings import CLASS_NAMES
 from ..text import clean
-from .metrics import ANSWERS, SMALLEST_GROUP
+from .metrics import SMALLEST_GROUP
+from .scores import ANSWERS
 
 _RATE, _NUMBER, _SECONDS = "rate", "number", "seconds"
 
@@ -21,6 +22,9 @@ _ROWS = (
     ("roc_auc", "ROC AUC, real against the rest", _NUMBER),
     ("eer", "EER, real against the rest", _RATE),
     ("eer_real_fake", "EER, real against wholly fake", _RATE),
+    ("eer_even", "EER, real against the rest, even-handed", _RATE),
+    ("eer_real_fake_even", "EER, real against wholly fake, even-handed", _RATE),
+    ("eer_unseen_families", "EER, generators new to training, even-handed", _RATE),
     ("false_hybrid_rate", "Same-class splices called hybrid", _RATE),
     ("ece", "Calibration error (ECE)", _RATE),
     ("uncertain_share", "Answered with Uncertain", _RATE),

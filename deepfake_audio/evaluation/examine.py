@@ -17,11 +17,12 @@ from ..examples.example import Example, FeatureStore, extract_features, split_ex
 from ..model.checkpoint import Checkpoint, read_checkpoint
 from ..model.engines import KerasEngine
 from ..settings import CLASS_NAMES, to_dict
-from ..training.calibrate import scan_examples, score_examples
+from ..training.calibrate import scan_examples
 from ..training.runs import REPORT, new_folder
 from ..work import cluster
 from .card import format_table, write_metrics, write_model_card
-from .metrics import ClipScore, evaluate, read_scores, write_scores
+from .metrics import evaluate
+from .scores import ClipScore, read_scores, score_examples, write_scores
 
 
 def only_unseen(splits: Splits, base: Checkpoint) -> Splits:

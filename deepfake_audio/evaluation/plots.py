@@ -29,7 +29,9 @@ from ..errors import RunError
 from ..features.log_mel import SMALLEST_POWER
 from ..files import atomic_path
 from ..settings import CLASS_NAMES, NO_SPEECH
-from .metrics import CALIBRATION_BINS, ClipScore, Spans, coverage, equal_error_rate, reliability
+from .metrics import CALIBRATION_BINS, coverage, reliability
+from .ranking import equal_error_rate
+from .scores import ClipScore, Spans
 
 # Okabe & Ito (2008): told apart by colour-blind readers, and by their brightness on a grey printout.
 REAL_COLOUR = "#0072B2"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import DeepfakeAudioError
+from .scores import read_scores
 
 
 def expected_rates(checkpoint: Path, threshold: float) -> str:
@@ -13,17 +14,16 @@ def expected_rates(checkpoint: Path, threshold: float) -> str:
     Parameters
     ----------
     checkpoint : Path
-        Its run's ``scores.csv`` lies beside it.
+        Its run's ``scores.csv`` or ``scores.csv.gz`` lies beside it.
     threshold : float
         Probability of not being Real from which on a recording is called Fake or Hybrid.
     """
-    from .metrics import read_scores
-
     unknown = (
         f"What the threshold {threshold:g} costs is not known: no scores.csv of its run lies beside the checkpoint."
     )
-    path = checkpoint.with_name("scores.csv")
-    if not path.is_file():
+    files = (checkpoint.with_name(name) for name in ("scores.csv", "scores.csv.gz"))
+    path = next((path for path in files if path.is_file()), None)
+    if path is None:
         return unknown
     try:
         scores = read_scores(path)

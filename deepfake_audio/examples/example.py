@@ -51,7 +51,7 @@ class Example:
 
     Attributes
     ----------
-    name, label, speaker, generator, source, language : str
+    name, label, speaker, generator, source, language, family, sample_rate, original_format : str
         As in :class:`deepfake_audio.corpus.split.Clip`; a splice has the labels of its synthetic donor.
     path : Path
         The audio file.
@@ -80,6 +80,8 @@ class Example:
     channel_seed: tuple[int, ...] = ()
     boundaries: tuple[float, ...] = ()
     family: str = ""
+    sample_rate: str = ""
+    original_format: str = ""
 
     def frame_labels(self, frames: int, label_seconds: float) -> np.ndarray:
         """Return one label per timeline frame: 1 fake, 0 real, ``UNKNOWN`` where the spans are not known.
@@ -135,6 +137,8 @@ def examples_of_clips(clips: Sequence[Clip], groups: dict[str, str]) -> list[Exa
             spans=clip.spans if clip.label == "Hybrid" else (),
             boundaries=tuple(end for span in clip.spans or () for end in span if end > 0),
             family=clip.generator_family,
+            sample_rate=clip.sample_rate,
+            original_format=clip.original_format,
         )
         for clip in clips
     ]
@@ -161,6 +165,8 @@ def examples_of_splices(splices: Sequence[tuple[SplicePlan, Path]], clips: Seque
                 spans=tuple((start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in plan.fake_spans),
                 boundaries=tuple(position / SAMPLE_RATE for position in plan.boundaries),
                 family=fakes[0].generator_family if fakes else "",
+                sample_rate=base.sample_rate,
+                original_format=base.original_format,
             )
         )
     return examples

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ..evaluation.metrics import ClipScore
 from ..examples.example import Example, FeatureStore, labels_of
-from ..judging.detector import Scan, class_probabilities, decide, scan_features, smooth_segments, voiced_frames
+from ..judging.detector import Scan, class_probabilities, scan_features, smooth_segments, voiced_frames
 from ..settings import CLASS_NAMES, DecisionSettings, Settings
 
 Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -133,31 +132,3 @@ def _fit_timeline(
         error = float(false_alarms[equal] + 1 - hits[equal])
         candidates.append((error, dataclasses.replace(candidate, fake_threshold=threshold)))
     return min(candidates, key=lambda row: row[0])[1]
-
-
-def score_examples(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> list[ClipScore]:
-    """Turn scans of the test set into rows of the scores file."""
-    scores = []
-    for example, scan in scans:
-        judgement = decide(scan, settings)
-        spans = ((0.0, judgement.seconds),) if example.label == "Fake" else example.spans
-        scores.append(
-            ClipScore(
-                path=example.name,
-                label=example.label,
-                kind=example.kind,
-                speaker=example.speaker,
-                generator=example.generator,
-                source=example.source,
-                language=example.language,
-                seconds=judgement.seconds,
-                verdict=judgement.verdict,
-                confidence=judgement.confidence,
-                probabilities=tuple(judgement.probabilities.values()),
-                true_spans=spans or (),
-                predicted_spans=tuple((s.start, s.end) for s in judgement.segments if s.label == "Fake"),
-                frame_seconds=settings.label_seconds,
-                frame_probabilities=tuple(float(p) for p in judgement.frame_probabilities),
-            )
-        )
-    return scores

@@ -105,7 +105,7 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=100, help="test clips of each class and fold")
     parser.add_argument("--most-left-out", type=float, default=0.1)
     arguments = parser.parse_args()
-    from deepfake_audio.evaluation.metrics import equal_error_rate
+    from deepfake_audio.evaluation.ranking import equal_error_rate
     from deepfake_audio.training.fit import BEST_NAME, rolled_up
 
     clips = find_clips([arguments.data])

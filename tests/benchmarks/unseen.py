@@ -34,7 +34,7 @@ from deepfake_audio import console  # noqa: E402
 from deepfake_audio.corpus.clips import Clip  # noqa: E402
 from deepfake_audio.corpus.recognise import find_clips  # noqa: E402
 from deepfake_audio.corpus.split import Splits, with_copies  # noqa: E402
-from deepfake_audio.evaluation.metrics import ANSWERS, ClipScore  # noqa: E402
+from deepfake_audio.evaluation.scores import ANSWERS, ClipScore  # noqa: E402
 from deepfake_audio.files import atomic_path  # noqa: E402
 from deepfake_audio.settings import Settings, from_dict, to_dict  # noqa: E402
 
@@ -112,11 +112,12 @@ def changed(settings: Settings, changes: Sequence[str]) -> Settings:
 
 def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: float) -> dict:
     """Train and test one fold, or read what was found before."""
-    from deepfake_audio.evaluation.metrics import evaluate, read_scores, write_scores
+    from deepfake_audio.evaluation.metrics import evaluate
+    from deepfake_audio.evaluation.scores import read_scores, score_examples, write_scores
 
     if not (folder / "scores.csv").is_file():
         from deepfake_audio.examples.example import extract_features, split_examples
-        from deepfake_audio.training.calibrate import fit_decision, scan_examples, score_examples
+        from deepfake_audio.training.calibrate import fit_decision, scan_examples
 
         splits = unseen_split(clips, fold, most_left_out)
         console.say(f"fold {fold}: {splits.counts()}, {len(splits.left_out)} left out, {splits.warnings}")
@@ -214,7 +215,8 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
     from deepfake_audio.corpus.manifest import describe_data, fingerprint
     from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
     from deepfake_audio.evaluation.card import write_metrics, write_model_card
-    from deepfake_audio.evaluation.metrics import evaluate, read_scores, write_scores
+    from deepfake_audio.evaluation.metrics import evaluate
+    from deepfake_audio.evaluation.scores import read_scores, write_scores
     from deepfake_audio.examples.example import extract_features, split_examples
     from deepfake_audio.training.fit import finish, fit
 

@@ -10,7 +10,8 @@ from deepfake_audio.corpus.recognise import find_clips
 from deepfake_audio.corpus.split import Splits
 from deepfake_audio.errors import CorpusError, RunError
 from deepfake_audio.evaluation.examine import describe_data, evaluate_checkpoint, examine, only_unseen
-from deepfake_audio.evaluation.metrics import evaluate, read_scores
+from deepfake_audio.evaluation.metrics import evaluate
+from deepfake_audio.evaluation.scores import read_scores
 from deepfake_audio.files import file_sha256
 from deepfake_audio.settings import CLASS_NAMES
 

@@ -1,10 +1,8 @@
 """Metrics against hand-computed cases, scikit-learn, and slow but obvious code."""
 
-import csv
 import dataclasses
 import itertools
 import json
-import re
 import time
 
 import numpy as np
@@ -12,20 +10,15 @@ import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support, roc_auc_score
 
 from deepfake_audio.errors import RunError
-from deepfake_audio.evaluation import metrics as evaluation
-from deepfake_audio.evaluation.metrics import (
-    ClipScore,
-    boundary_errors,
-    equal_error_rate,
-    evaluate,
-    read_scores,
-    write_scores,
-)
+from deepfake_audio.evaluation.metrics import coverage, evaluate, reliability
+from deepfake_audio.evaluation.ranking import equal_error_rate, even_weights
+from deepfake_audio.evaluation.scores import KIND_LABELS, ClipScore
+from deepfake_audio.evaluation.timelines import boundary_errors, span_frames
 from deepfake_audio.settings import CLASS_NAMES
-from deepfake_audio.text import clean_lines
 
 METRICS = [
     *("accuracy", "macro_f1", "roc_auc", "eer", "eer_real_fake", "false_hybrid_rate", "ece"),
+    *("eer_even", "eer_real_fake_even"),
     *("uncertain_share", "no_speech_share", "decided_accuracy", "frame_eer_20ms", "frame_eer_160ms", "frame_f1"),
     *("accusation_rate", "confident_half_accuracy", "boundary_error_mean_seconds", "boundary_error_median_seconds"),
     *("fake_vouched_rate", "hybrid_vouched_rate", "hybrid_doubted_rate", "hybrid_named_rate"),
@@ -34,7 +27,7 @@ TRUE_SPANS = {"Real": (), "Fake": ((0.0, 4.0),), "Hybrid": ((1.0, 2.0),)}
 
 
 def clip(kind="real", **changes):
-    label = evaluation.KIND_LABELS[kind]
+    label = KIND_LABELS[kind]
     score = ClipScore(
         path="a.wav",
         label=label,
@@ -60,15 +53,15 @@ def pool(count=60, seed=0, frames=200):
     rng = np.random.default_rng(seed)
     scores = []
     for index in range(count):
-        kind = list(evaluation.KIND_LABELS)[index % 5]
-        label = evaluation.KIND_LABELS[kind]
+        kind = list(KIND_LABELS)[index % 5]
+        label = KIND_LABELS[kind]
         logits = rng.normal(size=3) + 1.2 * np.eye(3)[CLASS_NAMES.index(label)]
         probabilities = np.exp(logits) / np.exp(logits).sum()
         spans = ()
         if label == "Hybrid":
             start = rng.uniform(0.1, 2)
             spans = ((start, start + 0.7), (start + 1, start + 1.6))
-        fake = evaluation.span_frames(spans or TRUE_SPANS[label], frames, 0.02)
+        fake = span_frames(spans or TRUE_SPANS[label], frames, 0.02)
         scores.append(
             clip(
                 kind,
@@ -226,7 +219,7 @@ def test_shares_by_hand():
     assert (metrics["confident_half_accuracy"]["value"], metrics["confident_half_accuracy"]["n"]) == (1.0, 3)
     # Confidence 0.7 twice, never right; 0.8 three times, always right.
     assert metrics["ece"]["value"] == pytest.approx((2 * 0.7 + 3 * 0.2) / 5)
-    bins = evaluation.reliability(scores)
+    bins = reliability(scores)
     assert [(entry["n"], entry["accuracy"]) for entry in bins] == [(2, 0.0), (3, 1.0)]
     assert all(entry["low"] < entry["confidence"] <= entry["high"] + 1e-9 for entry in bins)
 
@@ -245,7 +238,7 @@ def test_answers_by_hand():
 def test_coverage_by_hand():
     sure = {"probabilities": (0.9, 0.05, 0.05)}
     scores = [clip("real", **sure), clip("fake", **sure), clip("real", probabilities=(0.6, 0.2, 0.2))]
-    share, accuracy = evaluation.coverage(scores)
+    share, accuracy = coverage(scores)
     assert share == pytest.approx([1 / 3, 2 / 3, 1.0])
     assert accuracy == pytest.approx([1.0, 1 / 2, 2 / 3])
 
@@ -303,11 +296,63 @@ def test_groups():
     scores = [clip()] * 6 + [clip("fake")] * 5 + [clip("fake", **missed)] * 5 + [clip("fake", generator="rare")] * 4
     metrics = evaluate(scores, resamples=0)
     assert metrics["by_generator"] == [
-        {"name": "sly", "label": "Fake", "n": 5, "accuracy": 0.0, "eer": 1.0},
-        {"name": "tts", "label": "Fake", "n": 5, "accuracy": 1.0, "eer": 0.0},
+        {"name": "sly", "label": "Fake", "n": 5, "accuracy": 0.0, "misjudged": 0.0, "eer": 1.0},
+        {"name": "tts", "label": "Fake", "n": 5, "accuracy": 1.0, "misjudged": 0.0, "eer": 0.0},
     ]
     assert [(row["label"], row["n"]) for row in metrics["by_source"]] == [("Real", 6), ("Fake", 14)]
     assert evaluate([clip("fake")] * 5, resamples=0)["by_generator"][0]["eer"] is None
+
+
+def test_groups_have_rates_of_their_own():
+    slow = {"sample_rate": "8000", "original_format": "amr", "language": "de"}
+    accused = {"probabilities": (0.3, 0.7, 0), "verdict": "Fake"}
+    scores = [clip()] * 5 + [clip(**slow, **accused)] * 3 + [clip(**slow)] * 3 + [clip("fake", **slow)] * 5
+    metrics = evaluate(scores, resamples=0)
+    real, fake = sorted(metrics["by_sample_rate"], key=lambda row: row["label"], reverse=True)
+    assert (real["name"], real["n"], real["misjudged"], real["eer"]) == ("8000", 6, 0.5, None)
+    assert (fake["n"], fake["misjudged"]) == (5, 0.0)
+    # Half of the Real clips of that rate rank under the fakes, which all have the same score.
+    assert fake["eer"] == pytest.approx(
+        slow_equal_error_rate([False] * 6 + [True] * 5, [0.7] * 3 + [0.2] * 3 + [0.9] * 5)
+    )
+    assert [row["name"] for row in metrics["by_language"]] == ["de", "de", "en"]
+    assert metrics["by_original_format"][0]["name"] == "amr" and metrics["by_family"] == []
+
+
+def test_even_handed_metrics_weigh_sources_and_families_alike():
+    big = [clip(source="big", probabilities=(0.9, 0.1, 0))] * 90
+    small = [clip(source="small", probabilities=(0.2, 0.8, 0))] * 10
+    fakes = [clip("fake", family="f", probabilities=(0.5, 0.5, 0))] * 7
+    metrics = evaluate(big + small + fakes, resamples=0)
+    # Above a threshold between 0.5 and 0.8 lies a tenth of the Real clips, but one of their two sources.
+    assert metrics["eer"]["value"] == pytest.approx(
+        slow_equal_error_rate([0] * 100 + [1] * 7, [0.1] * 90 + [0.8] * 10 + [0.5] * 7)
+    )
+    assert metrics["eer_even"]["value"] == pytest.approx(slow_equal_error_rate([0] * 2 + [1], [0.1, 0.8, 0.5]))
+    assert metrics["eer_real_fake_even"] == metrics["eer_even"]
+    names = ["a"] * 4 + ["b", "c", "c", ""]
+    weights = even_weights([clip(source=name) for name in names])
+    assert weights == pytest.approx([1 / 4] * 8), "b, c and what has no name are too few and count as one"
+
+
+def test_families_that_training_lacked_have_an_error_of_their_own():
+    fakes = [clip("fake", family="old")] * 5 + [clip("fake", family="new", probabilities=(0.9, 0.1, 0))] * 5
+    scores = [clip()] * 5 + fakes
+    assert evaluate(scores, resamples=0)["eer_unseen_families"] == {"value": None, "low": None, "high": None, "n": 0}
+    told = evaluate(scores, resamples=0, trained_families={"old"})["eer_unseen_families"]
+    assert (told["value"], told["n"]) == (1.0, 10)
+    assert evaluate(scores, resamples=0, trained_families={"old", "new"})["eer_unseen_families"]["value"] is None
+
+
+def test_intervals_are_those_of_other_sources_where_enough_are_named():
+    # Ten sources, one of which is wrong throughout: among other clips the rate would hardly move.
+    scores = [clip(source=f"s{n}", probabilities=(0.1, 0.9, 0) if n == 0 else (0.9, 0.1, 0)) for n in range(10)] * 100
+    by_source = evaluate(scores, resamples=300)
+    by_clip = evaluate([dataclasses.replace(score, source="") for score in scores], resamples=300)
+    assert (by_source["resampled"], by_clip["resampled"]) == ("sources", "clips")
+    assert by_source["accuracy"]["value"] == by_clip["accuracy"]["value"] == pytest.approx(0.9)
+    assert by_clip["accuracy"]["high"] - by_clip["accuracy"]["low"] < 0.05
+    assert by_source["accuracy"]["low"] <= 0.8 and by_source["accuracy"]["high"] == 1.0
 
 
 def test_nothing_to_evaluate():
@@ -320,123 +365,3 @@ def test_a_thousand_resamples_are_quick():
     started = time.process_time()
     evaluate(scores, resamples=1000)
     assert time.process_time() - started < 5
-
-
-def test_round_trip(tmp_path):
-    scores = pool(20)
-    odd = {"path": 'söme, "odd"\nname.wav', "speaker": "", "language": ""}
-    scores.append(clip("hybrid", **odd, frame_probabilities=(0.5,) * 30_000))
-    path = tmp_path / "run" / "scores.csv"
-    write_scores(path, scores)
-    back = read_scores(path)
-    assert back[-1].path == scores[-1].path
-    assert len(back[-1].frame_probabilities) == 30_000
-    assert back[2].true_spans == pytest.approx(np.array(scores[2].true_spans), abs=1e-4)
-    assert list(path.parent.iterdir()) == [path]
-    write_scores(tmp_path / "again.csv", back)
-    assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()
-    first, second = evaluate(scores, resamples=20), evaluate(back, resamples=20)
-    for name in METRICS:
-        assert second[name]["value"] == pytest.approx(first[name]["value"], abs=1e-4)
-
-
-def test_names_are_written_harmless_and_read_exactly(tmp_path):
-    names = [
-        "=1",
-        "'=1",
-        "''\t+1",
-        "a;-b",
-        "@x,\u202e\x1b[2J\n",
-        "back\\n",
-        "\\x41\\\\",
-        "'quoted'",
-        "\udcff",
-        "-",
-        "é\u200d",
-    ]
-    scores = [clip(path=n, speaker=n, generator=n, source=n, language=n) for n in names]
-    write_scores(tmp_path / "scores.csv", scores)
-    for score, name in zip(read_scores(tmp_path / "scores.csv"), names, strict=True):
-        assert {score.path, score.speaker, score.generator, score.source, score.language} == {name}
-    text = (tmp_path / "scores.csv").read_text(encoding="utf-8")
-    assert text.count("\n") == len(names) + 1 and clean_lines(text) == text
-    for row in csv.reader(text.splitlines()):
-        assert not re.search(r"(^|[;,\t])\s*[=+@-]", row[0]), row[0]
-
-
-def test_a_file_keeps_the_frames_that_metrics_need(tmp_path):
-    clips = [clip("hybrid"), clip("hybrid", true_spans=()), *map(clip, ("real", "fake", "real+real", "fake+fake"))]
-    write_scores(tmp_path / "scores.csv", clips)
-    assert [len(score.frame_probabilities) for score in read_scores(tmp_path / "scores.csv")] == [200, 0, 0, 0, 0, 0]
-
-
-def test_spans_are_written_as_documented(tmp_path):
-    path = tmp_path / "scores.csv"
-    write_scores(path, [clip("hybrid", true_spans=((0.512, 1.234), (2, 2.5)), frame_probabilities=(0.012, 0.934))])
-    text = path.read_text(encoding="utf-8")
-    assert "0.5120-1.2340 2.0000-2.5000" in text
-    assert text.rstrip().endswith("0.012 0.934")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("Hybrid", "Hybird", "Hybird"),
-        ("1.0000-2.0000", "1.0000:2.0000", "start-end"),
-        ("1.0000-2.0000", "2.0000-1.0000", "span 2"),
-        ("0.8", "nan", "nan"),
-        ("0.8", "1.8", "1.8"),
-        ("0.02", "0", "frame_seconds"),
-        ("speaker", "spaeker", "speaker"),
-        ("s1,", "", "fields"),
-        ("0.100 0.100", "0.1OO", "0.1OO"),
-    ],
-)
-def test_bad_files_are_refused(tmp_path, old, new, message):
-    path = tmp_path / "scores.csv"
-    write_scores(path, [clip("hybrid")])
-    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-    with pytest.raises(RunError, match=message) as caught:
-        read_scores(path)
-    assert "scores.csv" in str(caught.value)
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"RIFF\x00\x00", b"[1, 2]\n"])
-def test_other_files_are_refused(tmp_path, content):
-    path = tmp_path / "scores.csv"
-    path.write_bytes(content)
-    with pytest.raises(RunError, match="not a scores file"):
-        read_scores(path)
-
-
-def test_missing_and_empty_files_are_refused(tmp_path):
-    with pytest.raises(RunError, match=r"cannot read.*scores\.csv"):
-        read_scores(tmp_path / "scores.csv")
-    write_scores(tmp_path / "empty.csv", [])
-    with pytest.raises(RunError, match="no clips"):
-        read_scores(tmp_path / "empty.csv")
-
-
-def test_a_crash_leaves_the_old_file(tmp_path):
-    path = tmp_path / "scores.csv"
-    write_scores(path, [clip()])
-    before = path.read_bytes()
-    with pytest.raises(TypeError):
-        write_scores(path, [clip(), None])
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"kind": "fake+real"}, "kind 'fake"),
-        ({"label": "Fake"}, "label 'Fake'"),
-        ({"verdict": "Maybe"}, "verdict 'Maybe'"),
-        ({"probabilities": (0.5, 0.5)}, "2 class probabilities"),
-        ({"seconds": float("nan")}, "seconds nan"),
-    ],
-)
-def test_impossible_scores_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        dataclasses.replace(clip(), **changes)

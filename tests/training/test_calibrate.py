@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tiny
 
-from deepfake_audio.evaluation.metrics import read_scores, write_scores
+from deepfake_audio.evaluation.scores import read_scores, score_examples, write_scores
 from deepfake_audio.examples.example import Example, FeatureStore, labels_of
 from deepfake_audio.features.store import FeatureCache, Spectrogram
 from deepfake_audio.judging.detector import Scan, decide
 from deepfake_audio.settings import CLASS_NAMES
-from deepfake_audio.training.calibrate import MOST_ACCUSED, TEMPERATURES, fit_decision, scan_examples, score_examples
+from deepfake_audio.training.calibrate import MOST_ACCUSED, TEMPERATURES, fit_decision, scan_examples
 
 SETTINGS = tiny.settings()
 FRAMES = 200
