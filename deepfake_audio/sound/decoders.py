@@ -22,6 +22,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from . import lengths
+
 TIMEOUT_SECONDS = 60.0
 """Far more than one block needs, also on a slow disk; only a decoder that hangs takes longer."""
 
@@ -49,8 +51,8 @@ class Recording:
     Attributes
     ----------
     header : dict or None
-        ``samplerate``, ``channels``, ``frames``, ``format`` and ``subtype`` as soundfile names them; None where
-        libsndfile does not know the format or the length.
+        ``samplerate``, ``channels``, ``frames``, ``format`` and ``subtype`` as soundfile names them, and ``notes``,
+        what a reader should know; None where libsndfile does not know the format or the length.
 
     Raises
     ------
@@ -234,19 +236,21 @@ def _serve(path: str, timeout: float, block_values: int, answers, nowhere) -> No
             faulthandler.cancel_dump_traceback_later()
 
     try:
-        with in_time():
-            sound = soundfile.SoundFile(path)
+        with in_time(), Path(path).open("rb") as file:
+            patches = lengths.patches(file)
+            sound = soundfile.SoundFile(lengths.Mended(path, patches) if patches else path)
+            known = lengths.counts_all(file, sound.format)
     except (soundfile.SoundFileError, OSError, TypeError, UnicodeError):
         # TypeError: soundfile takes the suffix .raw for headerless samples and asks for their rate.
         # UnicodeError: it does not pass on Linux names that are not UTF-8; ffmpeg takes them.
         return _answer(answers, UNKNOWN)
     with sound:
         # RAW is what libsndfile takes any bytes for where a name ends in .vox or .gsm.
-        if sound.frames >= UNKNOWN_FRAMES or not sound.channels or sound.format == "RAW":
+        if not known or sound.frames >= UNKNOWN_FRAMES or not sound.channels or sound.format == "RAW":
             return _answer(answers, UNKNOWN)
         names = ("samplerate", "channels", "frames", "format", "subtype")
-        header = json.dumps({name: getattr(sound, name) for name in names})
-        _answer(answers, HEADER, header.encode("ascii"))
+        header = {name: getattr(sound, name) for name in names} | {"notes": [lengths.STOPPED] if patches else []}
+        _answer(answers, HEADER, json.dumps(header).encode("ascii"))
         while block_values:
             # Where the header promises more than there is, libsndfile takes what is there of WAV, MP3 and OGG, and
             # fails for FLAC, whose decoder would otherwise hand out a broken last frame.

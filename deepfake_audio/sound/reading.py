@@ -52,6 +52,11 @@ LONGEST_SECONDS = 4 * 3600.0
 FFMPEG_MEMORY_BYTES = 2**31
 """What one ffmpeg may take: of each piece of it on every system, of all of it on Linux."""
 
+HARMLESS_ERRORS = 3
+"""Packets that ffmpeg may refuse in a sound recording, as between files that were joined."""
+
+INCOMPLETE = "Some of it could not be decoded and is missing: convert it to WAV with another program."
+
 # Demuxers that find all their data in the file itself. Playlists and scripts (hls, dash, concat, sdp, image2, ...) are
 # left out: a "recording" must not make the decoder open other files.
 FFMPEG_DEMUXERS = (
@@ -64,7 +69,7 @@ AU_HEADER = struct.Struct(">4s5I")
 AU_FLOAT32 = 6
 
 
-def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, notes: list[str] | None = None) -> np.ndarray:
     """Read any recording, or the first sound track of a video.
 
     Parameters
@@ -73,6 +78,8 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> np.nd
         WAV, FLAC, OGG, Opus, MP3, AIFF, AU, M4A, AAC, WMA, AMR, WebM, MP4 and others, recognised by content.
     sample_rate
         Rate of the result in Hz.
+    notes
+        Grows by a sentence for everything that a reader of the verdict should know about how the file was read.
 
     Returns
     -------
@@ -87,7 +94,7 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> np.nd
     """
     pieces, room = [], round(LONGEST_SECONDS * sample_rate)
     try:
-        with contextlib.closing(stream_audio(path, sample_rate)) as stream:
+        with contextlib.closing(stream_audio(path, sample_rate, notes)) as stream:
             for piece in stream:
                 pieces.append(piece)
                 room -= len(piece)
@@ -98,12 +105,14 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> np.nd
         raise AudioError(f"'{path}' does not fit into memory: cut it into shorter recordings.") from error
 
 
-def stream_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+def stream_audio(
+    path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, notes: list[str] | None = None
+) -> Iterator[np.ndarray]:
     """Read any recording piece by piece; the pieces in a row are what :func:`read_audio` returns.
 
     Parameters
     ----------
-    path, sample_rate
+    path, sample_rate, notes
         As for :func:`read_audio`.
 
     Yields
@@ -119,7 +128,7 @@ def stream_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE) -> Ite
     path = Path(path)
     _check_file(path)
     resampler, rate, any_samples = None, None, False
-    with contextlib.closing(_decode(path)) as decoded:
+    with contextlib.closing(_decode(path, [] if notes is None else notes)) as decoded:
         for rate, channels in decoded:
             if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
                 raise AudioError(
@@ -256,12 +265,13 @@ def about_audio(path: str | os.PathLike) -> dict | None:
         return None
 
 
-def _decode(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+def _decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
     """Yield native rate and blocks of shape (frames, channels)."""
     try:
         with decoders.Recording(path) as recording:
             header = recording.header
             if header is not None:
+                notes += header["notes"]
                 for block in recording.blocks():
                     yield header["samplerate"], block
     except decoders.DecoderLost as lost:
@@ -271,10 +281,10 @@ def _decode(path: Path) -> Iterator[tuple[int, np.ndarray]]:
             f"'{path}' is damaged or cut short ({header['format']} decoding failed): copy or export it again."
         ) from error
     if header is None:
-        yield from _decode_with_ffmpeg(path)
+        yield from _decode_with_ffmpeg(path, notes)
 
 
-def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+def _decode_with_ffmpeg(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
     """Yield native rate and blocks, shape (frames, channels), of the first sound track; ffmpeg does not resample."""
     try:
         import imageio_ffmpeg
@@ -349,6 +359,8 @@ def _decode_with_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
         if "moov atom not found" in said:
             raise AudioError(f"'{path}' is cut short (its index is missing), or not audio: copy or record it again.")
         raise AudioError(f"'{path}' is not audio, or damaged beyond reading: choose a recording, or export it as WAV.")
+    if "Error during demuxing" in said or said.count("Error submitting packet") > HARMLESS_ERRORS:
+        notes.append(INCOMPLETE)
 
 
 def _limit_memory(process: subprocess.Popen) -> None:
