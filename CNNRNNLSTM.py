@@ -36,7 +36,13 @@ def go_on(arguments: Namespace) -> str:
     words = ["python", "CNNRNNLSTM.py", "--resume", "--outputs", arguments.outputs]
     if arguments.cache != arguments.outputs / "features":
         words += ["--cache", arguments.cache]
+    words += label_words(arguments)
     return f"go on with: {console.command_line(words)}"
+
+
+def label_words(arguments: Namespace) -> list[str]:
+    """Repeat what was said about names."""
+    return [word for name, label in arguments.label for word in ("--label", f"{name}={label.lower()}")]
 
 
 def begin(arguments: Namespace) -> tuple:
@@ -70,7 +76,7 @@ def corpus(arguments: Namespace, run) -> tuple[list, list]:
     folders, skip, notes = choose_folders(run.data if run else arguments.data or [], HERE / "data")
     for note in notes:
         console.say(note)
-    return folders, find_datasets(folders, skip)
+    return folders, find_datasets(folders, skip, arguments.label)
 
 
 def split(clips: list, seed: int, base, jobs: int) -> tuple:
@@ -187,7 +193,7 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     # Report: the test set is judged once, by the file that script.py will use.
     words = ["python", "CNNRNNLSTM.py", "--data", *folders, "--epochs", settings.training.epochs]
     words += ["--batch-size", settings.training.batch_size, "--seed", settings.training.seed]
-    words += ["--init-from", init_from] if init_from else []
+    words += [*(["--init-from", init_from] if init_from else []), *label_words(arguments)]
     card = {
         "data": describe_data(clips),
         "split": splits.counts(without=store.failures),

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .corpus.clips import class_of
 from .corpus.kaggle import HANDLE
 from .settings import Settings, TrainingSettings
 
@@ -74,6 +75,8 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, nargs="+", metavar="DIR", help="dataset folders (default: data/)")
     add("--kaggle", type=_kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
+    add("--label", type=_label, action="append", default=[], metavar="NAME=CLASS",
+        help="what the folders or table labels of that name are: real, fake or hybrid (repeatable)")  # fmt: skip
     add("--outputs", type=Path, default=outputs, metavar="DIR", help="where runs are kept")
     add("--cache", type=Path, metavar="DIR", help="where features are kept (default: OUTPUTS/features)")
     add("--epochs", type=_setting("epochs"), metavar="N", help=f"default {defaults.epochs}")
@@ -136,6 +139,13 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, _, word = text.rpartition("=")
+    if not name.strip() or not (label := class_of(word)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=real, NAME=fake or NAME=hybrid")
+    return name, label
 
 
 def _kaggle_name(text: str) -> str:

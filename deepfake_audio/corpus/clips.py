@@ -5,18 +5,30 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
+from ..console import command_line
 from ..text import clean
 
 SPLITS = ("train", "validation", "test")
 
-FOLDER_NAMES = {
+# fmt: off
+CLASS_WORDS = {
     "Real": {"real", "bonafide", "genuine", "original", "authentic", "human"},
-    "Fake": {"fake", "spoof", "spoofed", "synthetic", "generated", "deepfake", "ai", "cloned", "tts", "vc"},
-    "Hybrid": {"hybrid", "partial", "partiallyfake", "partialspoof", "halftruth"},
+    "Fake": {"fake", "spoof", "spoofed", "synthetic", "synthesized", "synthesised", "generated", "deepfake", "ai",
+             "clone", "cloned", "tts", "vc"},
+    "Hybrid": {"hybrid", "partial", "partialfake", "partiallyfake", "partlyfake", "partialspoof", "partiallyspoofed",
+               "halftruth", "halffake"},
 }
-"""Folder names, without case, blanks, hyphens and underscores, that name a class."""
+"""Words, in lower case, that name a class."""
+
+NEUTRAL_WORDS = {
+    "audio", "voice", "speech", "recording", "clip", "file", "data", "folder", "class", "label", "wav", "wave", "flac",
+    "mp3", "ogg", "sound", "sample", "utterance", "track", "video", "split", "and", "or", "vs", "versus", "all", "only",
+}
+"""Words that may stand beside them in a name: with any other, it is the name of something else."""
+# fmt: on
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -37,11 +49,44 @@ _ONE_OF_THEM = (
 """What makes a reason for leaving several things aside one for a single thing."""
 
 
+_CLASS_OF = {word: label for label, words in CLASS_WORDS.items() for word in words}
+_WORD = re.compile(rf"({'|'.join(sorted({*_CLASS_OF, *NEUTRAL_WORDS, *SPLIT_NAMES}, key=len, reverse=True))})s?")
+_OPPOSITES = (("0", "1"), ("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"))
+"""Answers to a question that is not asked: whether a clip is real, or whether it is fake."""
+
+
 @functools.cache
-def class_of(word: str) -> str | None:
-    """Return the class that a folder or a label in a list names, or None."""
-    plain = re.sub(r"[-_ ]", "", word.lower())
-    return next((label for label, names in FOLDER_NAMES.items() if plain in names), None)
+def classes_in(name: str) -> frozenset[str]:
+    """Return the classes that a name says: none unless all its words name a class or are neutral.
+
+    Numbers and single letters count as neutral: ``AI Voices`` and ``x_generated`` say Fake, ``grad-tts`` nothing,
+    ``RealVideo-FakeAudio`` two classes.
+    """
+    plain = "".join(word for word in re.split(r"[-_ ().,&+]+|(?<!mp)\d+", name.lower()) if len(word) > 1)
+    if _WORD.sub("", plain):
+        return frozenset()
+    return frozenset(_CLASS_OF[word] for word in _WORD.findall(plain) if word in _CLASS_OF)
+
+
+def class_of(name: str) -> str | None:
+    """Return the only class that a folder or a label in a list says, or None."""
+    classes = classes_in(name)
+    return next(iter(classes)) if len(classes) == 1 else None
+
+
+def settled(labels: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return what the user says that names mean, by name in lower case; ``1=fake`` says as well that 0 is real."""
+    said = {name.strip().casefold(): label for name, label in labels}
+    for pair in _OPPOSITES:
+        for one, other in (pair, pair[::-1]):
+            if one in said and said[one] != "Hybrid":
+                said.setdefault(other, "Fake" if said[one] == "Real" else "Real")
+    return said
+
+
+def label_options(name: str, *labels: str) -> str:
+    """Return what to type to say what a name means: ``--label 1=real or --label 1=fake``."""
+    return " or ".join(command_line(["--label", f"{name}={label.lower()}"]) for label in labels or ("Real", "Fake"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from .clips import SPLIT_NAMES, Dataset, class_of
+from ..errors import CorpusError
+from .clips import SPLIT_NAMES, Dataset, class_of, label_options
 from .layouts import FOLDERS, GENERAL, fill, pattern
 from .tree import Tree, common_folder
 
@@ -58,20 +59,67 @@ def label_of_folders(folder: str) -> str | None:
     return next((label for part in reversed(folder.split("/")) if (label := class_of(part))), None)
 
 
+def _class_folder(tree: Tree, parts: Sequence[str], inside: Mapping[str, Collection[str]]) -> tuple[int, str]:
+    """Return how many folders of a path end with the one that says the class, and the class, which may be ``""``."""
+    told = [depth for depth, part in enumerate(parts) if tree.classes(part)]
+    told = [depth for depth in told if parts[depth].casefold() in tree.said] or told
+    if not told:
+        return 0, ""
+    *farther, nearest = told
+    name, classes = parts[nearest], tree.classes(parts[nearest])
+    if len(classes) > 1:
+        says = " and ".join(sorted(classes, reverse=True))
+        raise CorpusError(
+            f"The name of the folder {'/'.join(parts[: nearest + 1])!r} says {says}; say which of them its recordings "
+            f"are: {label_options(name, *sorted(classes, reverse=True))}."
+        )
+    (label,) = classes
+    siblings = inside["/".join(parts[:nearest])]
+    decided = name.casefold() in tree.said or any(tree.classes(other) - classes for other in siblings)
+    for depth in () if decided else farther:
+        above = tree.classes(parts[depth])
+        # A partly fake clip among the fake ones is no contradiction.
+        if label not in above and (label, above) != ("Hybrid", {"Fake"}):
+            other = min(above)
+            raise CorpusError(
+                f"In {'/'.join(parts)!r} the folder {name!r} says {label} and {parts[depth]!r} above it {other}; say "
+                f"what {name!r} holds: {label_options(name, label, other)}."
+            )
+    return nearest + 1, label
+
+
 def read_class_folders(tree: Tree) -> Dataset:
-    """Label files by the nearest folder above them that names a class; those between tell voice or generator."""
+    """Label files by the nearest folder above them that names a class; those between tell voice or generator.
+
+    The name of the folder that was given counts only where nothing below it says a class.
+
+    Raises
+    ------
+    CorpusError
+        Where a folder's name says two classes, or another one than a folder above it.
+    """
     dataset = Dataset(tree.root, GENERAL, "the nearest folder above that names a class", ignored=tree.ignored)
     known: list[tuple[str, str, list[str], str]] = []
+    inside: dict[str, set[str]] = defaultdict(set)
+    for folder in tree.audio:
+        parts = folder.split("/") if folder else []
+        for depth, part in enumerate(parts):
+            inside["/".join(parts[:depth])].add(part)
+    below_says = any(tree.classes(part) for parts in inside.values() for part in parts)
+    title = tree.classes(tree.title)
     for folder, names in tree.audio.items():
-        parts = [tree.title, *(folder.split("/") if folder else ())]
-        depth = next((d for d in range(len(parts) - 1, -1, -1) if class_of(parts[d])), None)
-        if depth is None:
-            for name in names:
-                dataset.ignore(NAMELESS, f"{folder}/{name}" if folder else name)
-        elif names:
+        parts = folder.split("/") if folder else []
+        if not names:
+            continue
+        depth, label = _class_folder(tree, parts, inside)
+        if not label and not below_says and len(title) == 1:
+            (label,) = title
+        if label:
             # The folder that was given may be called "test" for its own reasons.
-            split = next((SPLIT_NAMES[p.lower()] for p in reversed(parts[1:]) if p.lower() in SPLIT_NAMES), "")
-            known.append((folder, class_of(parts[depth]), parts[depth + 1 :], split))
+            split = next((SPLIT_NAMES[p.lower()] for p in reversed(parts) if p.lower() in SPLIT_NAMES), "")
+            known.append((folder, label, parts[depth:], split))
+        for name in () if label else names:
+            dataset.ignore(NAMELESS, f"{folder}/{name}" if folder else name)
     # A single folder called "test" or "val" is no partition of the authors.
     found = {split for *_, split in known}
     partitioned = "train" in found and len(found - {""}) > 1

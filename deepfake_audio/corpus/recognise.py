@@ -17,7 +17,7 @@ from pathlib import Path
 from ..errors import CorpusError
 from ..sound.reading import AUDIO_SUFFIXES, LONGEST_SECONDS
 from ..text import counted
-from .clips import EXAMPLES_KEPT, SPLIT_NAMES, Clip, Dataset, Ignored, class_of
+from .clips import EXAMPLES_KEPT, SPLIT_NAMES, Clip, Dataset, Ignored, class_of, label_options, settled
 from .folders import NAMELESS, read_class_folders, read_folders
 from .layouts import GENERAL, PROTOCOLS, Protocol, fill, layout_names, pattern, segments_in_npy
 from .tables import TABLE_NAME, read_metadata, read_tables
@@ -70,7 +70,9 @@ def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
     return [clip for dataset in find_datasets(roots, skip) for clip in dataset.clips]
 
 
-def find_datasets(roots: Iterable[Path], skip: Path | None = None) -> list[Dataset]:
+def find_datasets(
+    roots: Iterable[Path], skip: Path | None = None, labels: Iterable[tuple[str, str]] = ()
+) -> list[Dataset]:
     """Find out what lies below one or more folders.
 
     Parameters
@@ -79,6 +81,8 @@ def find_datasets(roots: Iterable[Path], skip: Path | None = None) -> list[Datas
         Folders that hold datasets, themselves or some levels down.
     skip : Path, optional
         A folder below them that is not looked into.
+    labels : iterable of (str, str)
+        What the user says that names of folders, or labels in lists, mean: name and class.
 
     Returns
     -------
@@ -88,11 +92,13 @@ def find_datasets(roots: Iterable[Path], skip: Path | None = None) -> list[Datas
     Raises
     ------
     CorpusError
-        If a folder does not exist, or holds no recording whose class can be told, or a ``clips.csv`` is wrong.
+        If a folder does not exist, or holds no recording whose class can be told, or a ``clips.csv`` is wrong, or the
+        names of folders contradict each other.
     """
     datasets: list[Dataset] = []
     seen: set[Path] = set()
     taken: Counter[str] = Counter()
+    said = settled(labels)
     for root in roots:
         root = Path(root)
         if not root.is_dir():
@@ -104,7 +110,7 @@ def find_datasets(roots: Iterable[Path], skip: Path | None = None) -> list[Datas
         taken[title] += 1
         # Two folders called "wav" must not give two clips one name.
         name = title if taken[title] == 1 else f"{title}-{taken[title]}"
-        tree = Tree(root, name, skip.resolve() if skip else None)
+        tree = Tree(root, name, skip.resolve() if skip else None, said)
         found = [*read_tables(tree), *_read_protocols(tree), *read_metadata(tree), *read_folders(tree)]
         found.append(read_class_folders(tree))
         if not any(dataset.clips for dataset in found):
@@ -121,6 +127,12 @@ def find_datasets(roots: Iterable[Path], skip: Path | None = None) -> list[Datas
             dataset.clips = kept
         datasets += [dataset for dataset in found if dataset.clips or dataset.ignored]
     return datasets
+
+
+def _guess(path: str) -> str:
+    """Return a label for an example: what its own names have a word of, or else real."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", path)
+    return next((label.lower() for word in reversed(words) if (label := class_of(word))), "real")
 
 
 def _hand_over(found: Sequence[Dataset]) -> None:
@@ -146,8 +158,10 @@ def _nothing_found(root: Path, found: Sequence[Dataset]) -> list[str]:
     if nameless:
         what = f"{counted(nameless.count, 'recording')} but no folder named after a class"
         example = nameless.examples[0]
+        names = dict.fromkeys(path.split("/")[-2] for path in nameless.examples if "/" in path)
+        lines = [f"Say what a folder holds:  {label_options(name)}" for name in names]
     else:
-        what, example = "no recordings", "FILE.wav"
+        what, example, lines = "no recordings", "FILE.wav", []
     others = [f"{entry.counted(reason)} (such as {entry.examples[0]})" for reason, entry in everything
               if reason not in (NAMELESS, HIDDEN) and entry.examples]  # fmt: skip
     if others and not nameless:
@@ -155,9 +169,10 @@ def _nothing_found(root: Path, found: Sequence[Dataset]) -> list[str]:
     return [
         f"{root} holds {what}. {LAYOUT_HELP}",
         f"Layouts that are recognised: {', '.join(layout_names())}, {TABLE_NAME}, {GENERAL}.",
+        *lines,
         f"For anything else two lines in {root / TABLE_NAME} are a beginning:",
         "    path,label",
-        f"    {example},real",
+        f"    {example},{_guess(example)}",
     ]
 
 
@@ -203,7 +218,7 @@ def _begins_with(path: Path, expression: str) -> bool:
 def _owner(tree: Tree, folder: str) -> str:
     """Name the layout to whose recordings a folder belongs by its name, or ``""``."""
     path = f"{tree.title}/{folder}".rstrip("/")
-    if any(class_of(part) in ("Real", "Fake") for part in folder.split("/")):
+    if any(tree.classes(part) & {"Real", "Fake"} for part in folder.split("/")):
         return ""  # somebody sorted them into folders
     return next((p.layout for p in PROTOCOLS if pattern(p.audio).search(path)), "")
 

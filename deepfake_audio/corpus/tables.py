@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import CorpusError
 from ..sound.reading import LONGEST_SECONDS
-from .clips import SPLIT_NAMES, Clip, Dataset, class_of
+from .clips import SPLIT_NAMES, Clip, Dataset
 from .folders import label_of_folders
 from .layouts import TABLES, Table
 from .tree import Tree, common_folder, distance, is_below, lines_of, rows_of
@@ -51,7 +51,7 @@ def _read_table(tree: Tree, folder: str) -> Dataset:
             spans[row["path"]].append((start, end))
     listed = []
     for number, row in rows_of(table, ("path", "label")):
-        label = class_of(row["label"])
+        label = tree.class_of(row["label"])
         if label is None:
             raise CorpusError(f"{table}, line {number}: label {row['label']!r} is not real, fake or hybrid.")
         below = posixpath.normpath(f"{folder}/{row['path']}" if folder else row["path"])
@@ -127,7 +127,7 @@ def _read_metadata_rows(tree: Tree, table: Table, folder: str, dataset: Dataset,
         where = f"{f'{folder}/' if folder else ''}{table.file} line {number}"
         fields = {field: row.get(column, "").strip() for field, column in table.columns.items()}
         name = fields.pop("clip").replace("\\", "/").split("/")[-1]
-        label = table.label or class_of(fields.pop("label"))
+        label = table.label or tree.class_of(fields.pop("label"))
         if not name:
             dataset.ignore("lines with missing columns", where)
         elif label is None:

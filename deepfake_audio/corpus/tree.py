@@ -9,7 +9,7 @@ import os
 import pickletools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import CorpusError
 from ..sound.reading import AUDIO_SUFFIXES
 from ..text import clean
-from .clips import Clip, Dataset, Ignored
+from .clips import Clip, Dataset, Ignored, classes_in
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 LONGEST_WINDOWS_PATH = 260
@@ -37,6 +37,8 @@ class Tree:
         What clip names begin with.
     skip : Path, optional
         A folder that is not looked into.
+    said : mapping of str to str, optional
+        What the user says that names mean, as from :func:`deepfake_audio.corpus.clips.settled`.
 
     Attributes
     ----------
@@ -48,8 +50,8 @@ class Tree:
         What could not even be listed.
     """
 
-    def __init__(self, root: Path, name: str, skip: Path | None = None):
-        self.root, self.name, self.title = root, name, title_of(root)
+    def __init__(self, root: Path, name: str, skip: Path | None = None, said: Mapping[str, str] | None = None):
+        self.root, self.name, self.title, self.said = root, name, title_of(root), said or {}
         self.audio: dict[str, dict[str, None]] = {}
         self.others: dict[str, list[str]] = {}
         self._where: dict[str, str] = {}
@@ -121,6 +123,16 @@ class Tree:
                     self.notes.ignore("archives that are not unpacked", path)
                 others.append(name)
         return audio, others, below
+
+    def classes(self, name: str) -> frozenset[str]:
+        """Return the classes that a folder's name or a label says; what the user says about it comes first."""
+        label = self.said.get(name.strip().casefold())
+        return frozenset({label}) if label else classes_in(name)
+
+    def class_of(self, name: str) -> str | None:
+        """Return the only class that a name says, or None."""
+        classes = self.classes(name)
+        return next(iter(classes)) if len(classes) == 1 else None
 
     def path(self, folder: str, name: str) -> Path:
         """Where a file is on this machine."""

@@ -543,9 +543,10 @@ def test_a_folder_that_matches_nothing_is_refused_with_what_would_fit(grow):
     grow.clips("takes/one.wav", "takes/two.wav")
     with pytest.raises(CorpusError) as error:
         find_datasets([grow.root])
-    sentence, known, advice, *lines = str(error.value).splitlines()
+    sentence, known, said, advice, *lines = str(error.value).splitlines()
     assert sentence.startswith(f"{grow.root.resolve()} holds 2 recordings but no folder named after a class.")
     assert all(name in known for name in layout_names())
+    assert said == "Say what a folder holds:  --label takes=real or --label takes=fake"
     assert "clips.csv" in advice and [line.strip() for line in lines] == ["path,label", "takes/one.wav,real"]
     grow.text("clips.csv", *(line.strip() for line in lines))
     assert facts(find_datasets([grow.root])[0], "label") == {("one", "Real")}

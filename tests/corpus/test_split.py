@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from deepfake_audio.corpus import split as corpus
-from deepfake_audio.corpus.clips import FOLDER_NAMES, SPLITS, Clip
+from deepfake_audio.corpus.clips import CLASS_WORDS, SPLITS, Clip
 from deepfake_audio.corpus.manifest import describe, fingerprint, write_manifest
-from deepfake_audio.corpus.recognise import choose_folders, find_clips
+from deepfake_audio.corpus.recognise import choose_folders, find_clips, find_datasets
 from deepfake_audio.corpus.split import split_corpus
 from deepfake_audio.errors import CorpusError
 from deepfake_audio.settings import CLASS_NAMES
@@ -45,7 +45,9 @@ def table(root: Path, text: str | bytes, name="clips.csv") -> Path:
 # Folders
 
 
-@pytest.mark.parametrize(("label", "alias"), [(label, alias) for label in CLASS_NAMES for alias in FOLDER_NAMES[label]])
+@pytest.mark.parametrize(
+    ("label", "alias"), [(label, alias) for label in CLASS_NAMES for alias in sorted(CLASS_WORDS[label])]
+)
 def test_every_alias_in_any_case(tmp_path, label, alias):
     touch(tmp_path, f"set/{alias}/a.wav", f"set/{alias.upper()}/b.wav", f"set/{alias.title()}/deep/er/c.wav")
     assert set(labels(tmp_path).values()) == {label}
@@ -67,13 +69,59 @@ def test_blanks_hyphens_and_underscores_do_not_matter(tmp_path, folder, label):
     assert labels(touch(tmp_path / "set", f"{folder}/a.wav")) == {f"set/{folder}/a.wav": label}
 
 
-def test_the_deepest_name_wins(tmp_path):
-    touch(tmp_path / "set", "real/tts/a.wav", "fake/original/b.wav", "fake/x/y/REAL/z/c.wav")
-    assert labels(tmp_path / "set") == {
-        "set/real/tts/a.wav": "Fake",
-        "set/fake/original/b.wav": "Real",
-        "set/fake/x/y/REAL/z/c.wav": "Real",
-    }
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        ("deepfake/real_audio/a.wav deepfake/fake_audio/b.wav", "Real Fake"),
+        ("AI Voices/b.wav|Human Voices/a.wav|partial fakes/c.wav", "Fake Real Hybrid"),
+        ("AI-generated/xtts/b.wav real2/a.wav", "Fake Real"),
+        ("Bonafide/a.wav x_generated/b.wav", "Real Fake"),
+        ("fake/partial/b.wav fake/full/c.wav fake/original/a.wav", "Hybrid Fake Real"),
+        ("spoof/a/real/z/a.wav spoof/a/tts/b.wav", "Real Fake"),
+        ("real/Real-Time-Voice-Cloning/a.wav real/AI4Bharat/b.wav fake/grad-tts/c.wav", "Real Real Fake"),
+        ("fake_and_real/real/a.wav fake_and_real/train/fake/b.wav", "Real Fake"),
+    ],
+)
+def test_words_of_folders(tmp_path, paths, expected):
+    """The root is called after a class, too, which counts only where nothing below says one."""
+    paths = paths.split("|") if "|" in paths else paths.split()
+    found = labels(touch(tmp_path / "fake voices", *paths))
+    assert [found[f"fake voices/{path}"] for path in paths] == expected.split()
+
+
+@pytest.mark.parametrize(
+    "name", ["Real-Time-Voice-Cloning", "AI4Bharat", "grad-tts", "unreal", "deepfake_dataset", "0"]
+)
+def test_names_with_other_words_say_nothing(tmp_path, name):
+    with pytest.raises(CorpusError, match=f"--label {name}=real or --label {name}=fake") as error:
+        find_clips([touch(tmp_path / "set", f"{name}/a.wav")])
+    assert "1 recording but no folder named after a class" in str(error.value)
+    assert labels(touch(tmp_path / "set", "fake/b.wav")) == {"set/fake/b.wav": "Fake"}
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "advice"),
+    [
+        ("real/tts/a.wav", "'tts' says Fake and 'real' above it Real", "--label tts=fake or --label tts=real"),
+        ("ai/x/Human/z/a.wav", "'Human' says Real and 'ai' above it Fake", "--label Human=real or --label Human=fake"),
+        ("RealVideo-FakeAudio/a.wav", "says Real and Fake", "--label RealVideo-FakeAudio=real or --label RealVideo-F"),
+    ],
+)
+def test_names_that_contradict_each_other_are_refused_until_somebody_says(tmp_path, path, said, advice):
+    root = touch(tmp_path / "set", path, "0/b.wav", "other/real/c.wav")
+    with pytest.raises(CorpusError) as error:
+        find_clips([root])
+    assert said in str(error.value) and advice in str(error.value)
+    name, label = advice.split()[1].split("=")
+    for label in CLASS_NAMES:
+        (dataset,) = find_datasets([root], None, [(name, label), ("1", "Real")])
+        found = {clip.name: clip.label for clip in dataset.clips}
+        assert found == {f"set/{path}": label, "set/0/b.wav": "Fake", "set/other/real/c.wav": "Real"}
+
+
+def test_an_example_line_has_the_label_of_its_own_name(tmp_path):
+    with pytest.raises(CorpusError, match=r"some fake stuff/a\.wav,fake"):
+        find_clips([touch(tmp_path / "set", "some fake stuff/a.wav")])
 
 
 def test_names_nested_twice_and_sets_of_the_dataset_itself(tmp_path):
