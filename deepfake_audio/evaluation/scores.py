@@ -1,0 +1,247 @@
+"""The scores file: what is true of every test clip, and what the detector said about it.
+
+Metrics, pictures and model card are computed from this file, so it alone reproduces a report.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import gzip
+import io
+import math
+import os
+import pathlib
+import zlib
+from collections.abc import Sequence
+
+from ..errors import RunError
+from ..examples.example import Example
+from ..files import atomic_path
+from ..judging.detector import Scan, decide
+from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, Settings
+from ..text import exact_cell, from_exact_cell
+
+KIND_LABELS = {"real": "Real", "fake": "Fake", "hybrid": "Hybrid", "real+real": "Real", "fake+fake": "Fake"}
+"""Label of each kind of clip; the last two are splices within one class, controls for "every cut is a fake"."""
+
+ANSWERS = (*CLASS_NAMES, UNCERTAIN, NO_SPEECH)
+"""What the user may be shown."""
+
+COMPRESSED_SUFFIX = ".gz"
+
+Spans = tuple[tuple[float, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipScore:
+    """What is true of one test clip, and what the detector said about it.
+
+    Raises
+    ------
+    ValueError
+        When a value is impossible: an unknown label, kind or verdict, a label that the kind cannot have, a
+        probability outside 0-1, a span that ends before it starts, a number that is not finite.
+    """
+
+    path: str
+    label: str
+    """One of `CLASS_NAMES`."""
+    kind: str
+    """One of `KIND_LABELS`."""
+    speaker: str
+    generator: str
+    source: str
+    language: str
+    """May be empty."""
+    seconds: float
+    verdict: str
+    """What the user was shown: one of `ANSWERS`."""
+    confidence: float
+    probabilities: tuple[float, ...]
+    """In the order of `CLASS_NAMES`; equal ones where no speech was found and the network was not asked."""
+    true_spans: Spans
+    """Start and end in seconds of what is fake: nothing in a Real clip, the whole of a Fake one. Nothing in a Hybrid
+    means that nobody knows; it then counts for the verdict but not for the timeline."""
+    predicted_spans: Spans
+    """Fake segments of the timeline that the user was shown, in seconds."""
+    frame_seconds: float
+    family: str = ""
+    """Engine or model of the generator, without voice or checkpoint; empty where unknown, like the two below."""
+    sample_rate: str = ""
+    """Of the original recording, in Hz."""
+    original_format: str = ""
+    """Of the original recording: ``wav``, ``mp3``, ..."""
+    frame_probabilities: tuple[float, ...] = ()
+    """Probability of fake for each timeline frame; frame i covers i to i + 1 times `frame_seconds`. A file keeps those
+    of Hybrids whose true spans are known, if any: no metric needs the others."""
+
+    def __post_init__(self):
+        for name in ("seconds", "confidence", "frame_seconds"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("probabilities", "frame_probabilities"):
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+        for name in ("true_spans", "predicted_spans"):
+            object.__setattr__(self, name, tuple((float(start), float(end)) for start, end in getattr(self, name)))
+
+        if self.kind not in KIND_LABELS:
+            raise ValueError(f"kind {self.kind!r} is not one of {', '.join(KIND_LABELS)}")
+        if self.label != KIND_LABELS[self.kind]:
+            raise ValueError(f"label {self.label!r} does not fit kind {self.kind!r}")
+        if self.verdict not in ANSWERS:
+            raise ValueError(f"verdict {self.verdict!r} is not one of {', '.join(ANSWERS)}")
+        if len(self.probabilities) != len(CLASS_NAMES):
+            raise ValueError(f"{len(self.probabilities)} class probabilities instead of {len(CLASS_NAMES)}")
+        for value in (self.confidence, *self.probabilities, *self.frame_probabilities):
+            if not -1e-6 <= value <= 1 + 1e-6:  # also refuses NaN; float32 softmax may miss 1 by a hair
+                raise ValueError(f"probability {value} is not between 0 and 1")
+        for name in ("seconds", "frame_seconds"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} {getattr(self, name)} is not a length")
+        for start, end in (*self.true_spans, *self.predicted_spans):
+            if not 0 <= start <= end < math.inf:
+                raise ValueError(f"span {start}-{end} s does not start before it ends, within the recording")
+
+    @property
+    def has_timeline(self) -> bool:
+        """Whether the true timeline has both kinds of speech, and is known."""
+        return self.label == "Hybrid" and bool(self.true_spans)
+
+
+def score_examples(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> list[ClipScore]:
+    """Return the rows of the scores file for scans of the test set.
+
+    Parameters
+    ----------
+    scans
+        From :func:`deepfake_audio.training.calibrate.scan_examples`.
+    settings
+        Of the checkpoint: its decision makes verdicts of what the network said.
+    """
+    scores = []
+    for example, scan in scans:
+        judgement = decide(scan, settings)
+        spans = ((0.0, judgement.seconds),) if example.label == "Fake" else example.spans
+        scores.append(
+            ClipScore(
+                path=example.name,
+                **{name: getattr(example, name) for name in ("label", "kind", *_FREE_COLUMNS[1:])},
+                seconds=judgement.seconds,
+                verdict=judgement.verdict,
+                confidence=judgement.confidence,
+                probabilities=tuple(judgement.probabilities.values()),
+                true_spans=spans or (),
+                predicted_spans=tuple((s.start, s.end) for s in judgement.segments if s.label == "Fake"),
+                frame_seconds=settings.label_seconds,
+                frame_probabilities=tuple(float(p) for p in judgement.frame_probabilities),
+            )
+        )
+    return scores
+
+
+_OPTIONAL_COLUMNS = ("family", "sample_rate", "original_format", "frame_probabilities")
+"""What a file may lack."""
+_FREE_COLUMNS = ("path", "speaker", "generator", "source", "language", "family", "sample_rate", "original_format")
+"""What a dataset names as it likes."""
+_PROBABILITY_COLUMNS = tuple(f"p_{name.lower()}" for name in CLASS_NAMES)
+_COLUMNS = tuple(
+    column
+    for field in dataclasses.fields(ClipScore)
+    for column in (_PROBABILITY_COLUMNS if field.name == "probabilities" else (field.name,))
+)
+
+
+def write_scores(path: str | os.PathLike, scores: Sequence[ClipScore], frames: bool = True) -> None:
+    """Write one CSV line per clip (UTF-8); spans as ``0.5120-1.2340 2.0000-2.5000``, frames as ``0.012 0.934``.
+
+    Names are written so that a spreadsheet calculates nothing and a terminal obeys nothing, and are read back exactly.
+
+    Parameters
+    ----------
+    path
+        Compressed if it ends in ``.gz``.
+    scores
+        Rows in this order.
+    frames
+        Whether to keep the probabilities of single frames, most of the file; metrics of frames need them.
+    """
+    columns = [column for column in _COLUMNS if frames or column != "frame_probabilities"]
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(columns)
+    for score in scores:
+        row = {field.name: getattr(score, field.name) for field in dataclasses.fields(score)}
+        row |= {name: exact_cell(row[name]) for name in _FREE_COLUMNS}
+        row["seconds"] = f"{score.seconds:.4f}"
+        row["frame_seconds"] = f"{score.frame_seconds:.6g}"
+        row["confidence"] = f"{score.confidence:.9g}"  # nine digits give a float32 back exactly
+        for column, value in zip(_PROBABILITY_COLUMNS, score.probabilities, strict=True):
+            row[column] = f"{value:.9g}"
+        for column in ("true_spans", "predicted_spans"):
+            row[column] = " ".join(f"{start:.4f}-{end:.4f}" for start, end in row[column])
+        values = score.frame_probabilities if score.has_timeline else ()
+        row["frame_probabilities"] = " ".join(f"{value:.3f}" for value in values)
+        writer.writerow([row[column] for column in columns])
+    data = lines.getvalue().encode("utf-8")
+    with atomic_path(path) as temporary:
+        # Without a time inside: the same scores make the same file.
+        temporary.write_bytes(gzip.compress(data, mtime=0) if _is_compressed(path) else data)
+
+
+def read_scores(path: str | os.PathLike) -> list[ClipScore]:
+    """Return what :func:`write_scores` wrote.
+
+    Raises
+    ------
+    RunError
+        When the file cannot be read, is no scores file, holds no clips, or a value in it is impossible.
+    """
+    path = pathlib.Path(path)
+    # The csv module refuses fields over 131072 characters: seven minutes of frames. The limit is global, so restore it.
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if _is_compressed(path) else data).decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""))
+        header = next(reader, [])
+        missing = [column for column in _COLUMNS if column not in (*header, *_OPTIONAL_COLUMNS)]
+        if missing:
+            raise RunError(f"{path} is not a scores file: it has no column {', '.join(missing)}")
+        scores = [_read_row(path, reader.line_num, header, row) for row in reader if row]
+    except (UnicodeDecodeError, csv.Error, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise RunError(f"{path} is not a scores file: {error}") from error
+    except OSError as error:
+        raise RunError(f"cannot read the scores file {path}: {error.strerror or error}") from error
+    finally:
+        csv.field_size_limit(limit)
+    if not scores:
+        raise RunError(f"{path} holds no clips; write it again with a test set that is not empty")
+    return scores
+
+
+def _is_compressed(path: str | os.PathLike) -> bool:
+    return pathlib.Path(path).suffix == COMPRESSED_SUFFIX
+
+
+def _read_row(path: pathlib.Path, line: int, header: list[str], row: list[str]) -> ClipScore:
+    if len(row) != len(header):
+        raise RunError(f"{path}, line {line}: {len(row)} fields instead of {len(header)}; was the file cut off?")
+    cells = dict.fromkeys(_OPTIONAL_COLUMNS, "") | dict(zip(header, row, strict=True))
+    values: dict = {field.name: cells.get(field.name) for field in dataclasses.fields(ClipScore)}
+    values |= {name: from_exact_cell(cells[name]) for name in _FREE_COLUMNS}
+    try:
+        values["probabilities"] = [float(cells[column]) for column in _PROBABILITY_COLUMNS]
+        values["frame_probabilities"] = [float(item) for item in cells["frame_probabilities"].split()]
+        for column in ("true_spans", "predicted_spans"):
+            values[column] = [_read_span(item) for item in cells[column].split()]
+        return ClipScore(**values)
+    except ValueError as error:
+        raise RunError(f"{path}, line {line}: {error}") from error
+
+
+def _read_span(text: str) -> tuple[float, float]:
+    start, _, end = text.partition("-")
+    try:
+        return float(start), float(end)
+    except ValueError:
+        raise ValueError(f"span {text!r} is not written as start-end in seconds") from None

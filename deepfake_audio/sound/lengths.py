@@ -1,0 +1,195 @@
+"""Does a header tell how much sound a file holds? Where it does not, libsndfile would read a part and call it all."""
+
+from __future__ import annotations
+
+import io
+import struct
+from typing import BinaryIO
+
+STOPPED = (
+    "Its header does not say how long it is, as after a recorder was stopped or a copy cut short: "
+    "it was read to the end of the file."
+)
+
+CHUNKED = {
+    b"RIFF": (12, "<4sI", 2, b"data"),
+    b"RIFX": (12, ">4sI", 2, b"data"),
+    b"RF64": (12, "<4sI", 2, b"data"),
+    b"BW64": (12, "<4sI", 2, b"data"),
+    b"FORM": (12, ">4sI", 2, b"SSND"),
+    b"caff": (8, ">4sQ", 1, b"data"),
+}
+"""Where chunks begin, how name and length of one are written, what they are rounded up to, and which holds sound."""
+
+SEARCHED_BYTES = 2**20
+PADDING_BYTES = 2**16
+"""Zeros behind the sound, at most so many, fill the last block of a disk."""
+
+MP3_KBITS = {  # by whether it is MPEG 1
+    True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+"""In Hz, by the two bits of the version: MPEG 1, 2 and 2.5."""
+
+
+class Mended(io.FileIO):
+    """A file some of whose bytes read as others.
+
+    Parameters
+    ----------
+    path : path
+        The file, which is not changed.
+    patches : dict of int to bytes
+        What is read from an offset on.
+    """
+
+    def __init__(self, path, patches: dict[int, bytes]):
+        super().__init__(path)
+        self._patches = patches
+
+    def readinto(self, buffer) -> int:
+        """Fill a buffer."""
+        start, count = self.tell(), super().readinto(buffer)
+        for offset, patch in self._patches.items():
+            for place, byte in enumerate(patch, offset - start):
+                if 0 <= place < count:
+                    memoryview(buffer)[place : place + 1] = bytes([byte])
+        return count
+
+
+def patches(file: BinaryIO) -> dict[int, bytes]:
+    """Return what to read instead of a length that does not fit the file; nothing where it fits, or there is none.
+
+    Parameters
+    ----------
+    file : binary file
+        Of any format; WAV, RF64, AIFF, CAF and AU have such a length.
+    """
+    magic, size = file.read(4), file.seek(0, io.SEEK_END)
+    if magic == b".snd":
+        file.seek(4)
+        start, stated = struct.unpack(">II", file.read(8).ljust(8, b"\0"))
+        return {} if start + stated == size else {8: struct.pack(">I", min(max(0, size - start), 2**32 - 1))}
+    if magic not in CHUNKED:
+        return {}
+    at, pattern, _, sound = CHUNKED[magic]
+    long_lengths = None  # of RF64, which has them in a chunk of its own
+    for start, name, stated in _chunks(file, at, size, magic):
+        if name == b"ds64":
+            file.seek(start)
+            long_lengths = start, *struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))
+        if name != sound:
+            continue
+        if long_lengths and stated == 2**32 - 1:
+            stated = long_lengths[2]
+        if _ends_well(file, start, stated, size, magic):
+            return {}
+        if long_lengths:
+            return {long_lengths[0]: struct.pack("<QQ", size - 8, size - start), start - 4: b"\xff" * 4}
+        length = pattern.replace("4s", "")
+        return {start - struct.calcsize(length): struct.pack(length, min(size - start, 2**32 - 1))}
+    return {}
+
+
+def _chunks(file: BinaryIO, at: int, size: int, magic: bytes):
+    """Yield where the content of each chunk begins, its name and the length that it states."""
+    _, pattern, rounded_to, _ = CHUNKED[magic]
+    head = struct.calcsize(pattern)
+    while at + head <= size:
+        file.seek(at)
+        name, stated = struct.unpack(pattern, file.read(head))
+        yield at + head, name, stated
+        at += head + stated + -stated % rounded_to
+
+
+def _ends_well(file: BinaryIO, start: int, stated: int, size: int, magic: bytes) -> bool:
+    """Return whether sound of this length ends with the file, or before chunks, tags or padding that do."""
+    end = start + stated + -stated % CHUNKED[magic][2]
+    if end > size + 1:
+        return False
+    file.seek(end)
+    rest = file.read(PADDING_BYTES)
+    if not rest.strip(b"\0"):
+        return size - end < PADDING_BYTES and (stated > 0 or not rest)
+    if rest.startswith((b"TAG", b"ID3")):
+        return True
+    for content, name, length in _chunks(file, end, size, magic):
+        if name in CHUNKED or not name.isascii() or not name.decode("ascii").isprintable():
+            return False
+        end = content + length
+    return abs(end - size) <= 1
+
+
+def counts_all(file: BinaryIO, kind: str) -> bool:
+    """Return whether the length in a header, if it has one, is that of all the sound in a file.
+
+    Parameters
+    ----------
+    file : binary file
+        From its beginning on.
+    kind : str
+        ``MP3``, ``FLAC`` or ``OGG``; of anything else it is taken for granted.
+    """
+    if kind == "MP3":
+        return _counts_all_mp3(file)
+    if kind == "FLAC":  # another file may follow
+        return not _holds(file, (b'fLaC\0\0\0"', b'fLaC\x80\0\0"'), 4)
+    return kind != "OGG" or not _holds(file, (b"OggS\0\x02",), 1)
+
+
+def _holds(file: BinaryIO, words: tuple[bytes, ...], start: int) -> bool:
+    file.seek(start)
+    kept = b""
+    while data := file.read(SEARCHED_BYTES):
+        data = kept + data
+        if any(word in data for word in words):
+            return True
+        kept = data[-len(words[0]) :]
+    return False
+
+
+def _counts_all_mp3(file: BinaryIO) -> bool:
+    """Return whether the first frame counts all the others; those of many encoders do not."""
+    size, at = file.seek(0, io.SEEK_END), 0
+    stated, frames = None, 0
+    while at < size:
+        file.seek(at)
+        head = file.read(32)
+        if head.startswith(b"ID3"):
+            at += 10 + int("".join(f"{byte:07b}" for byte in head[6:10]), 2) + (10 if head[5] & 0x10 else 0)
+        elif head.startswith(b"TAG"):
+            at += 128
+        elif head.startswith(b"APETAGEX"):
+            at += 32 + int.from_bytes(head[12:16], "little")
+        elif not (length := _mp3_frame_bytes(head)):
+            return False
+        else:
+            at += length
+            if stated is None:
+                file.seek(at - length)
+                stated = _stated_mp3_frames(file.read(length))
+                if not stated:
+                    return False
+            else:
+                frames += 1
+    return stated == frames
+
+
+def _mp3_frame_bytes(head: bytes) -> int:
+    """Return the length of a frame that begins like this; 0 where none does."""
+    word = int.from_bytes(head[:4], "big")
+    version, kbits, rate = word >> 19 & 3, word >> 12 & 15, word >> 10 & 3
+    if word >> 21 != 0x7FF or word >> 17 & 3 != 1 or version == 1 or kbits in (0, 15) or rate == 3:
+        return 0
+    samples = 1152 if version == 3 else 576
+    return samples * 125 * MP3_KBITS[version == 3][kbits - 1] // MP3_RATES[version][rate] + (word >> 9 & 1)
+
+
+def _stated_mp3_frames(frame: bytes) -> int:
+    """Return how many frames the first one says that there are; 0 where it does not."""
+    mono, first_version = frame[3] >> 6 == 3, frame[1] >> 3 & 3 == 3
+    at = 4 + ((17 if mono else 32) if first_version else (9 if mono else 17))
+    if frame[at : at + 4] not in (b"Xing", b"Info") or not frame[at + 7 : at + 8] or not frame[at + 7] & 1:
+        return 0
+    return int.from_bytes(frame[at + 8 : at + 12], "big")

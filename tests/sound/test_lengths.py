@@ -1,0 +1,182 @@
+"""Every sample of a file is read, whatever its header says about their number."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import soundfile
+
+from deepfake_audio.settings import SAMPLE_RATE
+from deepfake_audio.sound.lengths import STOPPED
+from deepfake_audio.sound.reading import INCOMPLETE, about_audio, read_audio
+
+CODEC_SECONDS = 0.15
+"""What the codecs add before the first sample and behind the last, where no header says how much: two MP3 frames at
+8 kHz are the most."""
+
+
+def ffmpeg(*arguments):
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *map(str, arguments)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def seconds(path):
+    return len(read_audio(path)) / SAMPLE_RATE
+
+
+@pytest.fixture(scope="module")
+def speech(starter):
+    clips = sorted((starter / "real").glob("*.flac"))[:2]
+    return np.concatenate([soundfile.read(clip, dtype="int16")[0] for clip in clips])[: 3 * SAMPLE_RATE]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, speech):
+    path = tmp_path_factory.mktemp("speech") / "speech.wav"
+    soundfile.write(path, speech, SAMPLE_RATE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def mp3s(tmp_path_factory, source):
+    """Return MP3 files of 3 s by their settings, made by one ffmpeg."""
+    folder, paths, command = tmp_path_factory.mktemp("mp3"), {}, ["-i", source]
+    rates = {"cbr": ["-b:a", "48k"], "vbr": ["-q:a", "6"], "abr": ["-abr", "1", "-b:a", "40k"]}
+    for rate in (8_000, 16_000, 22_050, 48_000):
+        for channels in (1, 2):
+            for name, options in rates.items():
+                for xing in (0, 1):
+                    path = paths[rate, channels, name, xing] = folder / f"{rate}-{channels}-{name}-{xing}.mp3"
+                    command += ["-ar", rate, "-ac", channels, *options, "-write_xing", xing, path]
+    ffmpeg(*command)
+    return paths
+
+
+def id3(kind):
+    """Return a tag of 1 MB: a cover, or padding."""
+    content = b"\0image/png\0\x03\0" + bytes(10**6) if kind == "cover" else bytes(10**6)
+    frame = (b"APIC" + struct.pack(">IH", len(content), 0) if kind == "cover" else b"") + content
+    size = bytes(len(frame) >> shift & 127 for shift in (21, 14, 7, 0))
+    return b"ID3\3\0\0" + size + frame
+
+
+@pytest.mark.parametrize("tag", ["", "cover", "padding"])
+def test_mp3_of_every_kind_is_read_to_its_end(tmp_path, mp3s, tag):
+    path, lengths = tmp_path / "x.mp3", {}
+    for number, (kind, plain) in enumerate(mp3s.items()):
+        if tag and number % 5:  # has no common divisor with the numbers of the settings: each has its turn
+            continue
+        path.write_bytes((id3(tag) if tag else b"") + plain.read_bytes())
+        lengths[kind] = seconds(path)
+        assert (about_audio(path) is not None) == bool(kind[-1]), "libsndfile reads where the count can be trusted"
+    slack = {xing: 0.05 if xing else 0.05 + CODEC_SECONDS for xing in (0, 1)}
+    wrong = {kind: length for kind, length in lengths.items() if not -0.05 < length - 3 < slack[kind[-1]]}
+    assert lengths and not wrong
+
+
+@pytest.mark.parametrize("share", [0.5, 2])
+def test_mp3_whose_header_miscounts(tmp_path, mp3s, share):
+    path = tmp_path / "x.mp3"
+    data = bytearray(mp3s[16_000, 1, "vbr", 1].read_bytes())
+    at = data.index(b"Xing") + 8
+    data[at : at + 4] = struct.pack(">I", int(share * struct.unpack_from(">I", data, at)[0]))
+    path.write_bytes(data)
+    assert seconds(path) == pytest.approx(3, abs=0.05 + CODEC_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".mp3", []),
+        (".mp3", ["-write_xing", "0"]),
+        (".flac", []),
+        (".ogg", ["-c:a", "libvorbis"]),
+        (".opus", ["-c:a", "libopus"]),
+        (".aac", ["-c:a", "aac"]),
+        (".wav", []),
+        (".aiff", []),
+    ],
+)
+@pytest.mark.parametrize("again", ["the same", "another", "another rate"])
+def test_joined_files_are_read_to_the_end(tmp_path, source, suffix, options, again):
+    first, second, joined = (tmp_path / f"{name}{suffix}" for name in ("first", "second", "joined"))
+    ffmpeg("-i", source, *options, first)
+    if again == "the same":
+        second, expected = first, 6
+    else:
+        rate = 24_000 if again == "another rate" else SAMPLE_RATE
+        ffmpeg("-t", 2, "-i", source, "-ar", rate, *options, second)
+        expected = 5
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    notes = []
+    length = len(read_audio(joined, notes=notes)) / SAMPLE_RATE
+    if again == "another rate" and suffix in (".flac", ".ogg"):
+        assert length < 3.2 and notes == [INCOMPLETE], "ffmpeg takes one rate of these, and says so"
+    elif again != "another rate" or suffix not in (".wav", ".aiff"):  # samples of those have the first rate
+        assert length == pytest.approx(expected, abs=0.05 + CODEC_SECONDS)
+
+
+def stopped(data, kind, size):
+    """Overwrite the lengths in a header of soundfile's."""
+    long = 2**64 - 1 if size == 2**32 - 1 else size
+    sound = data.index(b"SSND" if kind == "AIFF" else b"data") + 4 if kind not in ("AU", "RF64") else 0
+    for offset, pattern, value in {
+        "WAV": [(4, "<I", size), (sound, "<I", size)],
+        "WAVEX": [(sound, "<I", size)],
+        "RF64": [(20, "<QQQ", None)],
+        "AIFF": [(4, ">I", size), (22, ">I", size), (sound, ">I", size)],
+        "CAF": [(sound, ">Q", long)],
+        "AU": [(8, ">I", size)],
+    }[kind]:
+        struct.pack_into(pattern, data, offset, *([value] if value is not None else [long] * 3))
+
+
+@pytest.mark.parametrize("size", [0, 2**32 - 1, 100_000])
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        ("WAV", "PCM_16"),
+        ("WAV", "FLOAT"),
+        ("WAV", "IMA_ADPCM"),
+        ("WAVEX", "PCM_24"),
+        ("RF64", "PCM_16"),
+        ("AIFF", "PCM_16"),
+        ("CAF", "PCM_16"),
+        ("AU", "PCM_16"),
+    ],
+)
+def test_what_a_stopped_recorder_leaves_is_read_to_the_end(tmp_path, speech, kind, subtype, size):
+    path, encoded, notes = tmp_path / "x", io.BytesIO(), []
+    samples = speech / 32768 if subtype == "FLOAT" else speech
+    soundfile.write(encoded, samples, SAMPLE_RATE, format=kind, subtype=subtype)
+    path.write_bytes(encoded.getvalue())
+    whole = read_audio(path, notes=notes)
+    assert notes == []
+    data = bytearray(encoded.getvalue())
+    stopped(data, kind, size)
+    path.write_bytes(data)
+    assert np.array_equal(read_audio(path, notes=notes), whole)
+    assert notes == [STOPPED]
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        b"LIST" + struct.pack("<I", 4) + b"INFO",
+        b"id3 " + struct.pack("<I", 3) + b"ID3\0",
+        bytes(300),
+        b"TAG" + bytes(125),
+    ],
+    ids=["chunk", "odd chunk", "padding", "tag"],
+)
+def test_what_stands_behind_the_sound_is_no_sound(tmp_path, speech, behind):
+    path, notes = tmp_path / "x.wav", []
+    soundfile.write(path, speech, SAMPLE_RATE)
+    path.write_bytes(path.read_bytes() + behind)
+    assert len(read_audio(path, notes=notes)) == len(speech)
+    assert notes == []
