@@ -30,7 +30,7 @@ def grow_targets(folder: Path) -> list[tuple[Path, Path]]:
     grow = trees.Grower(table)
     grow.clips("a.wav", "b.wav")
     grow.text("clips.csv", "path,label,split", "a.wav,real,train", "b.wav,hybrid,")
-    grow.text("hybrid_spans.csv", "path,start_s,end_s", "b.wav,0.5,1.0")
+    grow.text("hybrid_spans.csv", "path,start_s,end_s", "b.wav,0.005,0.01")
     vad = folder / "vad"
     vad.mkdir()
     trees.partial_spoof(trees.Grower(vad), labels=False, vad=True)

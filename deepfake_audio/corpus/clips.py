@@ -112,8 +112,8 @@ class Clip:
         Engine or model of the generator, without voice, bit rate or checkpoint, where the dataset tells.
     twin_of : str
         Name of the real clip with which a fake one is aligned in time: the same words, spoken by the same voice.
-    sample_rate, original_format : str
-        In Hz, and ``wav``, ``mp3``, ...: what the recording was before it was cut, where the dataset tells.
+    sample_rate, original_format, original_samples : str
+        Rate in Hz, ``wav``, ``mp3``, ..., and length in samples of what the clip was cut from, where the dataset tells.
     split : str
         One of ``SPLITS`` where the dataset's authors put the clip into a partition; otherwise empty.
     """
@@ -132,6 +132,7 @@ class Clip:
     twin_of: str = ""
     sample_rate: str = ""
     original_format: str = ""
+    original_samples: str = ""
 
     @property
     def generator_family(self) -> str:

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import posixpath
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import CorpusError
-from ..sound.reading import LONGEST_SECONDS
-from .clips import SPLIT_NAMES, Clip, Dataset
+from ..sound.reading import LONGEST_SECONDS, about_audio
+from ..text import counted
+from .clips import CLASS_WORDS, SPLIT_NAMES, Clip, Dataset, label_options
 from .folders import label_of_folders
 from .layouts import TABLES, Table
 from .tree import Tree, common_folder, distance, is_below, lines_of, rows_of
 
 TABLE_NAME = "clips.csv"
+SPANS_NAME = "hybrid_spans.csv"
 KNOWN_COLUMNS = (
     *("speaker", "generator", "source", "language", "copy_of", "family", "twin_of", "sample_rate", "original_format"),
+    "original_samples",
 )
 """Columns of the table beside ``path`` and ``label``, each of which may be missing; ``split`` is another one."""
-SPANS_NAME = "hybrid_spans.csv"
+KNOWN_AS = {
+    **dict.fromkeys(("file", "filename", "file_name", "filepath", "file_path", "audio", "audio_path", "clip"), "path"),
+    **dict.fromkeys(("class", "target", "category"), "label"),
+    "original_sample_rate": "sample_rate",
+}
+"""What else columns are called."""
+
+YES, NO = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
+
+END_SECONDS = 0.05
+"""Spans may end so much behind the end of their clip, as labels in frames do."""
+EXACT_FORMATS = {"WAV", "WAVEX", "W64", "RF64", "AIFF", "FLAC", "CAF", "AU"}
+"""Containers whose header says how many samples they hold."""
 
 
 def read_tables(tree: Tree) -> Iterator[Dataset]:
@@ -34,57 +52,138 @@ def read_tables(tree: Tree) -> Iterator[Dataset]:
 def _read_table(tree: Tree, folder: str) -> Dataset:
     here = tree.path(folder, "").resolve()
     table = here / TABLE_NAME
-    dataset = Dataset(here, "clips.csv", f"the table {TABLE_NAME}")
-    spans = defaultdict(list)
-    if (here / SPANS_NAME).is_file():
-        for number, row in rows_of(here / SPANS_NAME, ("path", "start_s", "end_s")):
-            try:
-                start, end = float(row["start_s"]), float(row["end_s"])
-            except ValueError:
-                start = end = 0.0
-            if not 0 <= start < end <= LONGEST_SECONDS:
-                where = f"{here / SPANS_NAME}, line {number}"
-                raise CorpusError(
-                    f"{where}: {row['start_s']!r} to {row['end_s']!r} is no span of seconds of a recording, which "
-                    f"has at most {LONGEST_SECONDS / 3600:g} hours."
-                )
-            spans[row["path"]].append((start, end))
-    listed = []
-    for number, row in rows_of(table, ("path", "label")):
-        label = tree.class_of(row["label"])
-        if label is None:
-            raise CorpusError(f"{table}, line {number}: label {row['label']!r} is not real, fake or hybrid.")
-        below = posixpath.normpath(f"{folder}/{row['path']}" if folder else row["path"])
-        at, file = posixpath.split(below)
-        if file in tree.audio.get(at, ()):
-            path = tree.path(at, file)  # listed already, so it need not be looked up again
-        else:
-            where = f"{table}, line {number}"
-            try:
-                path = (here / row["path"]).resolve()
-                there = path.is_file()
-            except (OSError, RuntimeError, ValueError) as error:  # such as a link to itself, or a NUL
-                raise CorpusError(f"{where}: {row['path'][:200]!r} is no usable path; correct it.") from error
-            if not path.is_relative_to(tree.root):
-                raise CorpusError(f"{where}: {row['path']!r} leads out of {tree.root}; keep clips inside it.")
-            if not there:
-                raise CorpusError(f"{where}: there is no file {path}; correct the table or add the clip.")
-            below = path.relative_to(tree.root).as_posix()
-            at, file = posixpath.split(below)
-        known = {key: (row.get(key) or "").strip() for key in KNOWN_COLUMNS}
-        split = (row.get("split") or "").strip().lower()
+    dataset = Dataset(here, TABLE_NAME, f"the table {TABLE_NAME}")
+    listing = _Listing(tree, folder)
+    clips: dict[Path, list[Clip]] = defaultdict(list)
+    for number, row in rows_of(table, ("path",), known_as=KNOWN_AS):
+        where = f"{table}, line {number}"
+        label = _label(tree, table, where, row)
+        at, file, path = listing.there(row["path"].strip(), where)
+        known = {key: row.get(key, "").strip() for key in KNOWN_COLUMNS}
+        split = row.get("split", "").strip().lower()
         if split and split not in SPLIT_NAMES:
-            raise CorpusError(f"{table}, line {number}: split {split!r} is not train, validation or test.")
-        known["split"] = SPLIT_NAMES.get(split, "")
-        clip_spans = tuple(sorted(spans[row["path"]])) if row["path"] in spans else None
-        dataset.clips.append(Clip(f"{tree.name}/{below}", path, label, spans=clip_spans, **known))
-        listed.append((at, file))
-    for at, file in listed:
-        tree.audio.get(at, {}).pop(file, None)
-    if not dataset.clips:
+            raise CorpusError(f"{where}: split {split!r} is not train, validation or test; correct it.")
+        name = "/".join(part for part in (tree.name, at, file) if part)
+        clips[path].append(Clip(name, path, label, split=SPLIT_NAMES.get(split, ""), **known))
+    if not clips:
         raise CorpusError(f"{table} has no rows; it needs one per clip, with path and label.")
+    spans = _read_spans(here / SPANS_NAME, listing, clips) if (here / SPANS_NAME).is_file() else {}
+    for path, rows in clips.items():
+        told = tuple(sorted(spans[path])) if path in spans else None
+        dataset.clips += [dataclasses.replace(clip, spans=told) for clip in rows] if told else rows
+    for at, file in listing.found.values():
+        tree.audio.get(at, {}).pop(file, None)
     tree.report_rest(dataset, [at for at in tree.audio if is_below(at, folder)], f"not in {TABLE_NAME}")
     return dataset
+
+
+def _label(tree: Tree, table: Path, where: str, row: dict[str, str]) -> str:
+    """Return the class of a row: what its label says, or the answer in a column such as ``is_fake``."""
+    questions = {name: label for name in row for label in ("Real", "Fake")
+                 if name.removeprefix("is_").replace("_", "") in CLASS_WORDS[label]}  # fmt: skip
+    column = "label" if "label" in row else next(iter(questions), None)
+    if column is None:
+        raise CorpusError(f"{table} lacks the column 'label'; its first line must name ['path', 'label'].")
+    text = row[column].strip()
+    if label := tree.class_of(text):
+        return label
+    if column in questions and text.lower() in YES + NO:
+        return next(label for label in ("Real", "Fake") if (label == questions[column]) == (text.lower() in YES))
+    if text.lower() in YES + NO:
+        raise CorpusError(f"{where}: label {text!r} may be either class; say which: {label_options(text)}.")
+    raise CorpusError(
+        f"{where}: label {text!r} is not real, fake or hybrid; correct it, or say what it means: {label_options(text)}."
+    )
+
+
+class _Listing:
+    """Where the clips of a table are, however it spells them."""
+
+    def __init__(self, tree: Tree, folder: str):
+        self.tree, self.folder = tree, folder
+        self.here = tree.path(folder, "").resolve()
+        self.found: dict[str, tuple[str, str]] = {}
+
+    def find(self, text: str) -> tuple[str, str] | None:
+        """Return folder and name of the only recording that a table can mean, if there is one."""
+        if text in self.found:
+            return self.found[text]
+        for spelling in dict.fromkeys((text, text.replace("\\", "/"))):
+            below = posixpath.normpath(f"{self.folder}/{spelling}" if self.folder else spelling)
+            at, file = posixpath.split(below)
+            if file in self.tree.audio.get(at, ()):
+                return at, file
+        for key in (_plain(below), *([f"*/{_plain(spelling)}"] if "/" not in spelling else [])):
+            if len(near := self._spellings.get(key, ())) == 1:
+                return near[0]
+        return None
+
+    @functools.cached_property
+    def _spellings(self) -> dict[str, list[tuple[str, str]]]:
+        """Recordings by path, by path without suffix, and by name alone, in one case and one Unicode form."""
+        index = defaultdict(list)
+        for at in self.tree.below(self.folder):
+            for name in self.tree.audio[at]:
+                stem = posixpath.splitext(name)[0]
+                for key in {posixpath.join(at, name), posixpath.join(at, stem), f"*/{name}", f"*/{stem}"}:
+                    index[_plain(key)].append((at, name))
+        return index
+
+    def there(self, text: str, where: str) -> tuple[str, str, Path]:
+        """Return folder, name and path of a clip, or say why there is none."""
+        if found := self.find(text):
+            self.found[text] = found
+            return *found, self.tree.path(*found)
+        try:
+            path = (self.here / text).resolve()
+            there = path.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # such as a link to itself, or a NUL
+            raise CorpusError(f"{where}: {text[:200]!r} is no usable path; correct it.") from error
+        if not path.is_relative_to(self.tree.root):
+            raise CorpusError(f"{where}: {text!r} leads out of {self.tree.root}; keep clips inside it.")
+        if not there:
+            raise CorpusError(f"{where}: there is no file {path}; correct the table or add the clip.")
+        self.found[text] = posixpath.split(path.relative_to(self.tree.root).as_posix())
+        return *self.found[text], path
+
+
+def _plain(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _read_spans(
+    table: Path, listing: _Listing, clips: Mapping[Path, Sequence[Clip]]
+) -> dict[Path, list[tuple[float, float]]]:
+    """Return the fake spans of clips in seconds, or say which rows are none."""
+    spans, lines, homeless, late = defaultdict(list), defaultdict(list), [], []
+    for number, row in rows_of(table, ("path", "start_s", "end_s"), known_as=KNOWN_AS):
+        try:
+            start, end = (float(row[name].replace(",", ".")) for name in ("start_s", "end_s"))
+        except ValueError:
+            start = end = 0.0
+        if not 0 <= start < end <= LONGEST_SECONDS:
+            raise CorpusError(
+                f"{table}, line {number}: {row['start_s']!r} to {row['end_s']!r} is no span of seconds of a recording, "
+                f"which has at most {LONGEST_SECONDS / 3600:g} hours."
+            )
+        place = listing.find(row["path"].strip())
+        path = listing.tree.path(*place) if place else None
+        if path in clips:
+            spans[path].append((start, end))
+            lines[path].append(f"line {number}: {row['path']} to {end:g} s")
+        else:
+            homeless.append(f"line {number}: {row['path']}")
+    for path, ends in spans.items():
+        about = about_audio(path)
+        if about and about["format"] in EXACT_FORMATS:
+            last = about["frames"] / about["samplerate"]
+            late += [f"{line} of {last:.2f} s" for line, (_, end) in zip(lines[path], ends, strict=True)
+                     if end > last + END_SECONDS]  # fmt: skip
+    for rows, verb, what in ((homeless, "name", f"no clip of {TABLE_NAME}"), (late, "end", "behind the end of a clip")):
+        if rows:
+            said = f"{counted(len(rows), 'row', f'{verb}s', verb)} {what} ({', '.join(rows[:3])})"
+            raise CorpusError(f"{table}: {said}; correct or remove what is wrong.")
+    return spans
 
 
 # Tables of known datasets

@@ -219,16 +219,41 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
         raise CorpusError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
 
 
-def rows_of(table: Path, needed: Sequence[str], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line number and row of a CSV file with a header."""
+def rows_of(
+    table: Path, needed: Sequence[str], delimiter: str = "", known_as: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and row of a table with a header, whose columns are named in lower case.
+
+    Parameters
+    ----------
+    table : Path
+        The file, in UTF-8.
+    needed : sequence of str
+        Columns without which it is refused.
+    delimiter : str
+        Between columns; without it, the one of comma, semicolon, tab and bar that tells most columns apart.
+    known_as : mapping of str to str, optional
+        What else a column may be called, and what it is called here.
+
+    Raises
+    ------
+    CorpusError
+        If it is no such table.
+    """
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=delimiter)
-            missing = [name for name in needed if name not in (reader.fieldnames or ())]
-            if missing:
+            head = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter or max(",;\t|", key=head.count))
+            names = [re.sub(r"[-_\s]+", "_", name.strip().lower()) for name in next(reader, ())]
+            for place, name in enumerate(names):
+                if (proper := (known_as or {}).get(name, name)) not in names:
+                    names[place] = proper
+            if missing := [name for name in needed if name not in names]:
                 raise CorpusError(f"{table} lacks the column {missing[0]!r}; its first line must name {list(needed)}.")
             for row in reader:
-                yield reader.line_num, {key: value or "" for key, value in row.items() if key}
+                if row:
+                    yield reader.line_num, dict(itertools.zip_longest(names, row[: len(names)], fillvalue=""))
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{table} is not a readable CSV file ({error}); save it as CSV in UTF-8.") from error
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from deepfake_audio.corpus import split as corpus
 from deepfake_audio.corpus.clips import CLASS_WORDS, SPLITS, Clip
@@ -221,9 +222,12 @@ def test_tables_from_windows_and_from_excel(tmp_path):
         ("path,label\na.wav,real\nloop/b.wav,real\n", r"line 3: ('loop/b\.wav' is no usable path|there is no file)"),
         ("path,label\nb\0.wav,real\n", r"line 2: 'b\\x00\.wav' is no usable path; correct it|not a readable CSV file"),
         (f"path,label\n{'a' * 5000}.wav,real\n", r"line 2: ('a{200}' is no usable path|there is no file)"),
-        ("path,class\na.wav,real\n", r"lacks the column 'label'"),
+        ("path,colour\na.wav,real\n", r"lacks the column 'label'"),
         ("", r"lacks the column 'path'"),
         ("path,label\n", r"has no rows"),
+        ("path,label\na.wav,0\n", r"label '0' may be either class; .* --label 0=real or --label 0=fake"),
+        ("path,label\na.wav,TRUE\n", r"label 'TRUE' may be either class; .* --label TRUE=real or --label TRUE=fake"),
+        ("path,is_fake\na.wav,maybe\n", r"label 'maybe' is not real, .* --label maybe=real or"),
         ("path,label\nä.wav,real\n".encode("latin-1"), r"save it as CSV in UTF-8"),
     ],
 )
@@ -235,6 +239,62 @@ def test_a_table_that_cannot_be_used_says_where_and_why(tmp_path, text, words):
         find_clips([table(tmp_path / "set", text)])
     assert "clips.csv" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("path;label\nx/a.wav;real\nx/b.wav;fake\n", "x/a.wav x/b.wav"),
+        ("path\tlabel\nx/a.wav\treal\nx/b.wav\tfake\n", "x/a.wav x/b.wav"),
+        ("Path,Label\nx/a.wav,REAL\nx/b.wav,AI-generated\n", "x/a.wav x/b.wav"),
+        ('File Name;Class;Gender\n"x/a.wav";"Human voice";f\nx/b.wav;Deep Fake;\n', "x/a.wav x/b.wav"),
+        ("filename,label\na.wav,bonafide\nb.wav,spoof\n", "x/a.wav y/b.wav"),
+        ("path,label\nx\\a.wav,real\n.\\x\\b.wav,fake\n", "x/a.wav x/b.wav"),
+        ("path,label\nX/A.WAV,real\nx/B,fake\n", "x/a.wav x/b.flac"),
+        ("path,label\nx/\u00e4.wav,real\nb\u0301,fake\n", "x/a\u0308.wav x/b\u0301.wav"),
+        ("path,is_fake\nx/a.wav,0\nx/b.wav,1\n", "x/a.wav x/b.wav"),
+        ("path,bonafide,generator\nx/a.wav,True,\nx/b.wav,False,xtts\n", "x/a.wav x/b.wav"),
+    ],
+)
+def test_tables_of_other_people(tmp_path, text, files):
+    root = table(touch(tmp_path / "set", *files.split()), text)
+    assert [(clip.name, clip.label) for clip in find_clips([root])] == [
+        (f"set/{name}", label) for name, label in zip(files.split(), ("Real", "Fake"), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("False", "True"), ("N", "Y")])
+def test_one_word_settles_what_numbers_mean(tmp_path, no, yes):
+    root = table(touch(tmp_path / "set", "a.wav", "b.wav"), f"path,label\na.wav,{no}\nb.wav,{yes}\n")
+    for said, expected in (((yes, "Fake"), ["Real", "Fake"]), ((no, "Fake"), ["Fake", "Real"])):
+        (dataset,) = find_datasets([root], None, [said])
+        assert [clip.label for clip in dataset.clips] == expected
+
+
+def test_a_name_that_may_be_two_files_is_no_name(tmp_path):
+    root = table(touch(tmp_path / "set", "a.wav", "a.flac"), "path,label\na,real\n")
+    with pytest.raises(CorpusError, match=r"line 2: there is no file .*a; correct the table"):
+        find_clips([root])
+
+
+def test_spans_that_fit_no_clip_are_refused_with_the_first_three_rows(tmp_path):
+    root = table(tmp_path / "set", "path,label\nx/a.wav,hybrid\nb.wav,real\n")
+    for name in ("x/a.wav", "b.wav"):
+        (root / name).parent.mkdir(exist_ok=True)
+        soundfile.write(root / name, np.zeros(16_000), 16_000)
+    spans = ["path;start_s;end_s", "X\\A;0,5;1,04"]
+    (root / "hybrid_spans.csv").write_text("\n".join(spans), encoding="utf-8")
+    assert [clip.spans for clip in find_clips([root])] == [((0.5, 1.04),), None]
+    for more, said in (
+        (
+            [f"gone{n}.wav;0;1" for n in range(4)],
+            r"4 rows name no clip of clips\.csv \(line 3: gone0\.wav, .*gone2\.wav\)",
+        ),
+        (["x/a.wav;0.2;1.5"], r"1 row ends behind the end of a clip \(line 3: x/a\.wav to 1\.5 s of 1\.00 s\)"),
+    ):
+        (root / "hybrid_spans.csv").write_text("\n".join([*spans, *more]), encoding="utf-8")
+        with pytest.raises(CorpusError, match=said + "; correct or remove"):
+            find_clips([root])
 
 
 def test_an_absolute_path_leads_outside_too(tmp_path):
