@@ -9,31 +9,31 @@
 Everything a run makes goes into outputs/run-DATE-TIME/.
 """
 
-from __future__ import annotations
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parent)]  # which python -I leaves out
 
 from deepfake_audio import early
 
 if __name__ == "__main__":
-    early.end_quietly()
+    early.begin(early.TRAINING)
 
 import dataclasses
-import sys
 import time
 from argparse import Namespace
-from pathlib import Path
 
-from deepfake_audio import console, interrupts, options
+from deepfake_audio import console, interrupts, options, places
 from deepfake_audio.corpus.kaggle import dataset_folder
 from deepfake_audio.errors import DeepfakeAudioError, RunError
 from deepfake_audio.settings import Settings
 from deepfake_audio.text import clean
 
-HERE = Path(__file__).resolve().parent
-
 
 def go_on(arguments: Namespace) -> str:
     """Name the command that goes on where a run stopped."""
-    words = ["python", "CNNRNNLSTM.py", "--resume", "--outputs", arguments.outputs]
+    words = [*places.TRAIN.split(), "--resume", "--outputs", arguments.outputs]
     if arguments.cache != arguments.outputs / "features":
         words += ["--cache", arguments.cache]
     words += label_words(arguments)
@@ -51,7 +51,8 @@ def begin(arguments: Namespace) -> tuple:
     from deepfake_audio.training.runs import Run
 
     if arguments.resume:
-        if run := Run.interrupted(arguments.outputs):
+        run = Run.interrupted(arguments.outputs)
+        if run:
             console.say(f"Resuming {run.folder} with its own settings.")
             return run.settings, run, read_checkpoint(run.init_from) if run.init_from else None, run.init_from
         console.say(f"No run in {arguments.outputs} was interrupted, so a new one starts.")
@@ -73,7 +74,7 @@ def corpus(arguments: Namespace, run) -> tuple[list, list]:
 
     if arguments.kaggle and not run:
         arguments.data = [*(arguments.data or []), *map(dataset_folder, arguments.kaggle)]
-    folders, skip, notes = choose_folders(run.data if run else arguments.data or [], HERE / "data")
+    folders, skip, notes = choose_folders(run.data if run else arguments.data or [], places.data())
     for note in notes:
         console.say(note)
     return folders, find_datasets(folders, skip, arguments.label)
@@ -147,7 +148,8 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     from deepfake_audio.evaluation.examine import evaluate_checkpoint, examine
     from deepfake_audio.training.runs import tidy_finished
 
-    if arguments.resume and (folder := tidy_finished(arguments.outputs)):
+    folder = tidy_finished(arguments.outputs) if arguments.resume else None
+    if folder:
         return console.say(f"The run that was interrupted is done: the report is in {clean(folder)}.")
 
     # Corpus: which clips there are.
@@ -191,7 +193,7 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     checkpoint = finish(result, examples, store, settings, run.model, manifest, init_from)
 
     # Report: the test set is judged once, by the file that script.py will use.
-    words = ["python", "CNNRNNLSTM.py", "--data", *folders, "--epochs", settings.training.epochs]
+    words = [*places.TRAIN.split(), "--data", *folders, "--epochs", settings.training.epochs]
     words += ["--batch-size", settings.training.batch_size, "--seed", settings.training.seed]
     words += [*(["--init-from", init_from] if init_from else []), *label_words(arguments)]
     card = {
@@ -204,14 +206,14 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     }
     report = examine(run.folder, checkpoint, examples["test"], store, card, result.log, arguments.show)
     run.tidy()
-    judge = console.command_line(["python", "script.py", "FILE", "--model", run.model])
+    judge = console.command_line([*places.JUDGE.split(), "FILE", "--model", run.model])
     return tell(report, arguments, watch, f"\nJudge a recording with:\n    {judge}")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Return the exit code: 0 fine, 1 something failed, 2 usage, 130 interrupted."""
     console.prepare()
-    arguments = options.training(argv, HERE / "outputs")
+    arguments = options.training(argv, places.outputs())
     kept = "Nothing was written" if arguments.check_data else "Finished features are kept"
     try:
         with interrupts.Watch(f"Interrupted. {kept}; start the same command again.") as watch:

@@ -12,24 +12,24 @@ Results go to stdout, everything else to stderr. Exit code 0: all files judged, 
 130: interrupted.
 """
 
-from __future__ import annotations
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parent)]  # which python -I leaves out
 
 from deepfake_audio import early
 
 if __name__ == "__main__":
-    early.end_quietly()
+    early.begin(early.JUDGING)
 
 import contextlib
 import json
-import sys
 from argparse import Namespace
-from pathlib import Path
 
-from deepfake_audio import console, interrupts, options
+from deepfake_audio import console, interrupts, options, places
 from deepfake_audio.errors import DeepfakeAudioError, OutputError
 from deepfake_audio.text import clean
-
-OUTPUTS = Path(__file__).resolve().parent / "outputs"
 
 FEW_CLIPS = 1000
 """After the starter corpus a model has seen some 450, splices included; the bundled model has seen 5,555."""
@@ -109,7 +109,7 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         recording = new_folder(arguments.outputs, "recording") / "recording.flac"
         console.say(f"Listening to {source.name} at {source.native_rate} Hz; Ctrl-C ends.")
         console.say("Level, verdict on the last seconds, and their timeline: r real, F fake, . no speech")
-        again = console.command_line(["python", "script.py", recording])
+        again = console.command_line([*places.JUDGE.split(), recording])
         watch.sentence = f"Interrupted; what was heard, if anything, is kept: {clean(again)}"
         ended = microphone.listen(detector, source, recording, console.live_line(), arguments.seconds)
     heard = recording.is_file()
@@ -146,12 +146,13 @@ def run(arguments: Namespace, watch: interrupts.Watch) -> int:
 
         print("\n".join(list_devices()))
         return 0
-    from deepfake_audio.model.checkpoint import BUNDLED, newest_checkpoint, read_checkpoint
+    from deepfake_audio.model.checkpoint import newest_checkpoint, read_checkpoint
 
-    checkpoint = read_checkpoint(arguments.model or newest_checkpoint(OUTPUTS))
-    bundled = " (bundled model)" if checkpoint.path.parent.name == BUNDLED else ""
+    checkpoint = read_checkpoint(arguments.model or newest_checkpoint(places.outputs()))
+    bundled = " (bundled model)" if checkpoint.path.resolve() == places.bundled() else ""
     console.say(f"Model: {clean(checkpoint.path)}{bundled}, trained {checkpoint.trained}")
-    if (clips := len(checkpoint.seen())) < FEW_CLIPS:
+    clips = len(checkpoint.seen())
+    if clips < FEW_CLIPS:
         console.say(f"warning: it has seen {clips} clips in training, splices included: too few for unseen speakers.")
     return judge_recordings(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)
 
@@ -159,7 +160,7 @@ def run(arguments: Namespace, watch: interrupts.Watch) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Return the exit code."""
     console.prepare()
-    arguments = options.judging(argv, OUTPUTS)
+    arguments = options.judging(argv, places.outputs())
     try:
         with interrupts.Watch(farewell(arguments)) as watch, console.results():
             return run(arguments, watch)

@@ -1,24 +1,24 @@
 """The commands of an installed package: the two scripts, which lie within it or, in a checkout, beside it."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 
+from . import early
 from .places import CHECKOUT
 
 
 def judge() -> int:
     """Judge recordings, as script.py does; return the exit code."""
-    return _script("script").main()
+    return _main("script", early.JUDGING)
 
 
 def train() -> int:
     """Train, as CNNRNNLSTM.py does; return the exit code."""
-    return _script("CNNRNNLSTM").main()
+    return _main("CNNRNNLSTM", early.TRAINING)
 
 
-def _script(name: str):
+def _main(name: str, packages: tuple[str, ...]) -> int:
+    early.begin(packages)
     if CHECKOUT:
         sys.path.insert(0, str(CHECKOUT))
-    return importlib.import_module(name if CHECKOUT else f"deepfake_audio.{name}")
+    return importlib.import_module(name if CHECKOUT else f"deepfake_audio.{name}").main()

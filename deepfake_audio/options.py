@@ -11,6 +11,9 @@ from pathlib import Path
 from .corpus.clips import class_of
 from .corpus.kaggle import HANDLE
 from .settings import Settings, TrainingSettings
+from .version import __version__
+
+VERSION = f"deepfake-audio {__version__}"
 
 MOST_JOBS = 64
 
@@ -49,6 +52,7 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--seconds", type=_duration, metavar="N", help="listen to the microphone for N seconds instead of until Ctrl-C")
     add("--device", metavar="NAME", help="microphone: its number, or part of its name")
     add("--list-devices", action="store_true", help="list the microphones")
+    add("--version", action="version", version=VERSION)
     add("--outputs", type=Path, metavar="DIR", default=outputs, help="where recordings go (default: outputs/)")
     arguments = parser.parse_args(argv)
     if arguments.paths and (arguments.seconds or arguments.device or arguments.list_devices):
@@ -84,6 +88,7 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--seed", type=_setting("seed"), metavar="N", help=f"default {defaults.seed}")
     add("--jobs", type=_whole_number(1, MOST_JOBS), metavar="N", help="threads for features (default 2)")
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that computes the features")
+    add("--version", action="version", version=VERSION)
     add("--show", action="store_true", help="also open the plots in windows")
     add("--init-from", type=Path, metavar="CHECKPOINT", help="go on from a trained network's weights")
     mode = parser.add_mutually_exclusive_group()

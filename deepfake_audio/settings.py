@@ -255,7 +255,7 @@ def of_checkpoint(values: dict) -> Settings:
     """
     parts = {}
     for field in dataclasses.fields(Settings):
-        kind = type(field.default)
+        kind: type = type(field.default)
         part = values[field.name] if field.name in NEEDED_TO_JUDGE else dict(values.get(field.name, {}))
         if field.name not in NEEDED_TO_JUDGE:
             defaults = to_dict(kind())
@@ -287,7 +287,7 @@ def from_dict(kind: type, values: dict):
     return kind(**{field.name: _value(kind, field, types[field.name], values[field.name]) for field in fields})
 
 
-def _value(kind: type, field: dataclasses.Field, wanted: type, value: object):
+def _value(kind: type, field: dataclasses.Field, wanted: type, value: typing.Any):
     """Return the value of one field as settings of type `kind` hold it; same errors."""
     if dataclasses.is_dataclass(wanted):
         return from_dict(wanted, value)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 from .errors import RunError
+from .places import how_to_install
 
 CONNECT_SECONDS = 10
 ANSWER_SECONDS = 900.0
@@ -48,7 +49,8 @@ def cluster(address: str | None) -> Iterator[None]:
     try:
         from dask.distributed import Client
     except ImportError as error:
-        raise RunError("--dask needs the package distributed: pip install distributed, or leave --dask out.") from error
+        what = f"run '{how_to_install('dask')}', or leave --dask out."
+        raise RunError(f"--dask needs the package distributed: {what}") from error
     from joblib import parallel_config
 
     try:

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "deepfake_audio"
 
 ROWS = (
-    ("version", "settings", "errors"),
+    ("version", "places", "settings", "errors"),
     ("text", "files", "early", "console", "interrupts", "work"),
     ("sound",),
     ("features",),
@@ -22,6 +22,7 @@ ROWS = (
     ("answers",),
     ("__init__", "api"),
     ("options",),
+    ("commands",),
 )
 """From the ground up: an import points to a row further up in this list, or to the same one."""
 

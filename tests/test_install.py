@@ -1,10 +1,11 @@
 """One list of packages for the two commands, and the same one in the package's extras."""
 
+import ast
 import re
-import sys
+from pathlib import Path
 
 import pytest
-from commands import HERE
+from commands import HERE, JUDGE, TRAIN, python
 
 from deepfake_audio import places, version
 
@@ -34,14 +35,14 @@ def test_what_is_optional_is_named_with_the_same_versions_everywhere():
 
 def test_places_of_a_checkout_exist():
     assert places.CHECKOUT == HERE
-    assert (places.bundled() / "model.keras").is_file() and (places.data() / "starter").is_dir()
+    assert places.bundled().is_file() and (places.data() / "starter").is_dir()
     assert places.outputs() == HERE / "outputs"
 
 
 def test_places_of_a_wheel_are_the_package_and_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "CHECKOUT", None)
     monkeypatch.chdir(tmp_path)
-    assert places.bundled() == places.PACKAGE / "pretrained"
+    assert places.bundled() == places.PACKAGE / "pretrained" / "model.keras"
     assert places.outputs() == tmp_path / "outputs" and places.data() == tmp_path / "data"
     assert places.how_to_install("train") == 'pip install "deepfake-audio[train]"'
 
@@ -51,15 +52,42 @@ def test_the_version_stands_in_one_place():
     assert re.fullmatch(r"\d+\.\d+\.\d+", version.__version__)
 
 
-def test_the_commands_are_the_scripts():
-    from deepfake_audio import commands
+@pytest.mark.parametrize("command", ["deepfake-audio", "deepfake-audio-train"])
+def test_the_commands_are_the_scripts(command, tmp_path):
+    module, _, function = PROJECT["scripts"][command].partition(":")
+    code = f"import sys; sys.path[:0] = [{str(HERE)!r}]; from {module} import {function}; sys.exit({function}())"
+    done = python("-c", code, "--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"deepfake-audio {version.__version__}\n")
 
-    script = commands._script("script")
-    assert script is sys.modules["script"] and script.main.__module__ == "script"
-    assert PROJECT["scripts"] == {
-        "deepfake-audio": "deepfake_audio.commands:judge",
-        "deepfake-audio-train": "deepfake_audio.commands:train",
-    }
+
+@pytest.mark.parametrize("script", [JUDGE, TRAIN])
+class TestWhatKeepsAScriptFromBeginning:
+    """Each is one sentence."""
+
+    def test_an_old_python(self, script):
+        code = "import runpy, sys; sys.version_info = (3, 8, 1); runpy.run_path(sys.argv[1], run_name='__main__')"
+        done = python("-c", code, script)
+        assert done.returncode == 1 and done.stdout == ""
+        assert re.fullmatch(
+            r"error: This needs Python 3\.10 or newer, but .* is 3\.8\.1: start another\.\n", done.stderr
+        )
+
+    def test_no_packages(self, script):
+        done = python("-I", "-S", script)
+        assert done.returncode == 1 and done.stdout == ""
+        assert re.fullmatch(
+            r"error: .* lacks numpy, .*: run 'pip install -r requirements\.txt' with it\.\n", done.stderr
+        )
+
+    def test_nothing_but_what_old_pythons_can_read(self, script):
+        for path in (script, *(HERE / "deepfake_audio" / name for name in ("__init__.py", "version.py", "early.py"))):
+            source = Path(path).read_text(encoding="utf-8")
+            ast.parse(source, feature_version=(3, 6))
+            assert "from __future__ import annotations" not in source
+
+    def test_a_python_that_is_kept_apart_starts_it(self, script, tmp_path):
+        done = python("-I", script, "--version", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, f"deepfake-audio {version.__version__}\n")
 
 
 def test_the_public_workflow_runs_what_the_readme_says():

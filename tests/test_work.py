@@ -97,7 +97,7 @@ def test_without_an_address_everything_stays_here():
 
 def test_the_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
-    with pytest.raises(RunError, match="pip install distributed"), work.cluster("tcp://127.0.0.1:1"):
+    with pytest.raises(RunError, match='pip install "distributed'), work.cluster("tcp://127.0.0.1:1"):
         pytest.fail("there is no cluster")
 
 

@@ -12,6 +12,7 @@ from ..errors import OutputError
 from ..features.draw import Glimpse
 from ..judging.many import Answer, Table
 from ..model.checkpoint import Checkpoint
+from ..places import how_to_install
 from ..sound.reading import AUDIO_SUFFIXES
 from ..text import clean
 
@@ -88,8 +89,11 @@ class Outputs:
         if csv:
             self.table = self._end.enter_context(contextlib.closing(Table(csv, self.model, threshold)))
         if report or plot or self.labels:
-            from . import page  # loads matplotlib
-
+            try:
+                from . import page  # loads matplotlib
+            except ImportError as error:
+                what = f"run '{how_to_install('report')}', or leave --report and --plot out."
+                raise OutputError(f"Pages and pictures need the package {error.name}: {what}") from error
             self._write_labels = page.write_labels
             if report:
                 self.report = self._end.enter_context(page.Report(report, self.settings, self.model))

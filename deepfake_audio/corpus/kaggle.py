@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import CorpusError
+from ..places import how_to_install
 
 MOUNTS = Path("/kaggle/input")
 """Where Kaggle's notebooks have the datasets that were added to them."""
@@ -93,7 +94,7 @@ def _fetch(handle: str) -> Path:
     try:
         import kagglehub
     except ImportError as error:
-        what = f"--kaggle {handle} needs the package kagglehub: pip install kagglehub"
+        what = f"--kaggle {handle} needs the package kagglehub: run '{how_to_install('kaggle')}'"
         raise CorpusError(f"{what}, or {by_hand}.") from error
     try:
         # What kagglehub prints is not a result.

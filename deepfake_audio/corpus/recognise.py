@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from .. import places
 from ..errors import CorpusError
 from ..sound.reading import AUDIO_SUFFIXES, LONGEST_SECONDS
 from ..text import counted
@@ -56,12 +57,14 @@ def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path 
         if entry != starter
         for path in (entry.rglob("*") if entry.is_dir() else (entry,))
     )
+    if not own and not starter.is_dir():
+        raise CorpusError(f"There are no recordings in {data}: name their folder, with {places.TRAIN} --data FOLDER")
     if own:
         return [data], starter, [f"Using the recordings in {data} (the starter clips are left aside)."]
     return [starter], None, [
         f"Using the starter clips in {starter}: enough to see everything work, not enough to judge unseen speakers.",
         "For a dataset of your own, put its clips under data/<name>/real/... and data/<name>/fake/...,",
-        "or name its folder:  python CNNRNNLSTM.py --data FOLDER",
+        f"or name its folder:  {places.TRAIN} --data FOLDER",
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from ..errors import CorpusError, RunError
 from ..examples.example import Example, FeatureStore, extract_features, split_examples
 from ..model.checkpoint import Checkpoint, read_checkpoint
 from ..model.engines import KerasEngine
+from ..places import TRAIN
 from ..settings import CLASS_NAMES, to_dict
 from ..training.calibrate import scan_examples
 from ..training.runs import REPORT, new_folder
@@ -266,7 +267,7 @@ def evaluate_checkpoint(
             "split": splits.counts(without=store.failures),
             "training_minutes": 0.0,
             "warnings": [*warnings, *remarks],
-            "command": console.command_line(["python", "CNNRNNLSTM.py", "--evaluate", path]),
+            "command": console.command_line([*TRAIN.split(), "--evaluate", path]),
         }
         return examine(folder, checkpoint, examples, store, card, show=show)
 

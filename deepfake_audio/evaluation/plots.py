@@ -14,7 +14,6 @@ import pathlib
 import warnings
 from collections.abc import Sequence
 
-import librosa
 import matplotlib
 import matplotlib.image
 import matplotlib.ticker
@@ -22,11 +21,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from scipy.stats import norm
-from sklearn.metrics import roc_curve
 
 from ..errors import RunError
-from ..features.log_mel import SMALLEST_POWER
+from ..features.log_mel import SMALLEST_POWER, band_centres
 from ..files import atomic_path
 from ..settings import CLASS_NAMES, NO_SPEECH
 from .metrics import CALIBRATION_BINS, coverage, reliability
@@ -172,6 +169,9 @@ def plot_det(scores: Sequence[ClipScore], out_path: str | os.PathLike, show: boo
     Both axes are stretched by the normal quantile function, as in Martin et al. (1997), "The DET curve in assessment
     of detection task performance". Rates under half a clip cannot be drawn there and are shown at half a clip.
     """
+    from scipy.stats import norm
+    from sklearn.metrics import roc_curve
+
     spoof = np.array([score.label != "Real" for score in scores], dtype=bool)
     ranking = np.array([1 - score.probabilities[0] for score in scores])
     rate = equal_error_rate(spoof, ranking)
@@ -493,7 +493,7 @@ def _save(figure: Figure, path: str | os.PathLike) -> None:
 
 def mel_ticks(bands: int, highest_hz: float) -> list[tuple[float, float]]:
     """Return frequencies in kHz worth a label, and where they lie on an axis whose bands stand at whole numbers."""
-    centres_hz = librosa.mel_frequencies(bands + 2, fmin=0, fmax=highest_hz)[1:-1]
+    centres_hz = band_centres(bands, 0, highest_hz)
     ticks_khz = [tick for tick in (0.25, 0.5, 1, 2, 4, 8) if tick * 1000 <= highest_hz]
     places = np.interp(np.array(ticks_khz) * 1000, [0, *centres_hz, highest_hz], [-0.5, *range(bands), bands - 0.5])
     return list(zip(ticks_khz, places.tolist(), strict=True))

@@ -12,6 +12,7 @@ import subprocess
 
 import numpy as np
 
+from ..features.log_mel import band_centres
 from ..settings import SAMPLE_RATE, AugmentSettings, FeatureSettings
 from ..sound.reading import quantise
 
@@ -417,7 +418,4 @@ def _long_scatter() -> np.ndarray:
 @functools.lru_cache(maxsize=8)
 def _band_centres(features: FeatureSettings) -> np.ndarray:
     """Return the centres of the mel bands in Hz, float32, shape (mel_bands,)."""
-    from librosa import mel_frequencies
-
-    edges = mel_frequencies(n_mels=features.mel_bands + 2, fmin=features.lowest_hz, fmax=features.highest_hz)
-    return edges[1:-1].astype(np.float32)
+    return band_centres(features.mel_bands, features.lowest_hz, features.highest_hz).astype(np.float32)

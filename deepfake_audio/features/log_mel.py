@@ -11,6 +11,7 @@ from.
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
@@ -40,6 +41,19 @@ def mel_filters(settings: FeatureSettings) -> np.ndarray:
         fmin=settings.lowest_hz,
         fmax=settings.highest_hz,
     )
+
+
+def band_centres(bands: int, lowest_hz: float, highest_hz: float) -> np.ndarray:
+    """Return the frequencies at which mel bands peak, in Hz, shape (bands,), as librosa's filters do.
+
+    The scale is Slaney's: 15 mel up to 1 kHz, evenly; from there 27 mel for each factor of 6.4.
+    """
+
+    def mel(hz: float) -> float:
+        return hz * 0.015 if hz < 1000 else 15 + 27 * math.log(hz / 1000, 6.4)
+
+    steps = np.linspace(mel(lowest_hz), mel(highest_hz), bands + 2)[1:-1]
+    return np.where(steps < 15, steps / 0.015, 1000 * 6.4 ** ((steps - 15) / 27))
 
 
 def log_mel(samples: np.ndarray, settings: FeatureSettings) -> np.ndarray:

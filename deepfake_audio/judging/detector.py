@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import places
 from ..errors import AudioError
 from ..features.draw import Glimpse
 from ..features.log_mel import LogMelStream
@@ -51,9 +52,6 @@ LOW_CONFIDENCE = "low confidence"
 MIGHT_ACCUSE = "too many real recordings look like that"
 NO_FAKE_SEGMENT = "no credible fake segment"
 NO_REAL_SEGMENT = "no credible real speech"
-
-OUTPUTS = Path(__file__).resolve().parents[2] / "outputs"
-"""Where runs are looked for when no checkpoint is named."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -540,7 +538,7 @@ class Detector:
     Parameters
     ----------
     checkpoint : Checkpoint or path, optional
-        Its settings, and only those, are used. Without it, the newest one under ``outputs/`` beside this package, as
+        Its settings, and only those, are used. Without it, the newest one under ``outputs/``, as
         ``script.py`` chooses.
     threshold : float, optional
         See :func:`decide`.
@@ -561,7 +559,7 @@ class Detector:
         engine: str = ENGINES[0],
     ):
         if not isinstance(checkpoint, Checkpoint):
-            checkpoint = read_checkpoint(newest_checkpoint(OUTPUTS) if checkpoint is None else Path(checkpoint))
+            checkpoint = read_checkpoint(Path(checkpoint or newest_checkpoint(places.outputs())))
         self.checkpoint = checkpoint
         self.settings = checkpoint.settings
         self.threshold = threshold

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import places
 from ..errors import CheckpointError, in_short
 from ..files import atomic_path, file_sha256
 from ..settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
@@ -40,8 +41,6 @@ SEEN_MEMBER = "seen.txt"
 SEEN_DIGITS = 12
 """Digits of a clip's SHA-256 that are remembered: enough to know it again."""
 MODEL = "model.keras"
-BUNDLED = "pretrained"
-"""Folder under ``outputs`` of the bundled checkpoint."""
 KIND = "deepfake_audio checkpoint"
 FORMAT = 3
 FINE_TUNING_SHARE = 0.25
@@ -127,8 +126,10 @@ class Checkpoint:
         CheckpointError
             If Keras cannot read the weights, or if their shapes are not those of the settings.
         """
-        from .network import build_network
-
+        try:
+            from .network import build_network
+        except ImportError as error:
+            raise CheckpointError(f"Keras is not installed here: run '{places.how_to_install('train')}'.") from error
         window, bands = self.settings.window, self.settings.features.mel_bands
         wanted = {
             "log_mel": [None, window.frames, bands],
@@ -236,7 +237,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}; train one with: python CNNRNNLSTM.py")
+        raise CheckpointError(f"There is no checkpoint {path}; train one with: {places.TRAIN}")
     try:
         with zipfile.ZipFile(path) as archive:
             _refuse(path, suspicious_members(archive))
@@ -302,10 +303,10 @@ def newest_checkpoint(outputs: Path) -> Path:
     CheckpointError
         If there is neither.
     """
-    bundled = Path(outputs) / BUNDLED / MODEL
+    bundled = places.bundled()
     own = [path for path in Path(outputs).glob(f"*/{MODEL}") if path != bundled]
     if own:
         return max(own, key=lambda path: (path.stat().st_mtime, str(path)))
     if bundled.is_file():
         return bundled
-    raise CheckpointError(f"There is no trained checkpoint under {outputs}; train one with: python CNNRNNLSTM.py")
+    raise CheckpointError(f"There is no trained checkpoint under {outputs}; train one with: {places.TRAIN}")

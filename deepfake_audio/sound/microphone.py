@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from .. import places
 from ..errors import MicrophoneError, OutputError
 from ..features.speech import SILENCE_PEAK
 from ..settings import NO_SPEECH
@@ -63,7 +64,7 @@ def _sounddevice():
         import sounddevice
     except ImportError as error:
         raise MicrophoneError(
-            "The microphone needs the package sounddevice: run 'pip install -r requirements.txt'."
+            f"The microphone needs the package sounddevice: run '{places.how_to_install('mic')}'."
         ) from error
     except OSError as error:
         raise MicrophoneError(f"The microphone needs PortAudio, which is missing: {_next_step(INSTALL)}.") from error
@@ -121,7 +122,7 @@ class Microphone:
         except (sounddevice.PortAudioError, ValueError) as error:
             if device is not None:
                 raise MicrophoneError(
-                    f"No microphone is called '{device}': see python script.py --list-devices."
+                    f"No microphone is called '{device}': see {places.JUDGE} --list-devices."
                 ) from error
             raise MicrophoneError(f"No microphone was found: plug one in, or {_next_step(ALLOW)}.") from error
         self.name, self.lost_seconds = clean(about["name"]), 0.0

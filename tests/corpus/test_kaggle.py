@@ -62,7 +62,7 @@ def test_the_newest_complete_download_is_used_without_network_or_package(places)
 def test_the_missing_package_is_one_sentence(places):
     with pytest.raises(CorpusError) as error:
         dataset_folder(NAME)
-    assert "pip install kagglehub" in str(error.value) and "\n" not in str(error.value)
+    assert 'pip install "kagglehub' in str(error.value) and "\n" not in str(error.value)
     assert "https://www.kaggle.com/datasets/someone/fake-or-real" in str(error.value)
 
 

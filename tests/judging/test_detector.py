@@ -16,6 +16,7 @@ import tiny
 from commands import HERE
 
 import deepfake_audio
+from deepfake_audio import places
 from deepfake_audio.errors import AudioError, CheckpointError
 from deepfake_audio.examples.example import Example, extract_features
 from deepfake_audio.features.draw import Glimpse
@@ -573,9 +574,8 @@ def test_the_package_names_the_detector_and_imports_nothing_heavy():
 
 
 def test_without_a_checkpoint_the_newest_run_judges(detector, tmp_path, monkeypatch):
-    from deepfake_audio.judging import detector as detector_module
-
-    monkeypatch.setattr(detector_module, "OUTPUTS", tmp_path)
+    monkeypatch.setattr(places, "outputs", lambda: tmp_path)
+    monkeypatch.setattr(places, "bundled", lambda: tmp_path / "none")
     with pytest.raises(CheckpointError, match="train one"):
         Detector()
     shutil.copytree(detector.checkpoint.path.parent, tmp_path / "run-y")

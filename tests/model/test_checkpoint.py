@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import tiny
 
+from deepfake_audio import places
 from deepfake_audio.corpus.clips import Clip
 from deepfake_audio.errors import CheckpointError
 from deepfake_audio.files import file_sha256
 from deepfake_audio.judging.detector import Detector
 from deepfake_audio.model import checkpoint as checkpoint_module
 from deepfake_audio.model.checkpoint import (
-    BUNDLED,
     FORMAT,
     MEMBER,
     SEEN_MEMBER,
@@ -297,10 +297,11 @@ def test_newest_checkpoint_is_the_one_written_last(tmp_path):
     assert newest_checkpoint(tmp_path) == tmp_path / "run-d" / "model.keras"
 
 
-def test_the_bundled_checkpoint_is_used_until_there_is_an_own_one(tmp_path):
-    bundled = tmp_path / BUNDLED / "model.keras"
+def test_the_bundled_checkpoint_is_used_until_there_is_an_own_one(tmp_path, monkeypatch):
+    bundled = tmp_path / "pretrained" / "model.keras"
     bundled.parent.mkdir()
     bundled.write_bytes(b"")
+    monkeypatch.setattr(places, "bundled", lambda: bundled)
     assert newest_checkpoint(tmp_path) == bundled
     own = tmp_path / "run-1" / "model.keras"
     own.parent.mkdir()
@@ -328,6 +329,7 @@ def test_going_on_keeps_what_the_network_hears_and_learns_more_slowly(good):
     assert going_on.training.learning_rate < asked.training.learning_rate
 
 
-def test_no_checkpoint_at_all_says_how_to_make_one(tmp_path):
+def test_no_checkpoint_at_all_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "bundled", lambda: tmp_path / "none")
     with pytest.raises(CheckpointError, match=r"python CNNRNNLSTM\.py"):
         newest_checkpoint(tmp_path / "outputs")
