@@ -73,8 +73,8 @@ def corpus(arguments: Namespace, run) -> tuple[list, list]:
     from deepfake_audio.corpus.recognise import choose_folders, find_datasets
 
     if arguments.kaggle and not run:
-        arguments.data = [*(arguments.data or []), *map(dataset_folder, arguments.kaggle)]
-    folders, skip, notes = choose_folders(run.data if run else arguments.data or [], places.data())
+        arguments.data = [*arguments.data, *map(dataset_folder, arguments.kaggle)]
+    folders, skip, notes = choose_folders(run.data if run else arguments.data, places.data())
     for note in notes:
         console.say(note)
     return folders, find_datasets(folders, skip, arguments.label)
@@ -120,7 +120,7 @@ def start(arguments: Namespace, run, settings: Settings, manifest: str, init_fro
     from deepfake_audio.training.runs import Run
     from deepfake_audio.work import cluster
 
-    new = None if run else Run.start(arguments.outputs, settings, arguments.data or [], manifest, init_from)
+    new = None if run else Run.start(arguments.outputs, settings, arguments.data, manifest, init_from)
     try:
         FeatureCache(arguments.cache, settings.features)
         with cluster(arguments.dask):

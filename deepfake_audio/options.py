@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .corpus.clips import class_of
-from .corpus.kaggle import HANDLE
+from .corpus.kaggle import HANDLE, PAGE
 from .settings import Settings, TrainingSettings
 from .version import __version__
 
 VERSION = f"deepfake-audio {__version__}"
 
 MOST_JOBS = 64
+
+SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+DOCUMENTS = (".pdf", ".docx", ".doc", ".odt", ".txt", ".md", ".json", ".png", ".jpg")
 
 LEAST_SECONDS, MOST_SECONDS = 0.3, 36_000.0
 """How long the microphone can be listened to."""
@@ -33,15 +36,18 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(description="Tell Real, Fake and Hybrid speech apart, with time stamps.")
     add = parser.add_argument
-    add("paths", nargs="*", metavar="PATH",
+    add("paths", nargs="*", type=_unquoted, metavar="PATH",
         help="recordings, folders, patterns like *.mp3; none: listen to the microphone")  # fmt: skip
-    add("--model", type=Path, metavar="FILE", help="checkpoint (default: your newest, else the bundled model)")
+    add("--model", type=_path, metavar="FILE",
+        help="checkpoint, or the folder of a run (default: your newest, else the bundled model)")  # fmt: skip
     add("--json", action="store_true", help="one JSON object per file and line, nothing else")
     add("--quiet", action="store_true", help="one word per file: the verdict, or Error")
-    add("--csv", type=Path, metavar="FILE", help="also write a table; files that it already answers are passed over")
-    add("--report", type=Path, metavar="FILE", help="also write a page (HTML) to listen, look and print")
-    add("--plot", type=Path, metavar="DIR", help="also draw each recording into DIR: spectrogram, waveform, timeline")
-    add("--labels", type=Path, metavar="FILE", help="also write the timeline of one recording as Audacity labels")
+    table = _written_as(".csv", "a table that every spreadsheet opens", SPREADSHEETS)
+    add("--csv", type=table, metavar="FILE", help="also write a table; files that it already answers are passed over")
+    page = _written_as(".html", "a page, which a browser shows and prints", DOCUMENTS)
+    add("--report", type=page, metavar="FILE", help="also write a page (HTML) to listen, look and print")
+    add("--plot", type=_path, metavar="DIR", help="also draw each recording into DIR: spectrogram, waveform, timeline")
+    add("--labels", type=_path, metavar="FILE", help="also write the timeline of one recording as Audacity labels")
     add("--engine", choices=("onnx", "keras"), default="onnx",
         help="what runs the network: onnxruntime, which starts faster, or Keras (default: %(default)s)")  # fmt: skip
     add("--jobs", type=_whole_number(1, MOST_JOBS), metavar="N", default=min(4, os.cpu_count() or 1),
@@ -53,7 +59,7 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--device", metavar="NAME", help="microphone: its number, or part of its name")
     add("--list-devices", action="store_true", help="list the microphones")
     add("--version", action="version", version=VERSION)
-    add("--outputs", type=Path, metavar="DIR", default=outputs, help="where recordings go (default: outputs/)")
+    add("--outputs", type=_path, metavar="DIR", default=outputs, help="where recordings go (default: outputs/)")
     arguments = parser.parse_args(argv)
     if arguments.paths and (arguments.seconds or arguments.device or arguments.list_devices):
         parser.error("--seconds, --device and --list-devices are for the microphone: give no PATH with them")
@@ -77,12 +83,13 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     defaults = Settings().training
     parser = argparse.ArgumentParser(description="Train and report a detector of Real, Fake and Hybrid speech.")
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", metavar="DIR", help="dataset folders (default: data/)")
+    add("folders", nargs="*", type=_path, metavar="DIR", help="the same as --data DIR")
+    add("--data", type=_path, nargs="+", metavar="DIR", default=[], help="dataset folders (default: data/)")
     add("--kaggle", type=_kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
     add("--label", type=_label, action="append", default=[], metavar="NAME=CLASS",
         help="what the folders or table labels of that name are: real, fake or hybrid (repeatable)")  # fmt: skip
-    add("--outputs", type=Path, default=outputs, metavar="DIR", help="where runs are kept")
-    add("--cache", type=Path, metavar="DIR", help="where features are kept (default: OUTPUTS/features)")
+    add("--outputs", type=_path, default=outputs, metavar="DIR", help="where runs are kept")
+    add("--cache", type=_path, metavar="DIR", help="where features are kept (default: OUTPUTS/features)")
     add("--epochs", type=_setting("epochs"), metavar="N", help=f"default {defaults.epochs}")
     add("--batch-size", type=_setting("batch_size"), metavar="N", help=f"default {defaults.batch_size}")
     add("--seed", type=_setting("seed"), metavar="N", help=f"default {defaults.seed}")
@@ -90,13 +97,13 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that computes the features")
     add("--version", action="version", version=VERSION)
     add("--show", action="store_true", help="also open the plots in windows")
-    add("--init-from", type=Path, metavar="CHECKPOINT", help="go on from a trained network's weights")
+    add("--init-from", type=_path, metavar="CHECKPOINT", help="go on from a trained network's weights")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
     mode.add_argument(
         "--check-data", action="store_true", help="tell what is there, train nothing (--jobs: decode all)"
     )
-    mode.add_argument("--evaluate", type=Path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
+    mode.add_argument("--evaluate", type=_path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
     add("--json", action="store_true", help="with --check-data: one JSON object")
     arguments = parser.parse_args(argv)
     if arguments.json and not arguments.check_data:
@@ -105,9 +112,35 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
         parser.error("--dask computes features, which --check-data does not need")
     if arguments.init_from and (arguments.resume or arguments.evaluate):
         parser.error("--init-from starts a new training; it does not go with --resume or --evaluate")
+    arguments.data = [*arguments.folders, *arguments.data]
     arguments.cache = arguments.cache or arguments.outputs / "features"
     arguments.decode_all, arguments.jobs = arguments.jobs is not None, arguments.jobs or 2
     return arguments
+
+
+def _unquoted(text: str) -> str:
+    """Take off the quote that Windows leaves at the end of "C:\\My Folder\\", because a backslash stands before it."""
+    if '"' not in text or os.path.lexists(text):
+        return text
+    if '"' in text[:-1]:
+        raise argparse.ArgumentTypeError(f"{text!r} holds a quote: write a folder without a backslash at its end")
+    return text[:-1]
+
+
+def _path(text: str) -> Path:
+    return Path(_unquoted(text))
+
+
+def _written_as(suffix: str, what: str, others: Sequence[str]) -> Callable[[str], Path]:
+    """Return what understands the name of a file that is written, and refuses the suffixes of what it will not be."""
+
+    def parse(text: str) -> Path:
+        path = _path(text)
+        if path.suffix.lower() in others:
+            raise argparse.ArgumentTypeError(f"this writes {what}: name it '{path.with_suffix(suffix)}', not '{path}'")
+        return path
+
+    return parse
 
 
 def _number(text: str) -> float:
@@ -154,6 +187,8 @@ def _label(text: str) -> tuple[str, str]:
 
 
 def _kaggle_name(text: str) -> str:
-    if not HANDLE.fullmatch(text):
+    page = PAGE.fullmatch(text)
+    name = page[1] if page else text
+    if not HANDLE.fullmatch(name):
         raise argparse.ArgumentTypeError(f"{text!r} is not OWNER/NAME, as in the address of a dataset's page")
-    return text
+    return name

@@ -24,6 +24,8 @@ MOUNTS = Path("/kaggle/input")
 
 HANDLE = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w.-]*")
 """``OWNER/NAME``, as in the address of a dataset's page."""
+PAGE = re.compile(rf"(?:https?://)?(?:www\.)?kaggle\.com/datasets/({HANDLE.pattern})(?:[/?#].*)?")
+"""That address."""
 
 MOST_TIMES_LARGER = 100
 """Than its archive is what is in it: recordings hardly shrink."""

@@ -104,6 +104,10 @@ def find_datasets(
     said = settled(labels)
     for root in roots:
         root = Path(root)
+        if root.is_file():
+            kind = {".zip": "zipfile", ".tar": "tarfile", ".gz": "tarfile", ".tgz": "tarfile"}.get(root.suffix.lower())
+            unpack = f'unpack it with \'python -m {kind} -e "{root}" "{root.with_suffix("")}"\' first' if kind else ""
+            raise CorpusError(f"{root} is a file: {unpack or f'give its folder, --data {root.parent}'}.")
         if not root.is_dir():
             raise CorpusError(f"There is no folder {root}; give --data a folder that holds recordings. {LAYOUT_HELP}")
         root = root.resolve()

@@ -13,6 +13,7 @@ import functools
 import glob
 import io
 import os
+import re
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,6 +43,8 @@ COLUMNS = (
 
 
 # What is named
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def find_recordings(names: Sequence[str]) -> list[tuple[Path, str | None]]:
@@ -76,6 +79,9 @@ def find_recordings(names: Sequence[str]) -> list[tuple[Path, str | None]]:
         if not name:
             # An empty variable of a shell: whoever means this folder says so.
             recordings, errors = [], [(path, "A name is empty: name a recording or a folder, '.' for this one.")]
+        elif _ADDRESS.match(name):
+            what = f"'{name}' is an address, and nothing is fetched from the network"
+            recordings, errors = [], [(path, f"{what}: download it first, with  curl -L -o recording.mp3 '{name}'")]
         elif _is_folder(path):
             recordings, errors = _recordings_below(path)
         elif glob.has_magic(name) and not os.path.lexists(name):
@@ -457,7 +463,8 @@ class Table:
         if not rows:
             return []
         if tuple(rows[0]) != COLUMNS:
-            raise OutputError(f"'{self.path}' is another table, not one of answers: name another file.")
+            kind = "a table of another version of this program" if "verdict" in rows[0] else "no table of answers"
+            raise OutputError(f"'{self.path}' is {kind}: name another file, and it is written anew.")
         kept = [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:] if len(row) == len(COLUMNS)]
         for row in kept:
             if (row["model"], row["trained"]) != (cell(self.model["name"]), cell(self.model["trained"])):

@@ -236,6 +236,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         If there is no such file, it is no checkpoint, is damaged, or was written by a newer version.
     """
     path = Path(path)
+    if path.is_dir() or path.suffix == ".onnx":  # the folder of a run, or the network's other form
+        path = path / MODEL if path.is_dir() else path.with_suffix(".keras")
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}; train one with: {places.TRAIN}")
     try:

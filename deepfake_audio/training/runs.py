@@ -13,6 +13,7 @@ from ..errors import RunError
 from ..files import InUse, Lock, atomic_path, remove_leftovers, remove_leftovers_below
 from ..model.checkpoint import MODEL
 from ..settings import Settings, from_dict, to_dict
+from ..version import __version__
 
 RECORD = "run.json"
 LOCK = "in-use.lock"
@@ -101,7 +102,7 @@ class Run:
         run = cls(new_folder(outputs, "run"), settings, data, manifest, init_from and init_from.resolve())
         # Resolved: the run may be resumed from another working directory.
         folders = [str(Path(path).resolve()) for path in data]
-        record = {"settings": to_dict(settings), "data": folders, "manifest": manifest}
+        record = {"settings": to_dict(settings), "data": folders, "manifest": manifest, "version": __version__}
         record["init_from"] = str(run.init_from) if init_from else None
         try:
             with atomic_path(run.folder / RECORD) as temporary:
@@ -120,6 +121,11 @@ class Run:
                 continue
             try:
                 record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+                if isinstance(record, dict) and record.get("version") != __version__:
+                    raise RunError(
+                        f"{folder} was begun by another version of this program ({record.get('version')!r}, and this "
+                        f"is {__version__!r}): go on with that one, or start without --resume."
+                    )
                 settings = from_dict(Settings, record["settings"])
                 data = [Path(path) for path in record["data"]]
                 init_from = record["init_from"] and Path(record["init_from"])

@@ -141,6 +141,14 @@ def test_a_damaged_record_is_explained(tmp_path, what, text):
         Run.interrupted(tmp_path)
 
 
+def test_a_run_of_another_version_is_explained(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "__version__", "0.0.9")
+    Run.start(tmp_path, SETTINGS, []).release()
+    monkeypatch.undo()
+    with pytest.raises(RunError, match=r"another version of this program \('0\.0\.9'.*without --resume"):
+        Run.interrupted(tmp_path)
+
+
 def test_outputs_that_cannot_hold_a_folder_are_explained(tmp_path):
     (tmp_path / "outputs").write_text("a file")
     with pytest.raises(RunError, match="give another --outputs"):
