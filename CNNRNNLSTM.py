@@ -165,9 +165,9 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     for line in aside:
         console.say(f"warning: {line}")
     if arguments.evaluate:
-        places = arguments.outputs, arguments.cache
+        where = arguments.outputs, arguments.cache
         report = evaluate_checkpoint(
-            arguments.evaluate, clips, *places, arguments.jobs, arguments.show, arguments.dask, aside
+            arguments.evaluate, clips, *where, arguments.jobs, arguments.show, arguments.dask, aside
         )
         return tell(report, arguments, watch)
     splits, areas = split(clips, settings.training.seed, base, arguments.jobs)
