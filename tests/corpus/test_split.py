@@ -555,10 +555,9 @@ def test_named_folders_are_taken_as_they_are(tmp_path):
     assert choose_folders([tmp_path / "a", tmp_path / "b"], tmp_path) == ([tmp_path / "a", tmp_path / "b"], None, [])
 
 
-def test_without_any_data_the_starter_folder_is_asked_for(tmp_path):
-    folders, _, _ = choose_folders([], tmp_path / "data")
-    with pytest.raises(CorpusError, match=r"There is no folder .*starter"):
-        find_clips(folders)
+def test_without_any_data_a_folder_is_asked_for(tmp_path):
+    with pytest.raises(CorpusError, match=r"There are no recordings in .*data: name their folder"):
+        choose_folders([], tmp_path / "data")
 
 
 def test_clips_with_sound_are_found_like_empty_ones(tmp_path):
