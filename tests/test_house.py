@@ -29,7 +29,6 @@ ROWS = (
 ROW_OF = {room: number for number, row in enumerate(ROWS) for room in row}
 
 EXCEPTIONS = {
-    ("sound.microphone", "features.speech"): "the silence in which a microphone counts as muted",
     ("work", "examples.example"): "what a worker of a cluster loads before it is given work",
     ("work", "judging.many"): "the same",
 }

@@ -6,12 +6,11 @@ import mmap
 
 import numpy as np
 
+from ..sound.level import SILENCE_PEAK, Level
 from .log_mel import SMALLEST_POWER
 
 SMALLEST_AMPLITUDE = SMALLEST_POWER**0.5
 
-SILENCE_PEAK = 1e-3
-"""A recording whose loudest sample stays under this (-60 dB re full scale) is silence."""
 SPEECH_RANGE_DB = 40.0
 """Frames further than this under the loudest speech are pause."""
 HELD_SECONDS, HELD_RANGE_DB = 0.3, 10.0
@@ -188,7 +187,7 @@ class SpeechMeter:
 
     def __init__(self, sample_rate: int):
         self.sample_rate = sample_rate
-        self._samples, self._done, self._peak = 0, 0, 0.0
+        self._samples, self._done, self._level = 0, 0, Level(sample_rate)
         # What is asked for in the end does not depend on the order of the levels: hours need no more room than minutes.
         self._steps = Steps(*LEVELS_DB)
         self._frames_at = np.zeros(Steps.LAST + 1, dtype=np.int64)
@@ -199,7 +198,7 @@ class SpeechMeter:
     def push(self, samples: np.ndarray) -> None:
         """Take the next samples."""
         self._samples += len(samples)
-        self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
+        self._level.push(samples)
         self._waiting = np.concatenate([self._waiting, np.asarray(samples, dtype=np.float32)])
         frames = (len(self._waiting) - LEVEL_SAMPLES) // LEVEL_HOP + 1
         if frames > 0:
@@ -208,17 +207,20 @@ class SpeechMeter:
 
     def seconds(self) -> float:
         """Return how much of all that came is louder than its pauses; ends the measuring."""
-        if not self._samples or self._peak < SILENCE_PEAK:
+        gain = self._level.gain(np.inf)
+        if self._level.peak * gain < SILENCE_PEAK:
             return 0.0
         frames = 1 + self._samples // LEVEL_HOP - self._done
         if frames > 0:
             missing = (frames - 1) * LEVEL_HOP + LEVEL_SAMPLES - len(self._waiting)
             self._waiting = np.pad(self._waiting, (0, max(0, missing)))
             self._measure(frames)
-        audible = 20 * np.log10(SILENCE_PEAK / SPEECH_CREST)
+        audible = 20 * np.log10(SILENCE_PEAK / SPEECH_CREST / gain)
         levels = self._steps.decode(np.arange(len(self._frames_at)))
         loudest = levels[np.flatnonzero(self._frames_at)[-1]]
-        loud = levels > _pause_under(loudest, self._held.finish(), audible)
+        # Silence is kept as the smallest amplitude, and is no speech however quiet the speech is.
+        silent = 20 * np.log10(SMALLEST_AMPLITUDE) + 0.01
+        loud = levels > max(_pause_under(loudest, self._held.finish(), audible), silent)
         # The last frame ends with the recording.
         missing = LEVEL_HOP - (self._samples - (self._done - 1) * LEVEL_HOP)
         return float((self._frames_at[loud].sum() * LEVEL_HOP - loud[self._last_step] * missing) / self.sample_rate)

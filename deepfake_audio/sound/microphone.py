@@ -20,9 +20,9 @@ import soxr
 
 from .. import places
 from ..errors import MicrophoneError, OutputError
-from ..features.speech import SILENCE_PEAK
 from ..settings import NO_SPEECH
 from ..text import clean
+from .level import SILENCE_PEAK
 from .reading import quantise
 
 ROLLING_SECONDS = 6.0

@@ -27,6 +27,7 @@ from ..errors import AudioError
 from ..files import atomic_path
 from ..settings import SAMPLE_RATE
 from . import decoders
+from .level import LOUDEST, OVERSHOOT, SILENCE_PEAK, Level, describe_gain
 
 # fmt: off
 AUDIO_SUFFIXES = frozenset({
@@ -43,8 +44,8 @@ FULL_SCALE = 32_768
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 1_000_000
 """Rates outside are taken for a damaged header, before resampling turns them into terabytes."""
 
-LOUDEST = 1e6
-"""Samples beyond are taken for damage: full scale is 1, and resampling must not overflow."""
+HELD_BLOCKS = 4
+"""Decoded blocks that are kept until it is known how loud a recording is; of more, it is decoded again."""
 
 LONGEST_SECONDS = 4 * 3600.0
 """What is read in one piece is no longer than this: half a gigabyte per hour is needed on the way to its features."""
@@ -128,7 +129,7 @@ def stream_audio(
     path = Path(path)
     _check_file(path)
     resampler, rate, any_samples = None, None, False
-    with contextlib.closing(_decode(path, [] if notes is None else notes)) as decoded:
+    with contextlib.closing(_decode_scaled(path, [] if notes is None else notes)) as decoded:
         for rate, channels in decoded:
             if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
                 raise AudioError(
@@ -265,15 +266,40 @@ def about_audio(path: str | os.PathLike) -> dict | None:
         return None
 
 
-def _decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield native rate and blocks of shape (frames, channels)."""
+def _decode_scaled(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield native rate and blocks, scaled where the samples lie beyond full scale or are hardly there.
+
+    Only float samples can be too loud anywhere; of all others, the first block with sound in it tells.
+    """
+    with contextlib.closing(_decode(path, notes)) as decoded:
+        held, count, level = [], 0, None
+        for rate, block, is_float in decoded:
+            level, count = level or Level(rate), count + 1
+            level.push(block)
+            held = [*held, (rate, block)] if count <= HELD_BLOCKS else []
+            if not is_float and SILENCE_PEAK <= level.peak <= OVERSHOOT:
+                break
+        gain = level.gain(1.0 if is_float else OVERSHOOT) if level else 1.0
+        if gain != 1.0:
+            notes.append(describe_gain(gain))
+        again = _decode(path, []) if count > HELD_BLOCKS else decoded
+        with contextlib.closing(again):
+            while held:
+                rate, block = held.pop(0)
+                yield rate, block * np.float32(gain)
+            for rate, block, _ in again:
+                yield rate, block * np.float32(gain)
+
+
+def _decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray, bool]]:
+    """Yield native rate, blocks of shape (frames, channels), and whether its samples are floats in the file."""
     try:
         with decoders.Recording(path) as recording:
             header = recording.header
             if header is not None:
                 notes += header["notes"]
                 for block in recording.blocks():
-                    yield header["samplerate"], block
+                    yield header["samplerate"], block, header["subtype"] in ("FLOAT", "DOUBLE")
     except decoders.DecoderLost as lost:
         raise AudioError(f"'{path}' {lost}.") from lost
     except ValueError as error:
@@ -281,7 +307,8 @@ def _decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
             f"'{path}' is damaged or cut short ({header['format']} decoding failed): copy or export it again."
         ) from error
     if header is None:
-        yield from _decode_with_ffmpeg(path, notes)
+        for rate, block in _decode_with_ffmpeg(path, notes):
+            yield rate, block, False
 
 
 def _decode_with_ffmpeg(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
