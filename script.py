@@ -52,6 +52,8 @@ def tell(result: dict, arguments: Namespace) -> None:
 def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     """Judge all that is named; return the exit code."""
     from deepfake_audio.answers import outputs
+    from deepfake_audio.answers.find import find_recordings
+    from deepfake_audio.answers.table import Summary
     from deepfake_audio.judging import many
     from deepfake_audio.work import cluster
 
@@ -59,11 +61,11 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
         from deepfake_audio.evaluation.rates import expected_rates
 
         console.say(expected_rates(checkpoint.path, arguments.threshold))
-    found = many.find_recordings(arguments.paths)
+    found = find_recordings(arguments.paths)
     if arguments.labels and len(found) > 1:
         raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
     outputs.check(found, {"--csv": arguments.csv, "--report": arguments.report, "--labels": arguments.labels})
-    summary, known = many.Summary(), 0
+    summary, known = Summary(), 0
     wanted = arguments.csv, arguments.report, arguments.plot, arguments.labels
     with outputs.Outputs(checkpoint, *wanted, arguments.threshold) as files, cluster(arguments.dask):
         if detector is None and not arguments.dask and any(error is None for _, error in found):

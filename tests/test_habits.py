@@ -4,10 +4,11 @@ import pytest
 from commands import HERE, STARTER, python
 
 from deepfake_audio import options, places
+from deepfake_audio.answers.find import find_recordings
+from deepfake_audio.answers.table import Table
 from deepfake_audio.corpus.recognise import find_datasets
 from deepfake_audio.errors import CorpusError, OutputError
 from deepfake_audio.features.log_mel import band_centres
-from deepfake_audio.judging import many
 from deepfake_audio.model.checkpoint import read_checkpoint
 
 CLIP = STARTER / "fake" / "flite-slt-001.flac"
@@ -69,7 +70,7 @@ def test_another_address_is_not(capsys):
 
 
 def test_an_address_for_a_recording_is_answered_with_how_to_fetch_it():
-    ((_, error),) = many.find_recordings(["https://example.org/a b.mp3?x=1"])
+    ((_, error),) = find_recordings(["https://example.org/a b.mp3?x=1"])
     assert "curl -L -o recording.mp3 'https://example.org/a b.mp3?x=1'" in error
 
 
@@ -90,7 +91,7 @@ def test_a_table_of_another_version_is_refused_with_what_to_do(tmp_path):
     table = tmp_path / "answers.csv"
     table.write_text("path,verdict,score\na.wav,Real,1\n", encoding="utf-8")
     with pytest.raises(OutputError, match="a table of another version of this program: name another file"):
-        many.Table(table, {"name": "m", "trained": "t"})
+        Table(table, {"name": "m", "trained": "t"})
     assert table.read_text(encoding="utf-8").startswith("path,verdict,score\n")
 
 

@@ -16,7 +16,8 @@ from deepfake_audio.evaluation.metrics import evaluate
 from deepfake_audio.evaluation.scores import score_examples
 from deepfake_audio.features.log_mel import LogMelStream, log_mel
 from deepfake_audio.features.windows import normalise_window
-from deepfake_audio.judging.detector import Detector, decide
+from deepfake_audio.judging.decision import decide
+from deepfake_audio.judging.detector import Detector
 from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.settings import SAMPLE_RATE, Settings
 from deepfake_audio.training import fit

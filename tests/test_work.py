@@ -15,6 +15,7 @@ import tiny
 from commands import ENVIRONMENT, HERE, JUDGE, TRAIN, python
 
 from deepfake_audio import work
+from deepfake_audio.answers.find import find_recordings
 from deepfake_audio.errors import RunError
 from deepfake_audio.examples.example import Example, extract_features
 from deepfake_audio.features import store
@@ -194,7 +195,7 @@ def test_recordings_are_judged_once_each_also_when_a_worker_is_killed(clips, sch
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
     export_checkpoint(checkpoint)  # workers start fast
     (tmp_path / "clips" / "text.wav").write_text("no sound")
-    found = many.find_recordings([str(tmp_path / "clips"), str(tmp_path / "missing*")])
+    found = find_recordings([str(tmp_path / "clips"), str(tmp_path / "missing*")])
     model, known = checkpoint.about(), found[4][0]
 
     def finished(path):

@@ -10,11 +10,12 @@ from pathlib import Path
 from .. import console
 from ..errors import OutputError
 from ..features.draw import Glimpse
-from ..judging.many import Answer, Table
+from ..judging.many import Answer
 from ..model.checkpoint import Checkpoint
 from ..places import how_to_install
 from ..sound.reading import AUDIO_SUFFIXES
 from ..text import clean
+from .table import Table
 
 
 def check(found: Sequence[tuple[Path, str | None]], wanted: Mapping[str, Path | None]) -> None:
@@ -23,7 +24,7 @@ def check(found: Sequence[tuple[Path, str | None]], wanted: Mapping[str, Path | 
     Parameters
     ----------
     found : sequence of (Path, str or None)
-        Recordings that are to be judged, from :func:`deepfake_audio.judging.many.find_recordings`.
+        Recordings that are to be judged, from :func:`deepfake_audio.answers.find.find_recordings`.
     wanted : mapping of str to (Path or None)
         Files that are to be written, by the options that name them.
 

@@ -19,9 +19,9 @@ from ..errors import OutputError
 from ..evaluation.plots import mel_picture, mel_ticks, plot_recording
 from ..features.draw import Glimpse, thin_out
 from ..files import atomic_path, has_leftovers, remove_leftovers
-from ..judging.many import Summary, claim
 from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, Settings
 from ..text import clean
+from .table import Summary, claim
 from .wording import LIMITS, NEXT_STEP, explain
 
 LISTEN_SECONDS = 600.0

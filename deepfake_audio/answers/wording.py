@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..console import colour
-from ..judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
+from ..judging.decision import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
 from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 from ..text import clean
 

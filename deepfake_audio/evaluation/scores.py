@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from ..errors import RunError
 from ..examples.example import Example
 from ..files import atomic_path
-from ..judging.detector import Scan, decide
+from ..judging.decision import decide
+from ..judging.scanner import Scan
 from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, Settings
 from ..text import exact_cell, from_exact_cell
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from ..examples.example import Example, FeatureStore, labels_of
-from ..judging.detector import Scan, class_probabilities, scan_features, smooth_segments, voiced_frames
+from ..judging.decision import class_probabilities
+from ..judging.scanner import Scan, scan_features
+from ..judging.timeline import smooth_segments, voiced_frames
 from ..settings import CLASS_NAMES, DecisionSettings, Settings
 
 Predict = Callable[[np.ndarray], dict[str, np.ndarray]]

@@ -8,8 +8,8 @@ import pytest
 from commands import ENVIRONMENT, JUDGE, STARTER
 
 from deepfake_audio.answers import outputs, page
+from deepfake_audio.answers.find import find_recordings
 from deepfake_audio.errors import OutputError
-from deepfake_audio.judging import many
 from deepfake_audio.model.checkpoint import Checkpoint
 from deepfake_audio.settings import Settings
 
@@ -28,15 +28,15 @@ def calls(tmp_path):
 @pytest.mark.parametrize("name", ["a.wav", "../calls/b.mp3", "new.FLAC"])
 @pytest.mark.parametrize("option", ["--csv", "--report", "--labels"])
 def test_recordings_are_not_written_over(calls, name, option):
-    found = many.find_recordings([str(calls)])
+    found = find_recordings([str(calls)])
     with pytest.raises(OutputError, match=f"{option} names the recording"):
         outputs.check(found, {option: calls / name})
 
 
 def test_a_recording_is_known_whatever_it_is_called(calls):
     with pytest.raises(OutputError, match="names the recording"):
-        outputs.check(many.find_recordings([str(calls / "odd.txt")]), {"--labels": calls / "odd.txt"})
-    outputs.check(many.find_recordings([str(calls)]), {"--labels": calls / "odd.txt", "--csv": None})
+        outputs.check(find_recordings([str(calls / "odd.txt")]), {"--labels": calls / "odd.txt"})
+    outputs.check(find_recordings([str(calls)]), {"--labels": calls / "odd.txt", "--csv": None})
 
 
 def test_two_answers_do_not_go_into_one_file(calls):

@@ -3,7 +3,7 @@
 import pytest
 
 from deepfake_audio.answers import wording
-from deepfake_audio.judging.detector import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
+from deepfake_audio.judging.decision import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
 

@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from deepfake_audio.features.log_mel import SMALLEST_POWER
 from deepfake_audio.features.speech import speech_seconds
-from deepfake_audio.judging.detector import decide, scan_features
+from deepfake_audio.judging.decision import decide
+from deepfake_audio.judging.scanner import scan_features
 from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.sound.reading import quantise
 

@@ -82,7 +82,8 @@ def judge(clips: list[Clip], channel: Channel, settings: Settings, predict) -> t
     """Return the probability of Real and the most probable class of every clip behind a channel."""
     from deepfake_audio.features.log_mel import log_mel
     from deepfake_audio.features.speech import speech_seconds
-    from deepfake_audio.judging.detector import decide, scan_features
+    from deepfake_audio.judging.decision import decide
+    from deepfake_audio.judging.scanner import scan_features
 
     real, decided = [], []
     for number, clip in enumerate(clips):

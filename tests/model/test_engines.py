@@ -16,7 +16,9 @@ from commands import HERE, STARTER
 from deepfake_audio.errors import CheckpointError, ExportError
 from deepfake_audio.features.log_mel import log_mel, mel_filters
 from deepfake_audio.features.speech import speech_seconds
-from deepfake_audio.judging.detector import Detector, decide, scan_features
+from deepfake_audio.judging.decision import decide
+from deepfake_audio.judging.detector import Detector
+from deepfake_audio.judging.scanner import scan_features
 from deepfake_audio.model import engines, export, trust
 from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.model.engines import KerasEngine, OnnxEngine, describe, load_engine, onnx_file, seal

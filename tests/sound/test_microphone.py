@@ -17,7 +17,9 @@ from commands import ENVIRONMENT, JUDGE, only
 
 import script
 from deepfake_audio.errors import MicrophoneError, OutputError
-from deepfake_audio.judging.detector import Detector, Judgement, Segment
+from deepfake_audio.judging.decision import Judgement
+from deepfake_audio.judging.detector import Detector
+from deepfake_audio.judging.timeline import Segment
 from deepfake_audio.settings import NO_SPEECH, SAMPLE_RATE
 from deepfake_audio.sound import microphone
 from deepfake_audio.sound.microphone import Microphone, Moment, list_devices, listen, timeline_text

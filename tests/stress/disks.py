@@ -15,9 +15,9 @@ from pathlib import Path
 
 from common import BUNDLED, half_written, life, prepare, progress, table
 
+from deepfake_audio.answers.table import Table
 from deepfake_audio.evaluation import examine
 from deepfake_audio.features import store
-from deepfake_audio.judging import many
 
 MINUTES = 60
 
@@ -212,7 +212,7 @@ def run(_: argparse.Namespace) -> bool:
             lost += gone
             progress(*row)
         for name, work, owner, method, times in (
-            ("scan", scan_folder, many.Table, "add", 5),
+            ("scan", scan_folder, Table, "add", 5),
             ("training, while features are computed", train, store.FeatureCache, "add", 5),
             ("training, in an epoch", train, store.FeatureCache, "read", 200),
             ("training, before its report", train, examine, "write_scores", 0),

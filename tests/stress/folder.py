@@ -10,6 +10,8 @@ from pathlib import Path
 from common import MODEL, Listener, handles, now_mib, progress, table
 from recordings import originals
 
+from deepfake_audio.answers.find import find_recordings
+from deepfake_audio.answers.table import Summary, Table
 from deepfake_audio.judging import many
 
 MINUTES = 40
@@ -32,10 +34,10 @@ def run(arguments: argparse.Namespace) -> bool:
         kinds += [sources["m4a aac"], b"no sound"]
         for number in range(arguments.files):
             (folder / f"{number:06}.wav").write_bytes(kinds[number % len(kinds)])
-        listener, summary = Listener(), many.Summary()
-        made = many.Table(Path(temporary) / "answers.csv", MODEL)
+        listener, summary = Listener(), Summary()
+        made = Table(Path(temporary) / "answers.csv", MODEL)
         started = time.monotonic()
-        found = many.find_recordings([str(folder)])
+        found = find_recordings([str(folder)])
         answers = many.answer_all(found, lambda path: many.answer(path, listener, MODEL), MODEL, arguments.jobs)
         for number, answer in enumerate(answers, 1):
             made.add(answer.result)

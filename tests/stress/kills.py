@@ -40,7 +40,7 @@ TRAINING = {
     "report": "deepfake_audio.evaluation.examine examine",
 }
 SCANNING = {
-    "listing the folder": "deepfake_audio.judging.many find_recordings",
+    "listing the folder": "deepfake_audio.answers.find find_recordings",
     "judging into the table": "deepfake_audio.judging.many judge_all",
     "writing the page": "deepfake_audio.answers.page Report._page",
 }

@@ -9,7 +9,8 @@ import tiny
 from deepfake_audio.evaluation.scores import read_scores, score_examples, write_scores
 from deepfake_audio.examples.example import Example, FeatureStore, labels_of
 from deepfake_audio.features.store import FeatureCache, Spectrogram
-from deepfake_audio.judging.detector import Scan, decide
+from deepfake_audio.judging.decision import decide
+from deepfake_audio.judging.scanner import Scan
 from deepfake_audio.settings import CLASS_NAMES
 from deepfake_audio.training.calibrate import MOST_ACCUSED, TEMPERATURES, fit_decision, scan_examples
 

@@ -1,0 +1,222 @@
+"""Answers about many recordings: a CSV table that goes on where it stopped, and a summary."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..errors import OutputError
+from ..files import InUse, Lock, atomic_path, file_sha256, remove_leftovers, write_all
+from ..judging.many import Answer, blank
+from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+from ..text import cell
+
+COLUMNS = (
+    *("path", "verdict", "reason", "confidence", "p_real", "p_fake", "p_hybrid", "seconds", "speech_seconds"),
+    *("fake_seconds", "fake_segments", "sha256", "model", "trained", "threshold", "error"),
+)
+"""Of the CSV table."""
+
+
+class Summary:
+    """Counts answers."""
+
+    def __init__(self):
+        self.files, self.seconds = Counter(), Counter()
+
+    def add(self, result: dict) -> None:
+        """Count one answer."""
+        verdict = result["verdict"] or "Error"
+        self.files[verdict] += 1
+        self.seconds[verdict] += result["seconds"] or 0.0
+
+    def __str__(self) -> str:
+        rows = [
+            (verdict, self.files[verdict], self.seconds[verdict])
+            for verdict in (*CLASS_NAMES, UNCERTAIN, NO_SPEECH, "Error")
+            if self.files[verdict]
+        ]
+        rows.append(("All", self.files.total(), self.seconds.total()))
+        lines = [f"{'Verdict':10} {'Files':>7} {'Minutes':>9}"]
+        return "\n".join(lines + [f"{verdict:10} {files:7} {seconds / 60:9.1f}" for verdict, files, seconds in rows])
+
+
+def claim(path: Path) -> Lock | None:
+    """Keep other scans from writing a file, until the lock is released or this process ends.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Its folder is made when missing; what a scan that was killed has left beside it is removed.
+
+    Returns
+    -------
+    Lock or None
+        None where the folder cannot be made: whoever writes the file then finds out why.
+
+    Raises
+    ------
+    OutputError
+        If another scan is writing it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = Lock(path.with_name(f".{path.name}.lock"))
+    except InUse as error:
+        raise OutputError(
+            f"'{path}' is being written by another scan: wait for its end, or name another file."
+        ) from error
+    except OSError:
+        return None
+    remove_leftovers(path)
+    return lock
+
+
+class Table:
+    """A CSV file of answers that grows row by row and goes on where it stopped.
+
+    Every row is on disk before the next file is judged. A row that is kept counts as done as long as its file has
+    not changed; rows of files that failed are dropped, so that those are tried again.
+
+    Parameters
+    ----------
+    path : Path
+        The file; it may exist already.
+    model : dict
+        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
+    threshold : float, optional
+        That the model is used with. Answers of two models or thresholds are not mixed.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, is no such table, is being written by another process, or holds answers of
+        another model or threshold.
+    """
+
+    def __init__(self, path: Path, model: dict[str, str], threshold: float | None = None):
+        self.path, self.model, self.threshold = Path(path), model, "" if threshold is None else f"{threshold:g}"
+        self._file, self._superseded, self._lock = None, False, claim(self.path)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        self._rows = {row["path"]: row for row in self._read() if not row["error"]}
+        try:
+            with atomic_path(self.path) as temporary:
+                rows = [[row[column] for column in COLUMNS] for row in self._rows.values()]
+                temporary.write_bytes(_lines([COLUMNS, *rows]))
+            # Unbuffered, so that nothing is left to be written later.
+            self._file = self.path.open("ab", buffering=0)
+        except OSError as error:
+            raise OutputError(
+                f"'{self.path}' cannot be written ({error.strerror}): close what shows it, or name another file."
+            ) from error
+
+    def _read(self) -> list[dict[str, str]]:
+        try:
+            data = self.path.read_bytes() if self.path.exists() else b""
+            # Whoever wrote the last line may have been stopped in the middle of it, or of a letter.
+            text = data[: data.rfind(b"\n") + 1].decode("utf-8-sig")
+            rows = list(csv.reader(io.StringIO(text, newline=""), strict=data.endswith(b"\n")))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise OutputError(f"'{self.path}' is no table of answers ({error}): name another file.") from error
+        if data and not rows and not data.startswith(COLUMNS[0].encode()):
+            raise OutputError(f"'{self.path}' is no table of answers: name another file.")
+        if not rows:
+            return []
+        if tuple(rows[0]) != COLUMNS:
+            kind = "a table of another version of this program" if "verdict" in rows[0] else "no table of answers"
+            raise OutputError(f"'{self.path}' is {kind}: name another file, and it is written anew.")
+        kept = [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:] if len(row) == len(COLUMNS)]
+        for row in kept:
+            if (row["model"], row["trained"]) != (cell(self.model["name"]), cell(self.model["trained"])):
+                raise OutputError(
+                    f"'{self.path}' holds answers of the model {row['model']} ({row['trained']}): name another file."
+                )
+            if row["threshold"] != self.threshold:
+                raise OutputError(f"'{self.path}' holds answers with another --threshold: name another file.")
+        return kept
+
+    def began_empty(self) -> bool:
+        """Return whether it had no answers before."""
+        return not self._rows
+
+    def finished(self, path: Path) -> Answer | None:
+        """Return what a row says of a file, verdict and seconds; None if the file has to be judged."""
+        row = self._rows.get(cell(path))
+        if row is None:
+            return None
+        try:
+            if file_sha256(path) != row["sha256"]:
+                return None
+            seconds = float(row["seconds"])
+        except (OSError, ValueError):
+            return None
+        return Answer(blank(path, None, self.model) | {"verdict": row["verdict"], "seconds": seconds}, known=True)
+
+    def add(self, result: dict) -> None:
+        """Append an answer, unless it has the one to this file already."""
+        row = self._rows.get(cell(result["path"]))
+        if row is not None and row["sha256"] == result["sha256"]:
+            return
+        self._superseded |= row is not None
+        shares = result["probabilities"] or {}
+        fakes = (f"{s['start']:.2f}-{s['end']:.2f}" for s in result["segments"] if s["label"] == "Fake")
+        values = (
+            *(result[key] for key in ("path", "verdict", "reason", "confidence")),
+            *(shares.get(name) for name in CLASS_NAMES),
+            *(result["seconds"], result["speech_seconds"], result["fake_seconds"], "; ".join(fakes)),
+            *(result["sha256"], self.model["name"], self.model["trained"], self.threshold, result["error"]),
+        )
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            write_all(self._file, _lines([["" if value is None else cell(value) for value in values]]))
+        except OSError as error:
+            with contextlib.suppress(OSError):  # the beginning of a row is no answer
+                self._file.truncate(size)
+            raise OutputError(f"'{self.path}' cannot be written ({error.strerror}): make room on the disk.") from error
+        # Linux and macOS go on writing into what has no name any more.
+        if not self._in_place():
+            raise OutputError(
+                f"'{self.path}' was removed or replaced while it was written: start the same command again."
+            )
+
+    def _in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except OSError:
+            return False
+
+    def _tidy(self) -> None:
+        """Keep one row of a file that changed since it was judged: the later one, in the place of the earlier one."""
+        rows = {row[0]: row for row in csv.reader(io.StringIO(self.path.read_text(encoding="utf-8"), newline=""))}
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(_lines(rows.values()))
+
+    def close(self) -> None:
+        """Close the file and let other scans have it."""
+        try:
+            if self._file is not None:
+                in_place = self._in_place()
+                self._file.close()
+                if self._superseded and in_place:
+                    with contextlib.suppress(OSError):  # the next command reads both rows rightly
+                        self._tidy()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8")
