@@ -162,7 +162,7 @@ def _counts_all_mp3(file: BinaryIO) -> bool:
             at += 128
         elif head.startswith(b"APETAGEX"):
             at += 32 + int.from_bytes(head[12:16], "little")
-        elif not (length := _mp3_frame_bytes(head)):
+        elif not (length := mp3_frame_bytes(head)):
             return False
         else:
             at += length
@@ -176,7 +176,7 @@ def _counts_all_mp3(file: BinaryIO) -> bool:
     return stated == frames
 
 
-def _mp3_frame_bytes(head: bytes) -> int:
+def mp3_frame_bytes(head: bytes) -> int:
     """Return the length of a frame that begins like this; 0 where none does."""
     word = int.from_bytes(head[:4], "big")
     version, kbits, rate = word >> 19 & 3, word >> 12 & 15, word >> 10 & 3

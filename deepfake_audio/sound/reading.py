@@ -12,11 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import struct
-import subprocess
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +22,7 @@ import soxr
 from ..errors import AudioError
 from ..files import atomic_path
 from ..settings import SAMPLE_RATE
-from . import decoders
+from . import decoders, ffmpeg
 from .level import LOUDEST, OVERSHOOT, SILENCE_PEAK, Level, describe_gain
 
 # fmt: off
@@ -49,25 +45,6 @@ HELD_BLOCKS = 4
 
 LONGEST_SECONDS = 4 * 3600.0
 """What is read in one piece is no longer than this: half a gigabyte per hour is needed on the way to its features."""
-
-FFMPEG_MEMORY_BYTES = 2**31
-"""What one ffmpeg may take: of each piece of it on every system, of all of it on Linux."""
-
-HARMLESS_ERRORS = 3
-"""Packets that ffmpeg may refuse in a sound recording, as between files that were joined."""
-
-INCOMPLETE = "Some of it could not be decoded and is missing: convert it to WAV with another program."
-
-# Demuxers that find all their data in the file itself. Playlists and scripts (hls, dash, concat, sdp, image2, ...) are
-# left out: a "recording" must not make the decoder open other files.
-FFMPEG_DEMUXERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,loas,matroska,mov,mp3,mpeg,mpegts,nistsphere,ogg,rm,tak,tta,"
-    "voc,w64,wav,wv"
-)
-
-# Sun AU: the one float container whose header may leave the length open, which is what a pipe needs.
-AU_HEADER = struct.Struct(">4s5I")
-AU_FLOAT32 = 6
 
 
 def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, notes: list[str] | None = None) -> np.ndarray:
@@ -307,107 +284,8 @@ def _decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray, boo
             f"'{path}' is damaged or cut short ({header['format']} decoding failed): copy or export it again."
         ) from error
     if header is None:
-        for rate, block in _decode_with_ffmpeg(path, notes):
+        for rate, block in ffmpeg.decode(path, notes):
             yield rate, block, False
-
-
-def _decode_with_ffmpeg(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield native rate and blocks, shape (frames, channels), of the first sound track; ffmpeg does not resample."""
-    try:
-        import imageio_ffmpeg
-
-        program = imageio_ffmpeg.get_ffmpeg_exe()
-    except (ImportError, RuntimeError) as error:
-        raise AudioError(
-            f"'{path}' is in a format that needs ffmpeg, or not audio at all: run 'pip install imageio-ffmpeg', "
-            "or convert it to WAV."
-        ) from error
-    command = [program, "-hide_banner", "-nostdin", "-v", "error", "-max_alloc", str(FFMPEG_MEMORY_BYTES // 4)]
-    command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", FFMPEG_DEMUXERS]
-    # The prefix keeps names like "-y.m4a" or "http:x" from being read as options or addresses.
-    command += ["-vn", "-sn", "-dn", "-i", f"file:{path.absolute()}"]
-    command += ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
-    # Complaints go to a file: a pipe that nobody empties would stop ffmpeg in the middle of a damaged recording.
-    with tempfile.TemporaryFile() as complaints:
-        try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=complaints,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows would open a console
-            )
-        except OSError as error:
-            raise AudioError(
-                f"'{path}' needs ffmpeg, but '{program}' does not start: run 'pip install --force-reinstall "
-                "imageio-ffmpeg', or convert the recording to WAV."
-            ) from error
-        _limit_memory(process)
-        timed_out = threading.Event()
-
-        def stop() -> None:
-            timed_out.set()
-            process.kill()
-
-        def in_time(read: Callable[[int], bytes], size: int) -> bytes:
-            # Only the decoder is under the clock, not whoever takes its blocks.
-            watchdog = threading.Timer(decoders.TIMEOUT_SECONDS, stop)
-            watchdog.daemon = True
-            watchdog.start()
-            try:
-                return read(size)
-            finally:
-                watchdog.cancel()
-
-        with process:
-            try:
-                layout = _read_au_header(lambda size: in_time(process.stdout.read, size))
-                if layout:
-                    rate, channels = layout
-                    frame_bytes = 4 * channels
-                    block_bytes = max(1, decoders.BLOCK_VALUES // channels) * frame_bytes
-                    while data := in_time(process.stdout.read, block_bytes):
-                        whole = len(data) - len(data) % frame_bytes
-                        block = np.frombuffer(data[:whole], dtype=">f4").astype(np.float32).reshape(-1, channels)
-                        yield rate, block
-                process.wait()
-            except BaseException:  # also when nobody wants the next block
-                process.kill()
-                raise
-        complaints.seek(0)
-        said = complaints.read(2**16).decode("utf-8", errors="replace")
-    if timed_out.is_set():
-        raise AudioError(
-            f"A part of '{path}' was not decoded within {decoders.TIMEOUT_SECONDS:g} s: convert it to WAV first."
-        )
-    if process.returncode or layout is None:
-        if "matches no streams" in said:
-            raise AudioError(f"'{path}' has no sound track: choose a recording with sound.")
-        if "moov atom not found" in said:
-            raise AudioError(f"'{path}' is cut short (its index is missing), or not audio: copy or record it again.")
-        raise AudioError(f"'{path}' is not audio, or damaged beyond reading: choose a recording, or export it as WAV.")
-    if "Error during demuxing" in said or said.count("Error submitting packet") > HARMLESS_ERRORS:
-        notes.append(INCOMPLETE)
-
-
-def _limit_memory(process: subprocess.Popen) -> None:
-    """Hold ffmpeg to its memory, where the system lets us."""
-    with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
-        import resource
-
-        resource.prlimit(process.pid, resource.RLIMIT_AS, (FFMPEG_MEMORY_BYTES, FFMPEG_MEMORY_BYTES))
-
-
-def _read_au_header(read: Callable[[int], bytes]) -> tuple[int, int] | None:
-    """Return rate and channels of a float32 AU stream, or None when ffmpeg gave up before its header."""
-    header = read(AU_HEADER.size)
-    if len(header) < AU_HEADER.size:
-        return None
-    magic, offset, _, encoding, rate, channels = AU_HEADER.unpack(header)
-    if magic != b".snd" or encoding != AU_FLOAT32 or offset < AU_HEADER.size or not channels:
-        return None
-    read(offset - AU_HEADER.size)
-    return rate, channels
 
 
 def _mix_down(block: np.ndarray) -> np.ndarray:

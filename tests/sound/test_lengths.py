@@ -12,8 +12,9 @@ import pytest
 import soundfile
 
 from deepfake_audio.settings import SAMPLE_RATE
+from deepfake_audio.sound.ffmpeg import INCOMPLETE
 from deepfake_audio.sound.lengths import STOPPED
-from deepfake_audio.sound.reading import INCOMPLETE, about_audio, read_audio
+from deepfake_audio.sound.reading import about_audio, read_audio
 
 CODEC_SECONDS = 0.15
 """What the codecs add before the first sample and behind the last, where no header says how much: two MP3 frames at
@@ -180,3 +181,33 @@ def test_what_stands_behind_the_sound_is_no_sound(tmp_path, speech, behind):
     path.write_bytes(path.read_bytes() + behind)
     assert len(read_audio(path, notes=notes)) == len(speech)
     assert notes == []
+
+
+def with_a_gap(path, source, *options):
+    """Store 3 s with 20 s between the packets after one second."""
+    ffmpeg("-i", source, "-af", "asetpts='PTS+gte(T,1)*20/TB'", *options, path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".webm", "libopus"), (".mkv", "aac"), (".m4a", "aac"), (".flv", "aac"), (".wma", "wmav2")]
+)
+def test_gaps_between_packets_take_their_time(tmp_path, source, speech, suffix, codec):
+    with_a_gap(tmp_path / f"gap{suffix}", source, "-c:a", codec)
+    samples = read_audio(tmp_path / f"gap{suffix}")
+    assert len(samples) / SAMPLE_RATE == pytest.approx(23, abs=0.05 + CODEC_SECONDS)
+    assert not samples[round(1.3 * SAMPLE_RATE) : round(20.8 * SAMPLE_RATE)].any()
+    later = samples[21 * SAMPLE_RATE :]
+    power = np.correlate(later**2, (speech[SAMPLE_RATE:] / 32768.0) ** 2, mode="full")
+    assert abs(power.argmax() - (len(speech) - SAMPLE_RATE - 1)) < 0.15 * SAMPLE_RATE
+    ffmpeg("-i", source, "-c:a", codec, tmp_path / f"whole{suffix}")
+    assert seconds(tmp_path / f"whole{suffix}") == pytest.approx(3, abs=0.05 + CODEC_SECONDS)
+
+
+def test_sound_that_begins_late_in_a_video_and_its_further_tracks(tmp_path, source):
+    picture = ["-f", "lavfi", "-i", "color=c=red:s=32x32:r=10:d=6", "-itsoffset", "2"]
+    ffmpeg(*picture, "-i", source, "-map", 0, "-map", 1, "-map", 1, "-c:v", "mpeg4", "-c:a", "aac", tmp_path / "x.mp4")
+    notes = []
+    samples = read_audio(tmp_path / "x.mp4", notes=notes)
+    assert len(samples) / SAMPLE_RATE == pytest.approx(5, abs=0.05 + CODEC_SECONDS)
+    assert not samples[: round(1.8 * SAMPLE_RATE)].any() and samples[round(2.2 * SAMPLE_RATE) :].any()
+    assert notes == ["It has 2 sound tracks: the first one was judged."]

@@ -361,6 +361,20 @@ def test_other_files_in_audio_clothing(tmp_path, kind, suffix):
     assert "not audio" in refusal(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n", "Git LFS pointer"),
+        ("\ufeff\n<!DOCTYPE html><html><title>404</title></html>", "web page"),
+        ("<html>Sign in</html>", "web page"),
+        ('<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "answer of a server"),
+    ],
+)
+def test_what_is_found_in_place_of_a_recording_is_called_so(tmp_path, content, what):
+    (tmp_path / "x.wav").write_text(content, encoding="utf-8")
+    assert what in refusal(tmp_path / "x.wav")
+
+
 @pytest.mark.parametrize("suffix", [".vox", ".gsm", ".raw"])
 def test_texts_with_suffixes_of_headerless_sound(tmp_path, suffix):
     path = tmp_path / f"passwords{suffix}"
