@@ -106,7 +106,13 @@ class FeatureCache:
                 self.folder / FILE_NAME, timeout=PATIENCE_SECONDS, check_same_thread=False
             )
             weakref.finalize(self, self._connection.close)
-            self._connection.executescript(SCHEMA)
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version not in (0, FEATURE_VERSION):
+                raise RunError(
+                    f"The feature cache {self.folder} is of another version of this program: delete it, or give "
+                    "another --cache."
+                )
+            self._connection.executescript(SCHEMA if version else f"{SCHEMA}PRAGMA user_version = {FEATURE_VERSION};")
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""How fast is it, against the straightforward program (reference.py)? Prints the README's tables.
+"""How fast is it, against the straightforward program (reference.py)? Prints the tables of RESULTS.md.
 
     python tests/benchmarks/speed.py [--only cold archive hour live training sizes growth] [--quick]
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/starter_seeds.py [--seeds 0 1 2] [--outputs DIR]
 
-Prints the table of the README: one row per seed, time from the command to the report, peak memory of the process.
+Prints a table of RESULTS.md: one row per seed, time from the command to the report, peak memory of the process.
 """
 
 from __future__ import annotations

@@ -170,6 +170,14 @@ def test_a_damaged_file_is_one_sentence_that_says_what_to_do(tmp_path, damage):
 # A full disk
 
 
+def test_a_cache_of_another_version_is_one_sentence_that_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "FEATURE_VERSION", store.FEATURE_VERSION + 1)
+    fill(tmp_path, [1])
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="another version of this program: delete it, or give another --cache"):
+        FeatureCache(tmp_path, SETTINGS)
+
+
 def test_a_full_disk_is_one_sentence_and_the_cache_still_works(tmp_path):
     cache = fill(tmp_path, range(3))
     (pages,) = cache._connection.execute("PRAGMA page_count").fetchone()

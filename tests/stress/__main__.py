@@ -1,4 +1,4 @@
-"""What was tried against the project, and what was lost: the figures of the README and of RESULTS.md.
+"""What was tried against the project, and what was lost: the figures of README.md beside it and of RESULTS.md.
 
     python tests/stress                               everything, one after the other
     python tests/stress recordings [--files 10000]    damaged recordings of every container
