@@ -15,6 +15,8 @@ CLASS_NAMES = ("Real", "Fake", "Hybrid")
 
 UNCERTAIN = "Uncertain"
 NO_SPEECH = "No speech"
+UNCLEAR = "Unclear"
+"""Label of a segment that looks fake, but like which real speech looks too often for the word."""
 
 SAMPLE_RATE = 16_000
 """Rate in Hz at which every recording of every class is analysed."""

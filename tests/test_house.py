@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "deepfake_audio"
 
 ROWS = (
     ("version", "places", "settings", "errors"),
-    ("text", "files", "early", "console", "interrupts", "work"),
+    ("text", "files", "early", "console", "interrupts", "work", "templates"),
     ("sound",),
     ("features",),
     ("corpus",),

@@ -15,6 +15,7 @@ from ..model.checkpoint import Checkpoint
 from ..places import how_to_install
 from ..sound.reading import AUDIO_SUFFIXES
 from ..text import clean
+from .labels import write_labels
 from .table import Table
 
 
@@ -89,18 +90,19 @@ class Outputs:
     def _begin(self, csv: Path | None, report: Path | None, plot: Path | None, threshold: float | None) -> None:
         if csv:
             self.table = self._end.enter_context(contextlib.closing(Table(csv, self.model, threshold)))
-        if report or plot or self.labels:
-            try:
-                from . import page  # loads matplotlib
-            except ImportError as error:
-                what = f"run '{how_to_install('report')}', or leave --report and --plot out."
-                raise OutputError(f"Pages and pictures need the package {error.name}: {what}") from error
-            self._write_labels = page.write_labels
+        try:
             if report:
+                from . import page  # loads matplotlib and Jinja2
+
                 self.report = self._end.enter_context(page.Report(report, self.settings, self.model))
                 self._listen_seconds = page.LISTEN_SECONDS
             if plot:
-                self.pictures = page.Pictures(plot, self.settings)
+                from .pictures import Pictures  # loads matplotlib
+
+                self.pictures = Pictures(plot, self.settings)
+        except ImportError as error:
+            what = f"run '{how_to_install('report')}', or leave --report and --plot out."
+            raise OutputError(f"Pages and pictures need the package {error.name}: {what}") from error
 
     def __enter__(self) -> Outputs:
         return self
@@ -137,4 +139,4 @@ class Outputs:
         if self.pictures and answer.glimpse:
             console.say(f"Picture: {clean(self.pictures.add(answer.result, answer.glimpse))}")
         if self.labels and not answer.result["error"]:
-            self._write_labels(self.labels, answer.result["segments"])
+            write_labels(self.labels, answer.result["segments"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..console import colour
 from ..judging.decision import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
-from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, UNCLEAR
 from ..text import clean
 
 MEANING = {
@@ -53,6 +53,11 @@ LIMITS = (
 MOST_SEGMENTS = 10
 """On the console; more would push the verdict off the screen."""
 
+LONG_SECONDS = 300.0
+"""Answers to longer recordings begin with their most suspicious segments."""
+
+MOST_SUSPICIOUS = 5
+
 COLOURS = {"Real": "34", "Fake": "33", "Hybrid": "35", UNCERTAIN: "36", NO_SPEECH: "36"}
 """Terminal colours that colour-blind people can tell apart: blue against yellow, never red against green."""
 
@@ -60,6 +65,34 @@ COLOURS = {"Real": "34", "Fake": "33", "Hybrid": "35", UNCERTAIN: "36", NO_SPEEC
 def confidence_in_words(confidence: float) -> str:
     """Return ``very low`` to ``very high``."""
     return next(words for least, words in CONFIDENCE if confidence >= least)
+
+
+def clock(seconds: float, whole: float) -> str:
+    """Return a time of a recording of `whole` seconds: ``1:02.34``, or ``1:02:03`` where it lasts an hour or more."""
+    if whole >= 3600:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+    minutes, hundredths = divmod(round(seconds * 100), 6000)
+    return f"{minutes}:{hundredths / 100:05.2f}"
+
+
+def channel_names(count: int) -> list[str]:
+    """Return what the channels of a recording are called."""
+    if count == 2:
+        return ["Left channel", "Right channel"]
+    return [f"Channel {number} of {count}" for number in range(1, count + 1)]
+
+
+def most_suspicious(result: dict) -> list[dict]:
+    """Return the few segments of a long recording that one should listen to first, the most suspicious one first.
+
+    Those called Fake come before those that are Unclear; nothing is returned for recordings up to `LONG_SECONDS`.
+    """
+    if result["seconds"] <= LONG_SECONDS:
+        return []
+    found = [segment for segment in result["segments"] if segment["label"] in ("Fake", UNCLEAR)]
+    found.sort(key=lambda s: (s["label"] == UNCLEAR, -s["fake_probability"], s["start"]))
+    return found[:MOST_SUSPICIOUS]
 
 
 def describe(result: dict) -> list[str]:
@@ -82,13 +115,28 @@ def describe(result: dict) -> list[str]:
         f"  {result['seconds']:.1f} s, {result['speech_seconds']:.1f} s of speech or other sound, "
         f"{result['fake_seconds']:.1f} s in fake segments",
     ]
-    for s in result["segments"][:MOST_SEGMENTS]:
-        probability = "" if s["label"] == NO_SPEECH else f"  probability of fake {s['fake_probability']:.2f}"
-        lines.append(f"  {s['start']:8.2f} - {s['end']:7.2f} s  {s['label']:4}{probability}")
-    more = len(result["segments"]) - MOST_SEGMENTS
+    channels = result.get("channels") or []
+    for name, channel in zip(channel_names(len(channels)), channels, strict=True):
+        lines.append(f"  {name}: {channel['verdict']}, confidence {channel['confidence']:.2f}")
+    most, suspicious = MOST_SEGMENTS, most_suspicious(result)
+    if suspicious:
+        most -= MOST_SUSPICIOUS
+        lines += ["  Most suspicious segments:", *(_line(s, result) for s in suspicious), "  All segments:"]
+    lines += [_line(segment, result) for segment in result["segments"][:most]]
+    more = len(result["segments"]) - most
     if more > 0:
         lines.append(f"  ... and {more} more segments; --json lists all")
     return [*lines, *(f"  {sentence}" for sentence in explain(result)), f"  {NEXT_STEP[verdict]}"]
+
+
+def _line(segment: dict, result: dict) -> str:
+    """One segment; seconds are what one types into an editor, hours and minutes what one finds in a long recording."""
+    start, end, label = segment["start"], segment["end"], segment["label"]
+    times = f"{start:8.2f} - {end:7.2f} s"
+    if result["seconds"] > LONG_SECONDS:
+        times = f"{clock(start, result['seconds']):>8} - {clock(end, result['seconds']):>8}"
+    probability = "" if label == NO_SPEECH else f"  probability of fake {segment['fake_probability']:.2f}"
+    return f"  {times}  {label:4}{probability}"
 
 
 def _likeliest(result: dict) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from deepfake_audio.answers import page
+from deepfake_audio.answers import labels, page, pictures
 from deepfake_audio.errors import OutputError
 from deepfake_audio.features.draw import Glimpse
 from deepfake_audio.judging.many import blank
-from deepfake_audio.settings import NO_SPEECH, Settings
+from deepfake_audio.settings import NO_SPEECH, UNCLEAR, Settings
 
 MODEL = {"name": "run-1/model.keras", "trained": "2026-01-02T03:04:05+00:00", "version": "0.1.0"}
 SETTINGS = Settings()
@@ -131,7 +131,7 @@ def test_a_page_loads_nothing_and_runs_nothing_but_its_own(tmp_path):
 
 def test_the_timeline_is_well_formed_and_covers_the_recording(tmp_path):
     text = write(tmp_path / "report.html", judged(seconds=4.0))
-    svg = re.search(r"<svg class=\"timeline\".*</svg>(?=\n<figcaption)", text, re.DOTALL)[0]
+    svg = re.search(r"<svg class=\"timeline\".*</svg>(?=\s*<figcaption)", text, re.DOTALL)[0]
     segments = [e for e in xml.etree.ElementTree.fromstring(svg).iter("rect") if "data-start" in e.attrib]
     assert [e.get("class") for e in segments] == ["Real", "Fake", "No-speech", "Real"]
     ends = [float(e.get("x")[:-1]) + float(e.get("width")[:-1]) for e in segments]
@@ -165,7 +165,54 @@ def test_no_speech_has_no_segments(tmp_path):
     assert "too little speech" in text and "<button" not in text and "Of answers with" not in text
 
 
-@pytest.mark.parametrize("make", [lambda path: write(path, judged()), lambda path: page.write_labels(path, [])])
+def hour(label=UNCLEAR):
+    """Return an answer about two hours of which ten minutes each are Real and something else, ever more suspicious."""
+    labels = [("Real", label if n < 10 else "Fake")[n % 2] for n in range(12)]
+    parts = [
+        {"start": 600.0 * n, "end": 600.0 * (n + 1), "label": part, "fake_probability": 0.05 * n}
+        for n, part in enumerate(labels)
+    ]
+    return {"seconds": 7200.0, "segments": parts, "fake_seconds": 600.0}
+
+
+def test_a_long_recording_begins_with_what_is_most_suspicious(tmp_path):
+    result, glimpse = judged()
+    words = " ".join(" ".join(Reader(write(tmp_path / "a.html", (result | hour(), glimpse))).words).split())
+    first, rest = words.split("Most suspicious segments")[1].split("All segments")
+    assert re.findall(r"(\d:\d\d:\d\d) \d:\d\d:\d\d . (\w+)", first) == [
+        *(("1:50:00", "Fake"), ("1:30:00", "Unclear"), ("1:10:00", "Unclear"), ("0:50:00", "Unclear")),
+        ("0:30:00", "Unclear"),
+    ]
+    assert len(re.findall(r"\d:\d\d:\d\d \d:\d\d:\d\d", rest)) == 12
+    assert "suspicious" not in write(tmp_path / "b.html", judged())
+
+
+def test_what_is_unclear_is_neither_blue_nor_orange(tmp_path):
+    result, glimpse = judged()
+    text = write(tmp_path / "a.html", (result | hour(), glimpse))
+    assert text.count('<rect class="Unclear"') == 5 and text.count('<rect class="hatching"') == 1
+    assert 'class="verdict Unclear"><span aria-hidden="true">~</span> Unclear' in text
+
+
+def test_a_page_says_that_it_holds_the_recording(tmp_path):
+    assert "Before you share this page: it holds the recording itself" in write(tmp_path / "a.html", judged())
+    text = write(tmp_path / "b.html", judged("a.wav"), judged("b.wav"))
+    assert text.count("Before you share") == 1 and "the recordings themselves" in text
+    assert "Before you share" not in write(tmp_path / "c.html", judged(listen=0.0))
+
+
+def test_channels_have_a_row_each(tmp_path):
+    one = {"confidence": 0.9, "probabilities": {"Real": 0.9, "Fake": 0.06, "Hybrid": 0.04}, "segments": []}
+    channels = [one | {"verdict": "Real"}, one | {"verdict": "Fake", "confidence": 0.77}]
+    text = write(tmp_path / "a.html", judged(channels=channels), judged())
+    table, section = text.split("<article", 1)
+    for part in (table, section):
+        words = " ".join(" ".join(Reader(part).words).split())
+        assert re.search(r"Left channel . Real 0\.90 .*Right channel . Fake 0\.77", words)
+    assert "Real 0.90, Fake 0.06, Hybrid 0.04" in section
+
+
+@pytest.mark.parametrize("make", [lambda path: write(path, judged()), lambda path: labels.write_labels(path, [])])
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, make):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match="another file"):
@@ -247,7 +294,7 @@ def test_the_policy_of_a_page_lets_no_other_script_run(browser, tmp_path):
 
 
 def test_pictures_have_names_that_every_disk_takes(tmp_path):
-    pictures = page.Pictures(tmp_path / "new", SETTINGS)
+    folder = pictures.Pictures(tmp_path / "new", SETTINGS)
     names = (
         HOSTILE,
         "a/clip.wav",
@@ -258,7 +305,7 @@ def test_pictures_have_names_that_every_disk_takes(tmp_path):
         "con.wav",
         "Aux.b.wav",
     )
-    paths = [pictures.add(*judged(name)) for name in names]
+    paths = [folder.add(*judged(name)) for name in names]
     assert all(re.fullmatch(r"[\w .()+-]+\.png", path.name) and path.is_file() for path in paths)
     assert not any(re.match(r"(con|aux)\.", path.name, re.IGNORECASE) for path in paths)  # devices on Windows
     assert len({path.name.lower() for path in paths}) == len(paths)
@@ -268,24 +315,24 @@ def test_pictures_have_names_that_every_disk_takes(tmp_path):
 def test_what_a_killed_process_had_begun_to_draw_is_removed(tmp_path):
     for name in ("clip.tmp-7.png", "clip.tmp-monday.png"):
         (tmp_path / name).touch()
-    assert page.Pictures(tmp_path, SETTINGS).add(*judged("clip.wav")).name == "clip.png"
+    assert pictures.Pictures(tmp_path, SETTINGS).add(*judged("clip.wav")).name == "clip.png"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.png", "clip.tmp-monday.png"]
 
 
 @pytest.mark.parametrize("verdict", ["Real", NO_SPEECH])
 @pytest.mark.parametrize("seconds", [0.02, 40.0])
 def test_recordings_of_any_length_are_drawn(tmp_path, verdict, seconds):
-    assert page.Pictures(tmp_path, SETTINGS).add(*judged(verdict=verdict, seconds=seconds)).is_file()
+    assert pictures.Pictures(tmp_path, SETTINGS).add(*judged(verdict=verdict, seconds=seconds)).is_file()
 
 
 def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match="another folder"):
-        page.Pictures(tmp_path / "file", SETTINGS).add(*judged())
+        pictures.Pictures(tmp_path / "file", SETTINGS).add(*judged())
 
 
 def test_labels_are_what_audacity_reads(tmp_path):
-    page.write_labels(tmp_path / "labels.txt", segments(4.0))
+    labels.write_labels(tmp_path / "labels.txt", segments(4.0))
     rows = [line.split("\t") for line in (tmp_path / "labels.txt").read_text(encoding="utf-8").splitlines()]
     assert rows[1] == ["1.200000", "2.400000", "Fake 0.90"] and rows[2][2] == NO_SPEECH
     assert [row[0] for row in rows[1:]] == [row[1] for row in rows[:-1]]

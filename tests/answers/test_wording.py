@@ -90,3 +90,34 @@ def test_confidence_in_words_rises_with_confidence():
 
 def test_a_name_cannot_move_the_cursor():
     assert wording.describe(result(path="a\x1b[2J\r\nb.wav"))[0] == "a\\x1b[2J\\r\\nb.wav"
+
+
+def test_a_long_recording_begins_with_its_most_suspicious_segments_and_fits_one_screen():
+    segments = [
+        {
+            "start": 100.0 * n,
+            "end": 100.0 * n + 50,
+            "label": ("Real", "Unclear", "Fake")[n % 3],
+            "fake_probability": n / 60,
+        }
+        for n in range(60)
+    ]
+    lines = wording.describe(result("Hybrid", segments=segments, seconds=6000.0))
+    assert len(lines) <= 20
+    first = lines.index("  Most suspicious segments:")
+    assert lines[first + 1].split() == ["1:38:20", "-", "1:39:10", "Fake", "probability", "of", "fake", "0.98"]
+    assert lines[first + 6] == "  All segments:" and lines[first + 7].split()[:3] == ["0:00:00", "-", "0:00:50"]
+    assert "  ... and 55 more segments; --json lists all" in lines
+    assert not any("suspicious" in line for line in wording.describe(result(segments=segments, seconds=300.0)))
+
+
+def test_times_have_hours_where_the_recording_has():
+    assert [wording.clock(s, 59.0) for s in (0, 1.239, 59.999)] == ["0:00.00", "0:01.24", "1:00.00"]
+    assert [wording.clock(s, 3600.0) for s in (0, 61.6, 3600)] == ["0:00:00", "0:01:02", "1:00:00"]
+
+
+def test_channels_are_told_apart():
+    channels = [{"verdict": "Real", "confidence": 0.9}, {"verdict": "Fake", "confidence": 0.8}]
+    lines = wording.describe(result(channels=channels))
+    assert "  Left channel: Real, confidence 0.90" in lines and "  Right channel: Fake, confidence 0.80" in lines
+    assert wording.channel_names(3)[2] == "Channel 3 of 3"

@@ -12,6 +12,7 @@ from test_metrics import clip, pool
 from deepfake_audio.errors import RunError
 from deepfake_audio.evaluation import plots
 from deepfake_audio.evaluation.metrics import evaluate
+from deepfake_audio.features.axes import FAKE_COLOUR, REAL_COLOUR
 from deepfake_audio.training.fit import MACRO_F1, MONITOR
 
 
@@ -30,8 +31,8 @@ def colour_pixels(path, colour, tolerance=0.03):
 def kept(monkeypatch):
     """The figures that are saved, for a look at their axes."""
     figures = []
-    save = plots._save
-    monkeypatch.setattr(plots, "_save", lambda figure, path: (figures.append(figure), save(figure, path)))
+    save = plots.save
+    monkeypatch.setattr(plots, "save", lambda figure, path: (figures.append(figure), save(figure, path)))
     return figures
 
 
@@ -142,13 +143,8 @@ def test_timeline(tmp_path, kept):
 def test_timeline_shows_spans_as_areas_of_their_colours(tmp_path):
     timeline(tmp_path / "none.png", (), (), frame_probabilities=[0.1] * 150)
     timeline(tmp_path / "some.png")
-    assert (
-        colour_pixels(tmp_path / "some.png", plots.FAKE_COLOUR)
-        > colour_pixels(tmp_path / "none.png", plots.FAKE_COLOUR) + 2000
-    )
-    assert colour_pixels(tmp_path / "some.png", plots.REAL_COLOUR) < colour_pixels(
-        tmp_path / "none.png", plots.REAL_COLOUR
-    )
+    assert colour_pixels(tmp_path / "some.png", FAKE_COLOUR) > colour_pixels(tmp_path / "none.png", FAKE_COLOUR) + 2000
+    assert colour_pixels(tmp_path / "some.png", REAL_COLOUR) < colour_pixels(tmp_path / "none.png", REAL_COLOUR)
 
 
 def test_timeline_without_truth_or_frames(tmp_path, kept):
@@ -167,14 +163,6 @@ def test_a_long_name_keeps_both_ends_and_its_verdict_whole(tmp_path, kept):
     timeline(tmp_path / "timeline.png", title="first" + "W" * 200 + "last.flac" + verdict)
     title = kept[0].axes[0].get_title(loc="left")
     assert title.startswith("first") and title.endswith("last.flac" + verdict) and len(title) == 62
-
-
-@pytest.mark.parametrize("frames", [np.full((30, 80), -100.0), np.full((30, 80), -100.0, dtype=np.float16)])
-def test_silence_is_dark(tmp_path, frames):
-    (tmp_path / "mel.png").write_bytes(plots.mel_picture(frames))
-    assert imread(tmp_path / "mel.png")[..., :3].max() < 0.1
-    (tmp_path / "mel.png").write_bytes(plots.mel_picture(log_mel()))
-    assert imread(tmp_path / "mel.png")[..., :3].max() > 0.9
 
 
 def test_mel_samples(tmp_path, kept):
