@@ -41,8 +41,9 @@ def go_on(arguments: Namespace) -> str:
 
 
 def label_words(arguments: Namespace) -> list[str]:
-    """Repeat what was said about names."""
-    return [word for name, label in arguments.label for word in ("--label", f"{name}={label.lower()}")]
+    """Repeat what was said about labels."""
+    words = ["--allow-conflicts"] if arguments.allow_conflicts else []
+    return words + [word for name, label in arguments.label for word in ("--label", f"{name}={label.lower()}")]
 
 
 def begin(arguments: Namespace) -> tuple:
@@ -77,7 +78,7 @@ def corpus(arguments: Namespace, run) -> tuple[list, list]:
     folders, skip, notes = choose_folders(run.data if run else arguments.data, places.data())
     for note in notes:
         console.say(note)
-    return folders, find_datasets(folders, skip, arguments.label)
+    return folders, find_datasets(folders, skip, arguments.label, arguments.allow_conflicts)
 
 
 def split(clips: list, seed: int, base, jobs: int) -> tuple:
@@ -181,7 +182,9 @@ def experiment(arguments: Namespace, watch: interrupts.Watch) -> None:
     # Hybrids and features.
     started = time.monotonic()
     examples, store = spectrograms(splits, settings, run.folder, arguments)
-    skipped = report_skipped([clip for members in splits.sets.values() for clip in members], store.failures, run.folder)
+    used = [clip for members in splits.sets.values() for clip in members]
+    left_out = [row for dataset in datasets for row in dataset.left_out]
+    skipped = report_skipped(used, store.failures, run.folder, left_out)
     for line in skipped:
         console.say(f"warning: {line}")
 

@@ -88,6 +88,7 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--kaggle", type=_kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
     add("--label", type=_label, action="append", default=[], metavar="NAME=CLASS",
         help="what the folders or table labels of that name are: real, fake or hybrid (repeatable)")  # fmt: skip
+    add("--allow-conflicts", action="store_true", help="go on, whatever share of the clips stands under two labels")
     add("--outputs", type=_path, default=outputs, metavar="DIR", help="where runs are kept")
     add("--cache", type=_path, metavar="DIR", help="where features are kept (default: OUTPUTS/features)")
     add("--epochs", type=_setting("epochs"), metavar="N", help=f"default {defaults.epochs}")

@@ -158,7 +158,11 @@ def test_what_is_said_of_a_dataset(tmp_path, capsys):
         for number in range(9):
             path = tmp_path / "data\x1b[2J" / label / f"voice{number}\u202e\x07" / f"{number}.wav"
             path.parent.mkdir(parents=True)
-            soundfile.write(path, np.random.default_rng(number).normal(0, 0.1, SAMPLE_RATE), SAMPLE_RATE)
+            soundfile.write(
+                path,
+                np.random.default_rng([number, *label.encode()]).normal(0, 0.1, SAMPLE_RATE),
+                SAMPLE_RATE,
+            )
     (path.parent / "broken\x1b[31m.wav").write_bytes(b"no sound")
     (path.parent / os.fsdecode(b"\xff.wav")).write_bytes(b"no sound")
     CNNRNNLSTM.main(["--check-data", "--data", str(tmp_path / "data\x1b[2J")])
@@ -176,7 +180,11 @@ def test_no_name_begins_a_line(tmp_path, capsys):
         for number in range(9):
             path = root / label / f"voice{number}{forged}" / f"{number}{forged}.wav"
             path.parent.mkdir(parents=True)
-            soundfile.write(path, np.random.default_rng(number).normal(0, 0.1, SAMPLE_RATE), SAMPLE_RATE)
+            soundfile.write(
+                path,
+                np.random.default_rng([number, *label.encode()]).normal(0, 0.1, SAMPLE_RATE),
+                SAMPLE_RATE,
+            )
     (path.parent / f"broken{forged}.wav").write_bytes(b"no sound")
     (path.parent / f"spoof real{forged}.zip").write_bytes(b"")
     (root / "odd").mkdir()

@@ -1,16 +1,12 @@
 """What a corpus is like, before hours are spent on it: counts, formats, what was left aside, and what looks wrong.
 
-A sample of the recordings is decoded, or all of them; hours are then counted or estimated. Recordings with the same
-content in two sets, or under two labels, are found by size first, then by their ends, then by the whole file.
+A sample of the recordings is decoded, or all of them; hours are then counted or estimated.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import itertools
 import json
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AudioError, CorpusError
-from ..files import file_sha256
 from ..settings import CLASS_NAMES, SAMPLE_RATE
 from ..sound.reading import about_audio, read_audio
 from ..text import clean, counted
@@ -33,9 +28,6 @@ SAMPLE_CLIPS = 300
 """Recordings per dataset that are decoded where not all are asked for."""
 
 EXAMPLES_SHOWN = 3
-ENDS_BYTES = 4096
-"""So much of both ends of a file is compared before the whole is read."""
-
 LEFT_OUT = "left out"
 NO_SPLIT = "no set"
 
@@ -212,7 +204,6 @@ def inspect(
             progress(done, len(chosen))
     for report in reports:
         report.warnings += _undecodable(report) + contradictions(report.dataset)
-    _warn_of_duplicates(reports)
     return reports
 
 
@@ -281,70 +272,6 @@ def _classes_in_name(clip: Clip, shared: int) -> set[str]:
     in_file = {class_of(word) for word in re.split(r"[^a-z]+", Path(file).stem.lower()) if len(word) > 3} - {None}
     in_folders = {class_of(folder) for folder in folders[shared:]} - {None}
     return in_file if len(in_file) == 1 else in_folders - {clip.label}
-
-
-def same_content(clips: Sequence[Clip], splits: Sequence[str]) -> list[list[int]]:
-    """Find recordings of the same content that stand in two sets or under two labels.
-
-    Returns
-    -------
-    list of list of int
-        Groups of places in `clips`.
-    """
-    groups = [list(range(len(clips)))]
-    for key in (_size, _ends, file_sha256):
-        finer = []
-        for group in groups:
-            by_key = defaultdict(list)
-            for number in group:
-                try:
-                    by_key[key(clips[number].path)].append(number)
-                except OSError:
-                    continue  # what cannot be read is reported where it is decoded
-            by_key.pop(0, None)  # empty files are no recordings
-            finer += [m for m in by_key.values() if len({(splits[n], clips[n].label) for n in m}) > 1]
-        groups = finer
-    return sorted(groups)
-
-
-def _size(path: Path) -> int:
-    return os.stat(path).st_size  # noqa: PTH116 - hundreds of thousands of them
-
-
-def _ends(path: Path) -> bytes:
-    with path.open("rb") as file:
-        start = file.read(ENDS_BYTES)
-        file.seek(-min(ENDS_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
-        return hashlib.sha256(start + file.read(ENDS_BYTES)).digest()
-
-
-def _warn_of_duplicates(reports: Sequence[Report]) -> None:
-    """Tell each dataset which of its recordings stand somewhere else, too."""
-    clips = list(itertools.chain.from_iterable(report.dataset.clips for report in reports))
-    splits = list(itertools.chain.from_iterable(report.splits for report in reports))
-    owner = list(itertools.chain.from_iterable([report] * len(report.splits) for report in reports))
-    across, labels = defaultdict(list), defaultdict(list)
-    for group in same_content(clips, splits):
-        first = group[0]
-        other = next(
-            (n for n in group if splits[n] != splits[first] and {splits[n], splits[first]} <= set(SPLITS)), None
-        )
-        if other is not None:
-            across[id(owner[first])].append(
-                f"{clips[first].name} ({splits[first]}) is {clips[other].name} ({splits[other]})"
-            )
-        other = next((n for n in group if clips[n].label != clips[first].label), None)
-        if other is not None:
-            labels[id(owner[first])].append(
-                f"{clips[first].name} ({clips[first].label}) is {clips[other].name} ({clips[other].label})"
-            )
-    for report in reports:
-        if found := across[id(report)]:
-            what = counted(len(found), "recording", "stands", "stand")
-            report.warnings.append(f"{what} in more than one set: {_examples(found)}.")
-        if found := labels[id(report)]:
-            what = counted(len(found), "recording", "has", "have")
-            report.warnings.append(f"{what} two labels: {_examples(found)}.")
 
 
 def ignored(dataset: Dataset) -> list[str]:

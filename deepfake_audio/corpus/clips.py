@@ -175,6 +175,8 @@ class Dataset:
         What can be used.
     ignored : dict of str to Ignored
         For each reason what was left aside.
+    left_out : list of (Clip, str)
+        Clips whose labels contradict each other, with the reason.
     warnings : list of str
         What the user should know about this dataset.
     """
@@ -184,6 +186,7 @@ class Dataset:
     why: str = ""
     clips: list[Clip] = dataclasses.field(default_factory=list)
     ignored: dict[str, Ignored] = dataclasses.field(default_factory=dict)
+    left_out: list[tuple[Clip, str]] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
 
     def ignore(self, reason: str, example: str) -> None:

@@ -20,7 +20,9 @@ MOST_SKIPPED = 0.05
 """Share of the clips from which on something is wrong with the dataset, not with a clip."""
 
 
-def report_skipped(clips: Sequence[Clip], failures: Mapping[str, str], folder: Path) -> list[str]:
+def report_skipped(
+    clips: Sequence[Clip], failures: Mapping[str, str], folder: Path, left_out: Sequence[tuple[Clip, str]] = ()
+) -> list[str]:
     """Write down which clips were left out and why.
 
     Parameters
@@ -29,6 +31,8 @@ def report_skipped(clips: Sequence[Clip], failures: Mapping[str, str], folder: P
         All that should have been used.
     failures : mapping of str to str
         For the name of a clip that cannot be decoded the reason; names of other things are passed over.
+    left_out : sequence of (Clip, str)
+        Others that were not used, each with the reason; they are only written down.
     folder : Path
         Where ``skipped.csv`` goes, if there is anything to write.
 
@@ -43,13 +47,17 @@ def report_skipped(clips: Sequence[Clip], failures: Mapping[str, str], folder: P
         When more than ``MOST_SKIPPED`` of the clips cannot be decoded; the file is written before.
     """
     skipped = [(clip, failures[clip.name]) for clip in clips if clip.name in failures]
-    if not skipped:
+    if not skipped and not left_out:
         return []
     path = folder / SKIPPED_NAME
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["clip", "label", "path", "reason"])
-        writer.writerows(map(cell, [clip.name, clip.label, clip.path, reason]) for clip, reason in skipped)
+        writer.writerows(
+            map(cell, [clip.name, clip.label, clip.path, reason]) for clip, reason in [*skipped, *left_out]
+        )
+    if not skipped:
+        return []
     what = f"{len(skipped)} of {len(clips)} clips cannot be decoded"
     if len(skipped) > MOST_SKIPPED * len(clips):
         raise RunError(

@@ -19,6 +19,7 @@ from ..errors import CorpusError
 from ..sound.reading import AUDIO_SUFFIXES, LONGEST_SECONDS
 from ..text import counted
 from .clips import EXAMPLES_KEPT, SPLIT_NAMES, Clip, Dataset, Ignored, class_of, label_options, settled
+from .doubles import leave_out_contradictions
 from .folders import NAMELESS, read_class_folders, read_folders
 from .layouts import GENERAL, PROTOCOLS, Protocol, fill, layout_names, pattern, segments_in_npy
 from .tables import TABLE_NAME, read_metadata, read_tables
@@ -74,7 +75,10 @@ def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
 
 
 def find_datasets(
-    roots: Iterable[Path], skip: Path | None = None, labels: Iterable[tuple[str, str]] = ()
+    roots: Iterable[Path],
+    skip: Path | None = None,
+    labels: Iterable[tuple[str, str]] = (),
+    allow_conflicts: bool = False,
 ) -> list[Dataset]:
     """Find out what lies below one or more folders.
 
@@ -86,20 +90,23 @@ def find_datasets(
         A folder below them that is not looked into.
     labels : iterable of (str, str)
         What the user says that names of folders, or labels in lists, mean: name and class.
+    allow_conflicts : bool
+        Leave out any number of recordings that stand under two labels.
 
     Returns
     -------
     list of Dataset
-        By folder; a file reached through two of the folders is listed once.
+        By folder; a file reached through two of the folders is listed once, and a recording under two labels not
+        at all.
 
     Raises
     ------
     CorpusError
         If a folder does not exist, or holds no recording whose class can be told, or a ``clips.csv`` is wrong, or the
-        names of folders contradict each other.
+        names of folders, or too many labels of the same recordings, contradict each other.
     """
     datasets: list[Dataset] = []
-    seen: set[Path] = set()
+    seen: set[tuple[Path, str]] = set()
     taken: Counter[str] = Counter()
     said = settled(labels)
     for root in roots:
@@ -126,13 +133,14 @@ def find_datasets(
         for dataset in found:
             kept = []
             for clip in dataset.clips:
-                if clip.path in seen:
+                if (clip.path, clip.label) in seen:
                     dataset.ignore("clips that are listed already", clip.name)
                 else:
                     kept.append(clip)
-                    seen.add(clip.path)
+                    seen.add((clip.path, clip.label))
             dataset.clips = kept
         datasets += [dataset for dataset in found if dataset.clips or dataset.ignored]
+    leave_out_contradictions(datasets, allow_conflicts)
     return datasets
 
 

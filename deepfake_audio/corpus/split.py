@@ -19,6 +19,7 @@ from ..settings import CLASS_NAMES
 from ..sound.reading import about_audio
 from ..text import counted
 from .clips import SPLITS, Clip
+from .doubles import same_content
 
 TRAIN = SPLITS.index("train")
 
@@ -126,7 +127,33 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Splits:
             f"{len(splits.left_out)} of {len(clips)} clips are left out because their speaker or generator "
             "also stands in another set."
         )
-    return with_copies(splits, copies)
+    return _each_once(with_copies(splits, copies))
+
+
+def _each_once(splits: Splits) -> Splits:
+    """Leave out of validation and test what also stands in a set before them, whatever it is called there."""
+    placed = [(clip, split) for split in SPLITS for clip in splits.sets[split]]
+    clips, kinds = [clip for clip, _ in placed], [split for _, split in placed]
+    twice = {}
+    for group in same_content(clips, kinds):
+        first = min(group)  # the sets stand in their order
+        twice |= {n: f"the same recording as {clips[first].name} in {kinds[first]}" for n in group
+                  if kinds[n] != kinds[first]}  # fmt: skip
+    if not twice:
+        return splits
+    sets = {split: [clip for n, (clip, at) in enumerate(placed) if at == split and n not in twice] for split in SPLITS}
+    number = counted(len(twice), "clip", "of validation or test is left out: its recording stands",
+                     "of validation or test are left out: their recordings stand")  # fmt: skip
+    name = clips[min(twice)].name
+    result = Splits(
+        sets,
+        splits.groups,
+        splits.left_out + [(clips[n], reason) for n, reason in twice.items()],
+        [*splits.warnings, f"{number} in another set, too, such as {name}, {twice[min(twice)]}."],
+    )
+    if problem := _shortage(result):
+        raise CorpusError(f"{result.warnings[-1]} {problem}")
+    return result
 
 
 def _split(clips: Sequence[Clip], seed: int, by_voice: bool = False) -> Splits:

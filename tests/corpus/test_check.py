@@ -21,9 +21,10 @@ from deepfake_audio.corpus.check import (
     inspect,
     probe,
     remarks,
-    same_content,
 )
 from deepfake_audio.corpus.clips import Ignored
+from deepfake_audio.corpus.doubles import ENDS_BYTES, same_content
+from deepfake_audio.corpus.manifest import fingerprint, report_skipped
 from deepfake_audio.corpus.recognise import find_datasets
 from deepfake_audio.corpus.split import split_corpus
 from deepfake_audio.errors import CorpusError
@@ -113,34 +114,76 @@ def test_the_same_content_in_two_sets_is_found(grow):
     top = grow.root / "for-norm/for-norm"
     shutil.copyfile(next((top / "training/real").iterdir()), top / "testing/real/copy.wav")
     shutil.copyfile(next((top / "training/fake").iterdir()), top / "training/fake/copy.wav")
-    (warning,) = report_of(grow.root).warnings
-    assert warning.startswith("1 recording stands in more than one set: ")
-    assert re.search(r"testing/real/copy\.wav \(test\) is .*training/real/file\S+ \(train\)", warning)
+    (dataset,) = find_datasets([grow.root])
+    splits = split_corpus(dataset.clips)
+    (warning,) = splits.warnings
+    assert warning.startswith("1 clip of validation or test is left out: its recording stands in another set, too, ")
+    assert re.search(r"testing/real/copy\.wav, the same recording as .*training/real/file\S+ in train\.", warning)
+    assert [clip.path.name for clip, _ in splits.left_out] == ["copy.wav"]
+    assert splits.counts()["test"] == {"Real": 3, "Fake": 3, "Hybrid": 0} and splits.counts()["train"]["Fake"] == 4
+    assert fingerprint(split_corpus(dataset.clips)) == fingerprint(splits)
+    for clip in dataset.clips:
+        if clip.split == "test" and clip.label == "Real":
+            shutil.copyfile(next((top / "training/real").iterdir()), clip.path)
+    with pytest.raises(CorpusError, match=r"4 clips of validation or test are left out.* 0 Real clips would be left"):
+        split_corpus(dataset.clips)
 
 
 def test_the_same_content_under_two_labels_is_found(grow):
     trees.fake_or_real(grow, each=3)
     top = grow.root / "for-norm/for-norm"
     shutil.copyfile(next((top / "training/real").iterdir()), top / "training/fake/copy.wav")
-    (warning,) = report_of(grow.root).warnings
-    assert warning.startswith("1 recording has two labels: ") and "(Fake) is" in warning
+    with pytest.raises(CorpusError, match=r"2 of 19 clips are the same recording under two labels, more than 1%, such"):
+        find_datasets([grow.root])
+    (dataset,) = find_datasets([grow.root], allow_conflicts=True)
+    assert len(dataset.clips) == 17 and {clip.label for clip, _ in dataset.left_out} == {"Real", "Fake"}
+    (line,) = remarks([dataset])
+    assert (
+        "left aside 2 clips that are the same recording under two labels (" in line and "copy.wav is Fake, and" in line
+    )
+    assert report_skipped(dataset.clips, {}, grow.root, dataset.left_out) == []
+    assert "copy.wav" in (grow.root / "skipped.csv").read_text(encoding="utf-8")
+
+
+def test_a_clip_that_is_listed_as_real_and_as_fake_is_left_out(grow):
+    """Up to one in a hundred does not stop a run."""
+    names = [f"{n}.wav" for n in range(100)]
+    grow.clips(*names)
+    grow.text("clips.csv", "path,label", *(f"{name},real" for name in names), "5.wav,fake", "6.wav,real")
+    (dataset,) = find_datasets([grow.root], allow_conflicts=True)
+    assert {clip.path.name for clip in dataset.clips} == {*names} - {"5.wav"} and len(dataset.clips) == 99
+    assert [reason for _, reason in dataset.left_out] == ["Real, and Fake", "Fake, and Real"]
+    assert {reason: entry.count for reason, entry in dataset.ignored.items()} == {
+        "clips that are listed already": 1,
+        "clips that are the same recording under two labels": 2,
+    }
+    grow.clips(*(f"more/{n}.wav" for n in range(100)))
+    grow.text(
+        "clips.csv",
+        "path,label",
+        *(f"{n},real" for n in names),
+        "5.wav,fake",
+        *(f"more/{n}.wav,fake" for n in range(100)),
+    )
+    (dataset,) = find_datasets([grow.root])
+    assert len(dataset.clips) == 199
 
 
 def test_files_are_told_apart_at_their_ends_and_in_the_middle(grow):
     trees.fake_or_real(grow, each=1)
     clips = find_datasets([grow.root])[0].clips
-    middle = bytearray(10 * check.ENDS_BYTES)
+    middle = bytearray(10 * ENDS_BYTES)
     for clip, change in zip(clips, (None, None, 0, -1, len(middle) // 2, 20), strict=True):
         content = bytearray(middle)
         if change is not None:
             content[change] = 1
         clip.path.write_bytes(content)
     clips[5].path.write_bytes(b"")
-    splits = [f"set {number}" for number in range(6)]
-    assert same_content(clips, splits) == [[0, 1]]
+    kinds = range(6)
+    assert same_content(clips, kinds) == [[0, 1]]
     clips[4].path.write_bytes(b"")  # empty files are no two copies of a recording
     clips[1].path.unlink()
-    assert same_content(clips, splits) == []
+    assert same_content(clips, kinds) == []
     assert same_content(clips[2:4], ["train", "train"]) == []
 
 
@@ -245,8 +288,8 @@ def test_the_command_answers_in_json_or_says_what_is_wrong(grow, tmp_path):
 
 def test_warnings_are_the_same_in_json_and_in_text(grow, capsys):
     trees.fake_or_real(grow, each=10)
-    for path in (grow.root / "for-norm/for-norm").rglob("fake/*.wav"):
-        write(path, 1.0, 8000)  # a shortcut
+    for number, path in enumerate((grow.root / "for-norm/for-norm").rglob("fake/*.wav")):
+        write(path, 1.0, 8000, seed=number)  # a shortcut
     datasets = find_datasets([grow.root])
     check_data(datasets, seed=0, everything=False, jobs=1, as_json=True)
     answer = json.loads(capsys.readouterr().out)

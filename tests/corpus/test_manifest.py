@@ -68,7 +68,7 @@ def test_broken_recordings_of_a_real_folder(tone_corpus, tmp_path):
 
 def test_a_run_on_a_damaged_copy_stops_before_it_trains(tone_corpus, tmp_path):
     for number in (0, 4, 8):
-        (tone_corpus / "real" / f"voice{number // 4}" / f"{number}.flac").write_bytes(b"not a sound")
+        (tone_corpus / "real" / f"voice{number // 4}" / f"{number}.flac").write_bytes(b"no sound %d" % number)
     done = python(TRAIN, "--data", tone_corpus, "--outputs", tmp_path / "outputs", "--epochs", 1)
     assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
     assert "error: 3 of 40 clips cannot be decoded, more than 5%, such as: " in done.stderr

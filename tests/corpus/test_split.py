@@ -649,7 +649,7 @@ def test_a_few_long_recordings_are_enough(tmp_path, few_candidates):
     for number, name in enumerate(names):
         for path in (f"REAL/{name}-original", f"FAKE/{names[number - 1]}-to-{name}"):
             target = tmp_path / "KAGGLE" / "AUDIO" / f"{path}.flac"
-            write_flac(target, np.zeros(70_000, np.float32), 1000)
+            write_flac(target, np.full(70_000, len(list(tmp_path.rglob("*.flac"))) / 100, np.float32), 1000)
     clips = find_clips([tmp_path])
     splits = split_corpus(clips)
     assert all(counts["Real"] == counts["Fake"] >= 1 for counts in splits.counts().values())
@@ -688,9 +688,9 @@ def test_a_missing_set_is_cut_by_voice_where_generators_are_shared(few_candidate
 def test_copies_of_real_clips_are_only_for_training_and_only_beside_their_originals(tmp_path):
     corpus, copies = tmp_path / "corpus", tmp_path / "copies"
     for number in range(20):
-        write_flac(corpus / "real" / f"voice{number}" / "a.flac", np.full(1600, 0.1, np.float32))
-        write_flac(corpus / "fake" / f"engine{number}" / "a.flac", np.full(1600, 0.2, np.float32))
-        write_flac(copies / f"{number}.flac", np.full(1600, 0.3, np.float32))
+        write_flac(corpus / "real" / f"voice{number}" / "a.flac", np.full(1600, 0.1 + number / 1000, np.float32))
+        write_flac(corpus / "fake" / f"engine{number}" / "a.flac", np.full(1600, 0.2 + number / 1000, np.float32))
+        write_flac(copies / f"{number}.flac", np.full(1600, 0.3 + number / 1000, np.float32))
     rows = [f"{n}.flac,fake,vocoder X,corpus/real/voice{n}/a.flac" for n in range(20)]
     (copies / "clips.csv").write_text("\n".join(["path,label,generator,copy_of", *rows]), encoding="utf-8")
     clips = find_clips([corpus, copies])
