@@ -281,7 +281,7 @@ def test_spans_that_fit_no_clip_are_refused_with_the_first_three_rows(tmp_path):
     root = table(tmp_path / "set", "path,label\nx/a.wav,hybrid\nb.wav,real\n")
     for name in ("x/a.wav", "b.wav"):
         (root / name).parent.mkdir(exist_ok=True)
-        soundfile.write(root / name, np.zeros(16_000), 16_000)
+        soundfile.write(root / name, np.full(16_000, len(name) / 100), 16_000)
     spans = ["path;start_s;end_s", "X\\A;0,5;1,04"]
     (root / "hybrid_spans.csv").write_text("\n".join(spans), encoding="utf-8")
     assert [clip.spans for clip in find_clips([root])] == [((0.5, 1.04),), None]
