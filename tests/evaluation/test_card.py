@@ -92,7 +92,7 @@ def test_model_card(tmp_path, metrics):
         "## Data",
         "## Training",
         "## Results",
-        "## Per generator, source and language",
+        "## Per generator, source, language and channel",
         "## What it gets wrong",
         "## Limits",
     ]
@@ -134,7 +134,7 @@ def test_names_break_no_table(tmp_path):
     scores = [clip()] * 5 + [clip("fake", generator="a|b\nc\\")] * 5
     report.write_model_card(tmp_path / "card.md", evaluate(scores, resamples=0), CARD)
     text = (tmp_path / "card.md").read_text(encoding="utf-8")
-    assert rows(text)[r"a\|b c\\"] == ["Fake", "5", "100.0 %", "0.0 %"]
+    assert rows(text)[r"a\|b c\\"] == ["Fake", "5", "100.0 %", "0.0 %", "0.0 %"]
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,45 @@ def test_model_card_without_values(tmp_path, poor_metrics):
 def test_a_card_says_where_figures_come_from_that_are_not_of_a_test_set(tmp_path, metrics):
     about = {"about_results": "Of 5 folds.", "about_shortcuts": "mean of 5 folds", "shortcuts": {"length": 0.7}}
     report.write_model_card(tmp_path / "card.md", metrics, CARD | about | {"training_minutes": 0.0})
-    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    text = " ".join((tmp_path / "card.md").read_text(encoding="utf-8").split())
     assert "Of 5 folds." in text and "decision tree, mean of 5 folds;" in text and "test set" not in text
     assert "Seed 7. The same run" in text
+
+
+def test_a_card_says_what_is_known_of_data_licence_history_and_false_alarms(tmp_path, metrics):
+    known = {
+        "sources": ["VCTK", "https://example.org/a_b"],
+        "licence": "For research only.",
+        "contact": "at https://example.org/issues",
+        "history": "The card before said 28 %; one clip in six was mislabelled.",
+        "false_alarms": [{"name": "5 minutes", "value": 0.031, "low": 0.01, "high": 0.06, "n": 96}],
+        "segment_rule": "Fake from 0.83 on, which 1.9 % of real seconds reach.",
+    }
+    report.write_model_card(tmp_path / "card.md", metrics, CARD | known)
+    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert "- VCTK\n- https://example.org/a\\_b\n" in text
+    assert "## Licence\n\nFor research only." in text and "Say so\nat https://example.org/issues:" in text
+    assert "## What an older card claimed\n\nThe card before said 28 %" in text
+    assert rows(text)["5 minutes"] == ["3.1 %", "1.0 to 6.0 %", "96"]
+    assert "Segments of the timeline: Fake from 0.83 on" in text and "\n\n\n" not in text
+    report.write_model_card(tmp_path / "card.md", metrics, CARD)
+    plain = (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert not any(word in plain for word in ("## Licence", "older card", "Segments of", "Recordings tested"))
+
+
+def test_what_goes_wrong_is_told_by_family_language_and_channel(tmp_path):
+    wrong = {"language": "de", "sample_rate": "8000", "original_format": "amr"}
+    scores = [clip(**wrong, verdict="Fake")] * 2 + [clip(**wrong)] * 6 + [clip()] * 8
+    scores += [clip("fake", family="xtts", verdict="Real")] * 3 + [clip("fake", family="xtts")] * 2
+    report.write_model_card(tmp_path / "card.md", evaluate(scores, resamples=0), CARD)
+    text = (tmp_path / "card.md").read_text(encoding="utf-8").split("## What it gets wrong")[1]
+    for sentence in (
+        "Language de: 25.0 % of 8 Real clips were answered Fake or Hybrid.",
+        "Sample rate 8000: 25.0 % of 8 Real clips were answered Fake or Hybrid.",
+        "Original format amr: 25.0 % of 8 Real clips were answered Fake or Hybrid.",
+        "Family xtts: 60.0 % of 5 Fake clips were answered Real.",
+    ):
+        assert f"- {sentence}\n" in text
 
 
 def test_what_comes_with_the_project_is_what_its_scores_say():
