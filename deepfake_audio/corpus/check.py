@@ -18,9 +18,9 @@ from ..errors import AudioError, CorpusError
 from ..settings import CLASS_NAMES, SAMPLE_RATE
 from ..sound.reading import about_audio, read_audio
 from ..text import clean, counted
-from .clips import SPLITS, Clip, Dataset, class_of
+from .clips import SPLITS, Clip, Dataset, class_of, says_its_length
 from .manifest import describe, describe_data
-from .shortcuts import shortcuts, suspicions
+from .shortcuts import shortcuts, suspicions, whole_hops
 from .split import Splits, split_corpus
 from .tree import common_folder
 
@@ -44,6 +44,8 @@ class Probe:
         Sample rate in Hz of the file; 0 where only ffmpeg opens it.
     seconds : float
         Length.
+    frames : int
+        Length in samples that its header says; 0 where that is not exact.
     error : str
         Why it cannot be decoded; otherwise empty.
     """
@@ -51,6 +53,7 @@ class Probe:
     kind: str = ""
     rate: int = 0
     seconds: float = 0.0
+    frames: int = 0
     error: str = ""
 
 
@@ -203,7 +206,7 @@ def inspect(
         if progress:
             progress(done, len(chosen))
     for report in reports:
-        report.warnings += _undecodable(report) + contradictions(report.dataset)
+        report.warnings += _undecodable(report) + contradictions(report.dataset) + whole_hops(_lengths(report))
     return reports
 
 
@@ -216,7 +219,22 @@ def probe(path: Path) -> Probe:
     about = about_audio(path)
     if about is None:
         return Probe(path.suffix.lower().lstrip("."), 0, seconds)
-    return Probe(f"{about['format']} {about['subtype']}", about["samplerate"], seconds)
+    kind = f"{about['format']} {about['subtype']}"
+    return Probe(kind, about["samplerate"], seconds, about["frames"] if says_its_length(kind) else 0)
+
+
+def _lengths(report: Report) -> dict[tuple[str, str, int], set[int]]:
+    """Return the different lengths in samples by source, class and rate: of originals, else of the files decoded."""
+    lengths = defaultdict(set)
+    for number, clip in enumerate(report.dataset.clips):
+        if clip.original_samples.isdecimal() and clip.sample_rate.isdecimal():
+            exact = says_its_length(clip.original_format or "PCM")
+            rate, frames = int(clip.sample_rate), int(clip.original_samples) if exact else 0
+        else:
+            rate, frames = (found.rate, found.frames) if (found := report.probes.get(number)) else (0, 0)
+        if frames:
+            lengths[clip.source, clip.label, rate].add(frames)
+    return lengths
 
 
 def _sample(report: Report, rng: np.random.Generator) -> list[int]:

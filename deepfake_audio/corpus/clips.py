@@ -39,6 +39,9 @@ SPLIT_NAMES = {
 
 EXAMPLES_KEPT = 3
 
+EXACT_FORMATS = ("WAV", "WAVEX", "W64", "RF64", "AIFF", "FLAC", "CAF", "AU", "PCM")
+"""Containers, and coding, whose header says how many samples they hold."""
+
 _ONE_OF_THEM = (
     (r"^((?:hidden )?\w+)s\b", r"\1"),
     (r"\b(?:or|and) (file|folder|special file)s\b", r"or \1"),
@@ -87,6 +90,12 @@ def settled(labels: Iterable[tuple[str, str]]) -> dict[str, str]:
 def label_options(name: str, *labels: str) -> str:
     """Return what to type to say what a name means: ``--label 1=real or --label 1=fake``."""
     return " or ".join(command_line(["--label", f"{name}={label.lower()}"]) for label in labels or ("Real", "Fake"))
+
+
+def says_its_length(*kind: str) -> bool:
+    """Say whether files of a format, such as ``WAV`` and ``PCM_16``, hold exactly as many samples as they say."""
+    words = re.findall(r"[A-Z\d]+", " ".join(kind).upper())
+    return words[:1] != [] and words[0] in EXACT_FORMATS and not {"ADPCM", "GSM610", "MPEG"} & {*words}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,11 +4,13 @@ Where all fakes come at another level, length or file format than the real clips
 else, and its test figures look splendid (leading silence alone reaches 85 % accuracy on ASVspoof 2019, arXiv
 2106.12914). For each such property a simple classifier that sees nothing else is trained on the training set and
 tested on the test set.
+
+And how to tell "real" speech that a vocoder made: its lengths are whole numbers of the vocoder's steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,12 @@ MOST_CLIPS = 300
 
 SUSPICIOUS_AUC = 0.65
 """Area under the ROC curve from which on a property is worth a warning."""
+
+HOPS = (512, 256, 600, 300, 320)
+"""Samples that vocoders make in one step; a multiple before its part."""
+
+MOST_WHOLE, FEWEST_LENGTHS = 0.6, 5
+"""Share of so many different lengths that are whole numbers of steps, from which on it is worth a warning."""
 
 FRAME = 320
 SILENCE_DB = 40.0
@@ -154,3 +162,31 @@ def suspicions(areas: dict[str, float]) -> list[str]:
         for name, area in areas.items()
         if area > SUSPICIOUS_AUC
     ]
+
+
+def whole_hops(lengths: Mapping[tuple[str, str, int], Collection[int]]) -> list[str]:
+    """Point out real clips that may have been through a vocoder, by their lengths.
+
+    Parameters
+    ----------
+    lengths : mapping of (str, str, int) to collection of int
+        For source, class and rate in Hz the different lengths in samples, before anything was cut.
+
+    Returns
+    -------
+    list of str
+        A sentence for each source of Real clips of which more than ``MOST_WHOLE`` of the lengths are multiples of
+        one of ``HOPS``, where there are at least ``FEWEST_LENGTHS``.
+    """
+    found = []
+    for (source, label, rate), samples in sorted(lengths.items()):
+        shares = {hop: sum(length % hop == 0 for length in samples) / len(samples) for hop in HOPS}
+        hop = next((hop for hop in HOPS if shares[hop] > MOST_WHOLE), 0)
+        if label == "Real" and len(samples) >= FEWEST_LENGTHS and hop:
+            found.append(
+                f"{shares[hop]:.0%} of {len(samples)} different lengths of Real clips of "
+                f"{source or 'an unnamed source'} at {rate} Hz are multiples of {hop} samples, where chance gives "
+                f"{1 / hop:.1%}: a vocoder may have made them (frames of 10 ms and recorders' buffers do the same); "
+                "listen to them, and leave them out if they are no recordings."
+            )
+    return found

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import CorpusError
 from ..sound.reading import LONGEST_SECONDS, about_audio
 from ..text import counted
-from .clips import CLASS_WORDS, SPLIT_NAMES, Clip, Dataset, label_options
+from .clips import CLASS_WORDS, SPLIT_NAMES, Clip, Dataset, label_options, says_its_length
 from .folders import label_of_folders
 from .layouts import TABLES, Table
 from .tree import Tree, common_folder, distance, is_below, lines_of, rows_of
@@ -37,8 +37,6 @@ YES, NO = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
 
 END_SECONDS = 0.05
 """Spans may end so much behind the end of their clip, as labels in frames do."""
-EXACT_FORMATS = {"WAV", "WAVEX", "W64", "RF64", "AIFF", "FLAC", "CAF", "AU"}
-"""Containers whose header says how many samples they hold."""
 
 
 def read_tables(tree: Tree) -> Iterator[Dataset]:
@@ -175,7 +173,7 @@ def _read_spans(
             homeless.append(f"line {number}: {row['path']}")
     for path, ends in spans.items():
         about = about_audio(path)
-        if about and about["format"] in EXACT_FORMATS:
+        if about and says_its_length(about["format"], about["subtype"]):
             last = about["frames"] / about["samplerate"]
             late += [f"{line} of {last:.2f} s" for line, (_, end) in zip(lines[path], ends, strict=True)
                      if end > last + END_SECONDS]  # fmt: skip

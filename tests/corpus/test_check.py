@@ -217,6 +217,45 @@ def test_what_all_clips_have_above_them_says_nothing(tmp_path):
         assert contradictions(dataset) == []
 
 
+# Real speech that is not real
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+@pytest.mark.parametrize(
+    ("rate", "hop", "warned"),
+    [(22_050, 256, 256), (24_000, 300, 300), (16_000, 512, 512), (24_000, 240, 0), (24_000, 601, 0)],
+)
+def test_real_clips_of_whole_hops_are_suspected(grow, rate, hop, warned, suffix):
+    rng = np.random.default_rng(hop)
+    for number in range(8):
+        for label, samples in (("real", (11 + 2 * number) * hop), ("fake", (12 + number) * 256)):
+            path = grow.root / label / f"voice{number}" / f"a.{suffix}"
+            path.parent.mkdir(parents=True)
+            soundfile.write(path, rng.normal(0.0, 0.1, samples + (number > 5 and label == "real")), rate)
+    warnings = report_of(grow.root, split=False).warnings
+    assert len(warnings) == bool(warned)
+    said = (
+        f"75% of 8 different lengths of Real clips of an unnamed source at {rate} Hz are multiples of {warned} samples"
+    )
+    assert all(
+        warning.startswith(f"{said} samples, where chance gives {1 / warned:.1%}: a vocoder") for warning in warnings
+    )
+    assert all("frames of 10 ms and recorders' buffers do the same" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "lengths", "suspected"), [("WAV/PCM_16", 6, True), ("MP3", 6, False), ("FLAC", 4, False)]
+)
+def test_lengths_of_originals_count_where_clips_were_cut(grow, kind, lengths, suspected):
+    names = [f"{n}.wav" for n in range(20)]
+    grow.clips(*names)
+    rows = [f"{name},real,demo page,22050,{kind},{256 * (100 + n % lengths)}" for n, name in enumerate(names)]
+    grow.text("clips.csv", "path,label,source,original_sample_rate,original_format,original_samples", *rows)
+    found = [line for line in report_of(grow.root, split=False).warnings if "vocoder" in line]
+    assert len(found) == suspected
+    assert all(line.startswith("100% of 6 different lengths of Real clips of demo page at 22050 Hz") for line in found)
+
+
 # What is printed
 
 MEASURES = ("left_out", "hours", "speakers", "generators")
