@@ -97,23 +97,24 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
 
 def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     """Judge a live voice, then the whole recording; return the exit code."""
-    from deepfake_audio.sound import microphone
+    from deepfake_audio.answers import live
+    from deepfake_audio.sound.microphone import Microphone
     from deepfake_audio.training.runs import new_folder
 
     device = int(arguments.device) if (arguments.device or "").isdecimal() else arguments.device
     rate = checkpoint.settings.features.sample_rate
-    microphone.Microphone(device, rate).close()  # what is wrong with it is said before the network loads
+    Microphone(device, rate).close()  # what is wrong with it is said before the network loads
     from deepfake_audio.judging.detector import Detector
 
     detector = Detector(checkpoint, arguments.threshold, arguments.engine)
-    microphone.warm_up(detector)
-    with microphone.Microphone(device, rate) as source, interrupts.expected():
+    live.warm_up(detector)
+    with Microphone(device, rate) as source, interrupts.expected():
         recording = new_folder(arguments.outputs, "recording") / "recording.flac"
         console.say(f"Listening to {source.name} at {source.native_rate} Hz; Ctrl-C ends.")
         console.say("Level, verdict on the last seconds, and their timeline: r real, F fake, . no speech")
         again = console.command_line([*places.JUDGE.split(), recording])
         watch.sentence = f"Interrupted; what was heard, if anything, is kept: {clean(again)}"
-        ended = microphone.listen(detector, source, recording, console.live_line(), arguments.seconds)
+        ended = live.listen(detector, source, recording, console.live_line(), arguments.seconds)
     heard = recording.is_file()
     console.say("\nThe recording is kept and judged as a whole now; Ctrl-C ends that, too." if heard else "")
     if source.lost_seconds:

@@ -11,7 +11,6 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from ..features.speech import LEVELS_DB, Compact
 from ..features.windows import cut_window, normalise_window, window_starts, window_step
 from ..settings import CLASS_NAMES, Settings
 
@@ -100,11 +99,11 @@ class Scanner:
         self._batch: list[np.ndarray] = []
         self._starts = array.array("q")
         self._asked: deque[tuple[list[int], Callable[[], dict[str, np.ndarray]]]] = deque()
-        self._verdicts = array.array("f")  # small arrays that stay would leave holes where larger ones come and go
-        self._levels = Compact(*LEVELS_DB)
+        # Small arrays that stay would leave holes where larger ones come and go.
+        self._verdicts, self._levels = array.array("f"), array.array("f")
+        self._timeline, self._boundaries = array.array("f"), array.array("f")
         self._rest = np.zeros(0, dtype=np.float32)  # levels that do not fill a timeline frame yet
         # The timeline is a sum of windows; what no later window reaches is moved from `_total` to `_timeline`.
-        self._timeline, self._boundaries = Compact(0.0, 1.0), Compact(0.0, 1.0)
         self._settled = 0
         self._total, self._weight = np.zeros((0, 2)), np.zeros((0, 1))
         # The middle of a window has seen what comes before and after, its ends have not.
@@ -118,7 +117,7 @@ class Scanner:
         powers = 10 ** (np.asarray(frames, dtype=np.float32) / 10)
         levels = np.concatenate([self._rest, 10 * np.log10(powers.sum(axis=1))])
         whole = len(levels) - len(levels) % window.frames_per_label
-        self._levels.append(levels[:whole].reshape(-1, window.frames_per_label).max(axis=1))
+        _append(self._levels, levels[:whole].reshape(-1, window.frames_per_label).max(axis=1))
         self._rest = levels[whole:]
         # The last window is another one: it ends where the recording does, which is not known here.
         while self._first + len(self._spectrogram) > self._next + window.frames:
@@ -145,17 +144,17 @@ class Scanner:
         self._hear(0)
         self._settle(frames)
         if len(self._rest):
-            self._levels.append(self._rest.max(keepdims=True))
+            _append(self._levels, self._rest.max(keepdims=True))
         starts = np.array(self._starts) // window.frames_per_label
         ends = np.minimum(starts + window.label_frames, frames)
         return Scan(
-            np.frombuffer(self._verdicts, dtype=np.float32).reshape(-1, len(CLASS_NAMES)),
-            self._timeline.pop_all(),
-            self._boundaries.pop_all(),
+            _values(self._verdicts).reshape(-1, len(CLASS_NAMES)),
+            _values(self._timeline),
+            _values(self._boundaries),
             np.stack([starts, ends], axis=1),
             seconds,
             speech,
-            self._levels.pop_all(),
+            _values(self._levels),
         )
 
     def _look(self, start: int) -> None:
@@ -182,7 +181,7 @@ class Scanner:
 
     def _lay(self, starts: list[int], answer: dict[str, np.ndarray]) -> None:
         window = self.settings.window
-        self._verdicts.frombytes(answer["verdict"].astype(np.float32, copy=False).tobytes())
+        _append(self._verdicts, answer["verdict"])
         frames = np.concatenate([answer["timeline"], answer["boundaries"]], axis=-1)
         for start, values in zip(starts, frames, strict=True):
             first = start // window.frames_per_label - self._settled
@@ -196,7 +195,15 @@ class Scanner:
         """Finish the timeline up to a frame before which no window will start."""
         count = frame - self._settled
         means = self._total[:count] / self._weight[:count]
-        self._timeline.append(means[:, 0])
-        self._boundaries.append(means[:, 1])
+        _append(self._timeline, means[:, 0])
+        _append(self._boundaries, means[:, 1])
         self._total, self._weight = self._total[count:], self._weight[count:]
         self._settled = frame
+
+
+def _append(numbers: array.array, values: np.ndarray) -> None:
+    numbers.frombytes(values.astype(np.float32, copy=False).tobytes())
+
+
+def _values(numbers: array.array) -> np.ndarray:
+    return np.frombuffer(numbers, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""A live voice: which microphones there are, what they hear, and what the detector makes of it while it listens.
+"""Which microphones there are, and what they hear.
 
 Sound is taken at the device's own rate and resampled here, since many devices refuse 16 kHz. sounddevice is imported
 only when it is used: without PortAudio everything else works.
@@ -7,41 +7,23 @@ only when it is used: without PortAudio everything else works.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import queue
 import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
-import soundfile
 import soxr
 
 from .. import places
-from ..errors import MicrophoneError, OutputError
-from ..settings import NO_SPEECH
+from ..errors import MicrophoneError
 from ..text import clean
-from .level import SILENCE_PEAK
 from .reading import quantise
-
-ROLLING_SECONDS = 6.0
-"""The live verdict is about so much of the past."""
-
-REFRESH_SECONDS = 1.0
-"""Of sound, between two live verdicts."""
 
 MOST_WAITING_SECONDS = 20.0
 """Sound that may wait for a slow computer before it is lost."""
 
 VANISHED_SECONDS = 3.0
 """A device that sends nothing for so long is gone."""
-
-CLIPPED_LEVEL = 0.999
-"""Samples from here on were cut off by the device."""
-
-CHARACTERS_PER_SECOND = 2
-"""Of the live timeline."""
 
 ALLOW = {
     "win32": "open Settings > Privacy & security > Microphone and let desktop apps use it",
@@ -181,143 +163,3 @@ class Microphone:
                     f"'{self.name}' stopped sending sound: plug it in again; what was recorded until then is kept."
                 ) from None
             yield quantise(block if self._resampler is None else self._resampler.resample_chunk(block))
-
-
-@dataclasses.dataclass(frozen=True)
-class Moment:
-    """What is known while listening: about the last seconds, unless said otherwise.
-
-    Attributes
-    ----------
-    seconds : float
-        Since the beginning.
-    peak_db : float
-        Loudest sample since the last moment, in dB under full scale.
-    judgement : Judgement
-        About the last ``ROLLING_SECONDS``.
-    troubles : tuple of str
-        What is wrong with the sound.
-    """
-
-    seconds: float
-    peak_db: float
-    judgement: object
-    troubles: tuple[str, ...]
-
-    def __str__(self) -> str:
-        judgement = self.judgement
-        filled = round(np.clip((self.peak_db + 60) / 60, 0, 1) * 10)
-        meter = f"[{'=' * filled:.<10}]"
-        certain = "" if judgement.verdict == NO_SPEECH else f" {judgement.confidence:.2f}"
-        line = f"{self.seconds:6.0f} s  {meter} {judgement.verdict + certain:14}  |{timeline_text(judgement)}|"
-        return line + "".join(f"  {trouble}" for trouble in self.troubles)
-
-
-def timeline_text(judgement) -> str:
-    """Return a character per half second: ``r`` real, ``F`` fake, ``.`` no speech."""
-    count = max(1, round(judgement.seconds * CHARACTERS_PER_SECOND))
-    middles = (np.arange(count) + 0.5) / CHARACTERS_PER_SECOND
-    signs = {"Real": "r", "Fake": "F", NO_SPEECH: "."}
-    return "".join(
-        next((signs[s.label] for s in judgement.segments if s.start <= middle < s.end), ".") for middle in middles
-    ).rjust(round(ROLLING_SECONDS * CHARACTERS_PER_SECOND))
-
-
-def listen(
-    detector, microphone: Microphone, path: Path, show: Callable[[Moment], None], seconds: float | None = None
-) -> MicrophoneError | OutputError | None:
-    """Record until Ctrl-C, until the device vanishes, or for some seconds, and judge the last seconds all along.
-
-    Parameters
-    ----------
-    detector : Detector
-        Who judges.
-    microphone : Microphone
-        What is heard.
-    path : Path
-        FLAC file that is written while listening, so that whatever happens, what was heard is kept; there is none
-        if nothing was, and no folder that is empty then.
-    show : callable
-        Told once per second of sound.
-    seconds : float, optional
-        When to stop.
-
-    Returns
-    -------
-    MicrophoneError, OutputError or None
-        Why listening ended early: the device vanished, or the disk is full. What was heard until then is kept.
-
-    Raises
-    ------
-    OutputError
-        If there is no recording because it cannot be written.
-    """
-    rate = detector.settings.features.sample_rate
-    rolling, count, told, peak, clipped, quiet_since = detector.rolling(ROLLING_SECONDS), 0, 0, 0.0, 0, 0
-    lost = 0.0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with soundfile.SoundFile(path, "w", rate, 1, subtype="PCM_16", format="FLAC") as file:
-            for piece in microphone.pieces():
-                if seconds is not None:
-                    piece = piece[: round(seconds * rate) - count]
-                file.write(piece)
-                count += len(piece)
-                rolling.push(piece)
-                peak = max(peak, float(np.abs(piece).max(initial=0.0)))
-                clipped += int((np.abs(piece) >= CLIPPED_LEVEL).sum())
-                over = seconds is not None and count >= round(seconds * rate)
-                if count and (over or count - told >= REFRESH_SECONDS * rate):
-                    if peak >= SILENCE_PEAK:
-                        quiet_since = count
-                    troubles = _troubles(
-                        microphone, (count - quiet_since) / rate, clipped, microphone.lost_seconds - lost
-                    )
-                    level = 20 * np.log10(max(peak, 1e-5))
-                    show(Moment(count / rate, float(level), rolling.judge(), troubles))
-                    told, peak, clipped, lost = count, 0.0, 0, microphone.lost_seconds
-                if over:
-                    break
-    except KeyboardInterrupt:
-        pass
-    except MicrophoneError as error:
-        return error
-    except (OSError, soundfile.SoundFileError) as error:
-        # libsndfile itself does not say why a disk refuses.
-        if count and path.is_file():
-            return OutputError(
-                f"'{path}' cannot be written any further ({error}): make room, or give --outputs on another disk."
-            )
-        raise OutputError(f"'{path}' cannot be written ({error}): give --outputs on another disk.") from error
-    finally:
-        if not count:
-            with contextlib.suppress(OSError):  # what is gone, or somebody else's by now, stays so
-                path.unlink(missing_ok=True)
-                path.parent.rmdir()
-    if count and not path.is_file():
-        raise OutputError(f"'{path}' was removed while it was written: listen again.")
-    return None
-
-
-def _troubles(microphone: Microphone, quiet_seconds: float, clipped: int, lost_seconds: float) -> tuple[str, ...]:
-    troubles = []
-    if quiet_seconds >= 3:
-        troubles.append("silent: is it muted?")
-    if clipped > 2:
-        troubles.append("clipped: lower the input level")
-    if lost_seconds:
-        troubles.append(f"{lost_seconds:.1f} s lost: close other programs")
-    elif microphone.waiting_seconds() > 1.5:
-        troubles.append(f"{microphone.waiting_seconds():.0f} s behind: close other programs")
-    return tuple(troubles)
-
-
-def warm_up(detector) -> None:
-    """Let the network see windows once: the first answer takes far longer than the others."""
-    rate = detector.settings.features.sample_rate
-    noise = np.random.default_rng(0).normal(0, 0.1, round(ROLLING_SECONDS * rate)).astype(np.float32)
-    started = time.monotonic()
-    for length in (1.0, ROLLING_SECONDS / 2, ROLLING_SECONDS):
-        detector.judge(noise[: round(length * rate)])
-        if time.monotonic() - started > 20:
-            return

@@ -85,8 +85,9 @@ def one_trial(detector, device: ClockedDevice, onset: float, words: np.ndarray) 
     import soxr
 
     from deepfake_audio import console
+    from deepfake_audio.answers import live
     from deepfake_audio.settings import NO_SPEECH
-    from deepfake_audio.sound import microphone
+    from deepfake_audio.sound.microphone import Microphone
 
     rate = detector.settings.features.sample_rate
     samples = np.concatenate([np.zeros(round(onset * rate), dtype=np.float32), words])
@@ -94,15 +95,15 @@ def one_trial(detector, device: ClockedDevice, onset: float, words: np.ndarray) 
     device.samples = soxr.resample(samples, rate, NATIVE_RATE).astype(np.float32)
     printed, write = [], console.live_line()
 
-    def show(moment: microphone.Moment) -> None:
+    def show(moment: live.Moment) -> None:
         write(moment)
         if moment.judgement.verdict != NO_SPEECH:
             printed.append(time.monotonic())
 
-    with tempfile.TemporaryDirectory() as folder, microphone.Microphone(None, rate) as source:
-        microphone.listen(detector, source, Path(folder) / "recording.flac", show, onset + 3.5)
+    with tempfile.TemporaryDirectory() as folder, Microphone(None, rate) as source:
+        live.listen(detector, source, Path(folder) / "recording.flac", show, onset + 3.5)
     started = time.monotonic()
-    detector.judge(samples[-round(microphone.ROLLING_SECONDS * rate) :])
+    detector.judge(samples[-round(live.ROLLING_SECONDS * rate) :])
     return printed[0] - (device.started + needed), time.monotonic() - started
 
 
@@ -113,7 +114,7 @@ def main() -> int:
     arguments = parser.parse_args()
     sys.modules["sounddevice"] = device = ClockedDevice()
     from deepfake_audio import Detector
-    from deepfake_audio.sound.microphone import warm_up
+    from deepfake_audio.answers.live import warm_up
 
     detector = Detector(arguments.model)
     warm_up(detector)

@@ -226,19 +226,19 @@ class Played:
 
 def live(folder: Path, quick: bool) -> None:
     """Share of a core that listening costs."""
-    from deepfake_audio.sound import microphone
+    from deepfake_audio.answers.live import ROLLING_SECONDS, listen, warm_up
 
     seconds = 20 if quick else 60
     detector, samples = Detector(MODEL), speech(seconds)
-    microphone.warm_up(detector)
+    warm_up(detector)
     shares = []
     for _ in range(2 if quick else RUNS):
         started = time.process_time()
-        microphone.listen(detector, Played(samples), folder / "live.flac", lambda moment: None, seconds)
+        listen(detector, Played(samples), folder / "live.flac", lambda moment: None, seconds)
         shares.append(100 * (time.process_time() - started) / seconds)
     head("live", "% of one core")
     row(
-        f"{seconds} s of speech, a verdict on the last {microphone.ROLLING_SECONDS:.0f} s every second",
+        f"{seconds} s of speech, a verdict on the last {ROLLING_SECONDS:.0f} s every second",
         spread(shares, 1),
     )
 

@@ -16,13 +16,15 @@ import tiny
 from commands import ENVIRONMENT, JUDGE, only
 
 import script
+from deepfake_audio.answers import live
+from deepfake_audio.answers.live import Moment, listen, timeline_text
 from deepfake_audio.errors import MicrophoneError, OutputError
 from deepfake_audio.judging.decision import Judgement
 from deepfake_audio.judging.detector import Detector
 from deepfake_audio.judging.timeline import Segment
 from deepfake_audio.settings import NO_SPEECH, SAMPLE_RATE
 from deepfake_audio.sound import microphone
-from deepfake_audio.sound.microphone import Microphone, Moment, list_devices, listen, timeline_text
+from deepfake_audio.sound.microphone import Microphone, list_devices
 from deepfake_audio.sound.reading import write_flac
 
 
@@ -180,7 +182,7 @@ class FullDisk:
 
 def test_what_a_disk_that_fills_up_took_is_kept_and_judged(monkeypatch, detector, tmp_path, capsys):
     pretend(monkeypatch, stereo(noise(3)))
-    monkeypatch.setattr(microphone, "soundfile", types.SimpleNamespace(**vars(soundfile) | {"SoundFile": FullDisk}))
+    monkeypatch.setattr(live, "soundfile", types.SimpleNamespace(**vars(soundfile) | {"SoundFile": FullDisk}))
     code = script.main(["--model", str(detector.checkpoint.path), "--outputs", str(tmp_path)])
     out, told = capsys.readouterr()
     assert code == 1 and "cannot be written any further" in told and "Traceback" not in told
@@ -307,8 +309,8 @@ def test_what_is_played_is_heard_judged_and_saved(sound_card, detector, tmp_path
         player.kill()
         player.wait()
     assert process.returncode == 0, "".join(told) + rest
-    live = [line for line in told if line.split()[1:2] == ["s"]]
-    assert len(live) == 4 and all("[=" in line and "|" in line for line in live), told
+    lines = [line for line in told if line.split()[1:2] == ["s"]]
+    assert len(lines) == 4 and all("[=" in line and "|" in line for line in lines), told
     assert "The recording is kept and judged as a whole now; Ctrl-C ends that, too." in rest
     answer = json.loads(out)
     recording = only(tmp_path / "out", "recording-*/recording.flac")

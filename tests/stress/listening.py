@@ -12,8 +12,8 @@ import soundfile
 import soxr
 from common import Listener, handles, now_mib, peak_mib, table
 
+from deepfake_audio.answers.live import listen
 from deepfake_audio.settings import SAMPLE_RATE
-from deepfake_audio.sound.microphone import listen
 from deepfake_audio.sound.reading import quantise
 
 MINUTES = 60
