@@ -15,7 +15,7 @@ EXIT_CODE = 130
 JUDGING = ("numpy", "soundfile", "soxr", "filelock", "joblib")
 """What no verdict comes about without."""
 
-TRAINING = (*JUDGING, "tensorflow", "keras", "onnx", "librosa", "scipy", "sklearn", "pydub", "matplotlib")
+TRAINING = (*JUDGING, "tensorflow", "keras", "onnx", "librosa", "scipy", "sklearn", "pydub", "matplotlib", "jinja2")
 
 
 def begin(packages):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from commands import HERE, JUDGE, TRAIN, python
 
-from deepfake_audio import places, version
+from deepfake_audio import early, places, version
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 cannot read pyproject.toml")
 
@@ -31,6 +31,13 @@ def test_what_is_optional_is_named_with_the_same_versions_everywhere():
         assert EXTRAS[extra] == [spec]
         assert places.how_to_install(extra) == f'pip install "{spec}"'
     assert set(re.findall(r'"(\w[\w-]*>=[^"]+)"', CI)) <= {*EXTRAS["test"], *EXTRAS["dask"]}
+
+
+def test_a_script_begins_only_with_what_its_installation_brings():
+    names = {"sklearn": "scikit-learn"}
+    for packages, specs in ((early.JUDGING, PROJECT["dependencies"]), (early.TRAINING, EXTRAS["train"])):
+        brought = {re.match(r"[\w-]+", spec)[0] for spec in (*specs, *PROJECT["dependencies"])}
+        assert {names.get(name, name) for name in packages} <= brought
 
 
 def test_places_of_a_checkout_exist():
