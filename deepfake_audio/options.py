@@ -7,11 +7,18 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from . import console, interrupts
 from .corpus.clips import class_of
 from .corpus.kaggle import HANDLE, PAGE
-from .settings import Settings, TrainingSettings
+from .errors import DeepfakeAudioError
+from .settings import Settings, TrainingSettings, changed, read_settings
+from .text import clean
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .model.checkpoint import Checkpoint
 
 VERSION = f"deepfake-audio {__version__}"
 
@@ -94,29 +101,85 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--epochs", type=_setting("epochs"), metavar="N", help=f"default {defaults.epochs}")
     add("--batch-size", type=_setting("batch_size"), metavar="N", help=f"default {defaults.batch_size}")
     add("--seed", type=_setting("seed"), metavar="N", help=f"default {defaults.seed}")
-    add("--jobs", type=_whole_number(1, MOST_JOBS), metavar="N", help="threads for features (default 2)")
+    add("--set", action="append", default=[], dest="changes", metavar="GROUP.NAME=VALUE",
+        help="change a setting; may be given again and again")  # fmt: skip
+    add("--settings", type=_path, metavar="FILE", help="start from the settings.json of a run")
+    add("--list-settings", action="store_true", help="show every setting with its value, bounds and meaning")
+    add("--jobs", type=_whole_number(1, MOST_JOBS), metavar="N", default=2,
+        help="threads that decode and compute features (default: %(default)s)")  # fmt: skip
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that computes the features")
     add("--version", action="version", version=VERSION)
     add("--show", action="store_true", help="also open the plots in windows")
     add("--init-from", type=_path, metavar="CHECKPOINT", help="go on from a trained network's weights")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
-    mode.add_argument(
-        "--check-data", action="store_true", help="tell what is there, train nothing (--jobs: decode all)"
-    )
+    mode.add_argument("--check-data", action="store_true", help="tell what is there, train nothing")
     mode.add_argument("--evaluate", type=_path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
+    add("--decode-all", action="store_true", help="with --check-data: decode every recording, not only a sample")
     add("--json", action="store_true", help="with --check-data: one JSON object")
     arguments = parser.parse_args(argv)
-    if arguments.json and not arguments.check_data:
-        parser.error("--json goes with --check-data")
+    if (arguments.json or arguments.decode_all) and not arguments.check_data:
+        parser.error("--json and --decode-all go with --check-data")
     if arguments.dask and arguments.check_data:
         parser.error("--dask computes features, which --check-data does not need")
     if arguments.init_from and (arguments.resume or arguments.evaluate):
         parser.error("--init-from starts a new training; it does not go with --resume or --evaluate")
     arguments.data = [*arguments.folders, *arguments.data]
+    if (arguments.changes or arguments.settings) and (arguments.resume or arguments.evaluate):
+        parser.error("--set and --settings are for a new run: --resume and --evaluate have settings of their own")
+    fixed = [change for change in _changes(arguments) if change.partition(".")[0] in OF_THE_CHECKPOINT]
+    if arguments.init_from and fixed:
+        parser.error(f"{fixed[0]} cannot be changed: the features, windows and network of --init-from are its own")
+    try:
+        arguments.base = read_settings(arguments.settings) if arguments.settings else Settings()
+        settings_of(arguments)
+    except ValueError as error:
+        parser.error(clean(error))
     arguments.cache = arguments.cache or arguments.outputs / "features"
-    arguments.decode_all, arguments.jobs = arguments.jobs is not None, arguments.jobs or 2
     return arguments
+
+
+OF_THE_CHECKPOINT = ("features", "window", "network")
+"""Settings that a training takes from the checkpoint that it starts from."""
+
+
+def settings_of(arguments: argparse.Namespace, base: Checkpoint | None = None) -> Settings:
+    """Return the settings of a new run: those of a file, then of the checkpoint that it starts from, then as typed."""
+    settings = base.to_go_on_from(arguments.base) if base else arguments.base
+    return changed(settings, _changes(arguments))
+
+
+def _changes(arguments: argparse.Namespace) -> list[str]:
+    short = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "seed")}
+    return [f"training.{name}={value}" for name, value in short.items() if value is not None] + arguments.changes
+
+
+def run(work: Callable[[interrupts.Watch], int | None], farewell: str, go_on: str = "") -> int:
+    """Do the work of a script and return its exit code: 0 fine, 1 something failed, 130 interrupted.
+
+    Parameters
+    ----------
+    work : callable
+        Is given the watch over Ctrl-C, whose sentence it may change, and returns the exit code, or None for 0.
+    farewell : str
+        What is said after Ctrl-C.
+    go_on : str
+        What to do after a file could not be read or written.
+    """
+    try:
+        with interrupts.Watch(farewell) as watch:
+            return work(watch) or 0
+        return interrupts.EXIT_CODE
+    except DeepfakeAudioError as error:
+        # Cleaned line by line, so that no name in one begins another.
+        console.say("error: " + "\n".join(map(clean, error.args)))
+    except BrokenPipeError:
+        pass  # whoever read the results has stopped
+    except OSError as error:
+        where = error.filename or "A file"  # libraries do not always say which
+        what = f"error: {where} cannot be read or written ({error.strerror or error})"
+        console.say(clean(f"{what}; {go_on}" if go_on else f"{what}."))
+    return 1
 
 
 def _unquoted(text: str) -> str:

@@ -94,7 +94,7 @@ async def _reach(address: str) -> None:
 
 def _ready() -> bool:
     """Import on a worker what the work needs."""
-    from .examples import example  # noqa: F401
+    from .examples import features  # noqa: F401
     from .judging import many  # noqa: F401
 
     return True

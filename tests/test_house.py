@@ -29,7 +29,7 @@ ROWS = (
 ROW_OF = {room: number for number, row in enumerate(ROWS) for room in row}
 
 EXCEPTIONS = {
-    ("work", "examples.example"): "what a worker of a cluster loads before it is given work",
+    ("work", "examples.features"): "what a worker of a cluster loads before it is given work",
     ("work", "judging.many"): "the same",
 }
 """Imports against the order, each with what it is for; the list only ever gets shorter."""

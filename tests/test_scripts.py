@@ -74,6 +74,7 @@ def test_help_answers_at_once(script):
         (TRAIN, ["--seed", "--1"]),
         (TRAIN, ["--resume", "--check-data"]),
         (TRAIN, ["--no-such-option"]),
+        (TRAIN, ["--decode-all"]),
         (JUDGE, ["a.wav", "--seconds", "5"]),
         (JUDGE, ["--seconds", "0"]),
         (JUDGE, ["a.wav", "--no-such-option"]),
@@ -126,7 +127,7 @@ PRINTS = """
 import sys, CNNRNNLSTM
 from types import SimpleNamespace
 report = SimpleNamespace(folder="folder", tell=lambda show: print("x" * {}))
-CNNRNNLSTM.experiment = lambda *rest: CNNRNNLSTM.tell(report, *rest)
+CNNRNNLSTM.train = lambda *rest: CNNRNNLSTM.tell(report, *rest)
 sys.exit(CNNRNNLSTM.main([]))
 """
 

@@ -17,7 +17,8 @@ from commands import ENVIRONMENT, HERE, JUDGE, TRAIN, python
 from deepfake_audio import work
 from deepfake_audio.answers.find import find_recordings
 from deepfake_audio.errors import RunError
-from deepfake_audio.examples.example import Example, extract_features
+from deepfake_audio.examples.example import Example
+from deepfake_audio.examples.features import extract_features
 from deepfake_audio.features import store
 from deepfake_audio.judging import many
 from deepfake_audio.model.export import export_checkpoint

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from deepfake_audio.examples.example import Example, extract_features
+from deepfake_audio.examples.example import Example
+from deepfake_audio.examples.features import extract_features
 from deepfake_audio.settings import SAMPLE_RATE, Settings
 from deepfake_audio.sound.reading import write_flac
 

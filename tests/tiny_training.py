@@ -16,7 +16,8 @@ if __name__ == "__main__":
 import tiny  # noqa: E402
 
 import CNNRNNLSTM  # noqa: E402
+from deepfake_audio import options  # noqa: E402
 
 if __name__ == "__main__":
-    CNNRNNLSTM.Settings = tiny.settings
+    options.Settings = tiny.settings
     sys.exit(CNNRNNLSTM.main())

@@ -114,9 +114,6 @@ class Clip:
         As far as the dataset tells; otherwise empty.
     spans : tuple of (float, float), or None
         Fake spans in seconds of a Hybrid clip; None where the dataset does not give them.
-    copy_of : str
-        Name (dataset folder and path below it) of the real clip that a pseudo-fake copies, sample for sample in
-        time; otherwise empty. Copies are for training only.
     family : str
         Engine or model of the generator, without voice, bit rate or checkpoint, where the dataset tells.
     twin_of : str
@@ -135,7 +132,6 @@ class Clip:
     source: str = ""
     language: str = ""
     spans: tuple[tuple[float, float], ...] | None = None
-    copy_of: str = ""
     split: str = ""
     family: str = ""
     twin_of: str = ""

@@ -114,7 +114,7 @@ def shortcuts(
         (split, clip)
         for split in ("train", "test")
         for label in ("Real", "Fake")
-        for clip in _some([c for c in splits.sets[split] if c.label == label and not c.copy_of], rng)
+        for clip in _some([c for c in splits.sets[split] if c.label == label], rng)
     ]
 
     def one(clip: Clip):

@@ -8,7 +8,6 @@ kept.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -23,9 +22,8 @@ from .doubles import same_content
 
 TRAIN = SPLITS.index("train")
 
-OWN = "own"
-TIES = (OWN, "source", "generator_family", "speaker")
-"""What can tie a clip to a set, in the order in which it is looked at; ``OWN`` is ``OWN_GENERATOR``."""
+TIES = ("source", "generator_family", "speaker")
+"""What can tie a clip to a set, in the order in which it is looked at."""
 
 ANY_TIE = ("generator_family", "speaker")
 """What ties clips of a class that comes with partitions only."""
@@ -45,10 +43,6 @@ FEWEST_CLIPS = 3
 
 LONG_SECONDS = 30.0
 """A recording counts as another clip for every so many seconds, where there are few."""
-
-OWN_GENERATOR = re.compile(r"griffin[-_ ]?lim|source-filter copy", re.IGNORECASE)
-"""Generators whose like :mod:`deepfake_audio.examples.resynthesis` can make for training: they cannot be in another
-set."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +98,6 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Splits:
     CorpusError
         If a class is missing or the corpus cannot be split three ways.
     """
-    copies = [clip for clip in clips if clip.copy_of]
-    clips = [clip for clip in clips if not clip.copy_of]
     counts = Counter(clip.label for clip in clips)
     for label in ("Real", "Fake"):
         if not _enough([clip for clip in clips if clip.label == label], FEWEST_CLIPS * len(SPLITS)):
@@ -127,7 +119,7 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Splits:
             f"{len(splits.left_out)} of {len(clips)} clips are left out because their speaker or generator "
             "also stands in another set."
         )
-    return _each_once(with_copies(splits, copies))
+    return _each_once(splits)
 
 
 def _each_once(splits: Splits) -> Splits:
@@ -280,19 +272,6 @@ def _shared_by_partitions(clips: Sequence[Clip]) -> list[str]:
     return [f"The datasets' own partitions are kept; in them {' and '.join(shared)} stand in more than one set."]
 
 
-def with_copies(splits: Splits, copies: Sequence[Clip]) -> Splits:
-    """Add copies of real clips to the training set, each only where its original is; the others are left out."""
-    originals = {clip.name for clip in splits.sets["train"]}
-    kept = [copy for copy in copies if copy.copy_of in originals]
-    reason = "a copy of a clip that is not in the training set"
-    return Splits(
-        sets=splits.sets | {"train": splits.sets["train"] + kept},
-        groups=splits.groups | {copy.name: f"generator:{copy.generator_family}" for copy in copies},
-        left_out=splits.left_out + [(copy, reason) for copy in copies if copy.copy_of not in originals],
-        warnings=splits.warnings,
-    )
-
-
 def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict[str, set[str]], list[str]]:
     """Name each clip's group, and per class the labels that may not stand in two sets."""
     groups: dict[str, str] = {}
@@ -349,8 +328,8 @@ def _fills_three_sets(members: Sequence[Clip], key: str) -> bool:
 
 def _ties(clips: Sequence[Clip], used: dict[str, set[str]]) -> dict[str, np.ndarray]:
     """Number, for each kind of tie, the values that clips share; -1 where a clip has none that counts."""
-    ties = {OWN: np.array([0 if OWN_GENERATOR.search(clip.generator) else -1 for clip in clips])}
-    for key in TIES[1:]:
+    ties = {}
+    for key in TIES:
         values = [getattr(clip, key) if key in used.get(clip.label, ANY_TIE) else "" for clip in clips]
         numbers = {value: number for number, value in enumerate(sorted(set(values) - {""}))}
         ties[key] = np.array([numbers.get(value, -1) for value in values])
@@ -366,15 +345,12 @@ def _tied(ties: dict[str, np.ndarray], split_of: np.ndarray, allowed: np.ndarray
     """
     tied, home_of = np.full((2, len(split_of)), -1)
     weights = np.where(allowed.sum(axis=1) > 1, 1, len(split_of))
-    for index, (key, numbers) in enumerate(ties.items()):
+    for index, numbers in enumerate(ties.values()):
         counts = (tied < 0) & (numbers >= 0)
-        if key == OWN:
-            homes = np.array([TRAIN])
-        else:
-            places = numbers[counts] * len(SPLITS) + split_of[counts]
-            votes = np.bincount(places, weights=weights[counts], minlength=len(SPLITS))
-            votes = np.pad(votes, (0, -len(votes) % len(SPLITS)))
-            homes = votes.reshape(-1, len(SPLITS)).argmax(axis=1)
+        places = numbers[counts] * len(SPLITS) + split_of[counts]
+        votes = np.bincount(places, weights=weights[counts], minlength=len(SPLITS))
+        votes = np.pad(votes, (0, -len(votes) % len(SPLITS)))
+        homes = votes.reshape(-1, len(SPLITS)).argmax(axis=1)
         members = np.flatnonzero(counts)
         home = homes[numbers[members]]
         away = (home != split_of[members]) & allowed[members, home]
@@ -384,8 +360,6 @@ def _tied(ties: dict[str, np.ndarray], split_of: np.ndarray, allowed: np.ndarray
 
 
 def _reason(clip: Clip, key: str, home: str) -> str:
-    if key == OWN:
-        return f"training may make fakes like those of {clip.generator}"
     return f"{key.replace('_family', '')} {getattr(clip, key)} stands in {home}"
 
 

@@ -22,7 +22,7 @@ from .tree import Tree, common_folder, distance, is_below, lines_of, rows_of
 TABLE_NAME = "clips.csv"
 SPANS_NAME = "hybrid_spans.csv"
 KNOWN_COLUMNS = (
-    *("speaker", "generator", "source", "language", "copy_of", "family", "twin_of", "sample_rate", "original_format"),
+    *("speaker", "generator", "source", "language", "family", "twin_of", "sample_rate", "original_format"),
     "original_samples",
 )
 """Columns of the table beside ``path`` and ``label``, each of which may be missing; ``split`` is another one."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from ..corpus.shortcuts import SUSPICIOUS_AUC
 from ..files import atomic_path
-from ..settings import CLASS_NAMES
+from ..settings import CLASS_NAMES, to_dict
 from ..templates import render
 from ..text import clean
 from .metrics import GROUPS, SMALLEST_GROUP
 from .scores import ANSWERS
+
+if TYPE_CHECKING:
+    from ..model.checkpoint import Checkpoint
 
 _RATE, _NUMBER, _SECONDS = "rate", "number", "seconds"
 
@@ -53,6 +58,57 @@ _ROWS = (
 
 _MOST_PROBABLE = "By the most probable class, whatever was answered"
 _ANSWERED = "By what the program answers"
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """Where a model comes from: what its card says besides settings and metrics.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    data, sources : sequence of str
+        Sentences that describe corpora and their licences; pages and corpora that the clips come from.
+    split : dict
+        Set to ``{"Real": n, "Fake": n, "Hybrid": n}``.
+    warnings : sequence of str
+        Of its training.
+    command : str
+        That trains the same network again.
+    training_minutes : float
+        0 where nothing was trained.
+    shortcuts : dict of str to float
+        Property to AUC, from :func:`deepfake_audio.corpus.shortcuts.shortcuts`.
+    about_shortcuts, about_results : str
+        Where those and the figures come from.
+    licence, contact, history : str
+        What one may do with the weights; where to ask for the removal of training data, such as ``at https://...``;
+        what an older card claimed, and why it was wrong.
+    false_alarms : sequence of dict
+        ``{"name", "value", "low", "high", "n"}``: share of real recordings answered Fake or Hybrid by length, ...
+    segment_rule : str
+        Which segments are called Fake, and its measured rate.
+    remarks : str
+        Markdown that goes before the limits.
+    """
+
+    checkpoint: Checkpoint
+    data: Sequence[str]
+    split: dict[str, dict[str, int]]
+    warnings: Sequence[str]
+    command: str
+    training_minutes: float = 0.0
+    shortcuts: dict[str, float] = dataclasses.field(default_factory=dict)
+    about_shortcuts: str = "fitted on the training set, tested on the test set"
+    about_results: str = "On the test set, which had no part in training or in any choice."
+    sources: Sequence[str] = ()
+    licence: str = ""
+    contact: str = "on the issue page of the repository that this card comes with"
+    history: str = ""
+    false_alarms: Sequence[dict] = ()
+    segment_rule: str = ""
+    remarks: str = ""
 
 
 def format_table(metrics: dict) -> str:
@@ -93,7 +149,7 @@ def write_metrics(path: str | os.PathLike, metrics: dict) -> None:
     _write(path, text + "\n")
 
 
-def write_model_card(path: str | os.PathLike, metrics: dict, card: dict) -> None:
+def write_model_card(path: str | os.PathLike, metrics: dict, card: Card, parameters: int) -> None:
     """Write a Markdown page that says what a trained model is, is for, can do and cannot do.
 
     Parameters
@@ -103,44 +159,34 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: dict) -> None
     metrics
         What :func:`deepfake_audio.evaluation.metrics.evaluate` returned for the test set.
     card
-        ``name``, ``created`` (ISO date), ``version`` (of the package), ``seed``, ``settings`` (nested dict),
-        ``parameters`` (number of weights), ``data`` (strings that describe corpora and their licences), ``split``
-        (split to ``{"Real": n, "Fake": n, "Hybrid": n}``), ``training_minutes``, ``warnings`` (strings) and
-        ``command`` (that repeats the run). Optional:
-
-        - ``shortcuts`` (property to AUC, from :func:`deepfake_audio.corpus.shortcuts.shortcuts`), and
-          ``about_shortcuts`` and ``about_results``: where those and the figures come from, if not from the test set
-        - ``sources``: pages and corpora that the clips come from, strings
-        - ``licence``: what one may do with the weights, a sentence or a few; ``contact``: where to ask for the removal
-          of training data, such as ``at https://...``
-        - ``history``: what an older card claimed, and why it was wrong
-        - ``false_alarms``: list of ``{"name", "value", "low", "high", "n"}``, the share of real recordings answered
-          Fake or Hybrid: by length, of two channels, ...
-        - ``segment_rule``: which segments are called Fake, and its measured rate
-        - ``remarks``: Markdown that goes before the limits
+        Where the model comes from.
+    parameters
+        Number of its weights.
     """
     counts = metrics["clips"]
-    words = {name: card.get(name, "") for name in ("licence", "history", "segment_rule")}
+    checkpoint = card.checkpoint
+    words = ("data", "warnings", "sources", "licence", "contact", "history", "segment_rule")
     text = render(
         Path(__file__).with_name("model_card.md"),
-        **{name: card[name] for name in ("name", "created", "version", "seed", "data", "warnings")},
-        **words,
-        parameters=f"{card['parameters']:,}",
-        minutes=f", {card['training_minutes']:.1f} minutes" if card["training_minutes"] else "",
-        command=_fenced(clean(card["command"]), "console"),
-        settings=_fenced(json.dumps(card["settings"], indent=2, ensure_ascii=False), "json"),
-        sources=card.get("sources", ()),
-        contact=card.get("contact", "on the issue page of the repository that this card comes with"),
+        **{name: getattr(card, name) for name in words},
+        name=checkpoint.about()["name"],
+        created=checkpoint.trained[:10],
+        version=checkpoint.version,
+        seed=checkpoint.seed,
+        parameters=f"{parameters:,}",
+        minutes=f", {card.training_minutes:.1f} minutes" if card.training_minutes else "",
+        command=_fenced(clean(card.command), "console"),
+        settings=_fenced(json.dumps(to_dict(checkpoint.settings), indent=2, ensure_ascii=False), "json"),
         split=[
             (split, *(found.get(name, 0) for name in CLASS_NAMES), sum(found.values()))
-            for split, found in card["split"].items()
+            for split, found in card.split.items()
         ],
         shortcuts=[
             (name, f"{area:.2f}", "suspicious" if area > SUSPICIOUS_AUC else "")
-            for name, area in card.get("shortcuts", {}).items()
+            for name, area in card.shortcuts.items()
         ],
-        about_shortcuts=card.get("about_shortcuts", "fitted on the training set, tested on the test set"),
-        about_results=card.get("about_results", "On the test set, which had no part in training or in any choice."),
+        about_shortcuts=card.about_shortcuts,
+        about_results=card.about_results,
         clips=sum(counts.values()),
         hybrids=counts["Hybrid"],
         controls=metrics["false_hybrid_rate"]["n"],
@@ -154,12 +200,12 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: dict) -> None
         answer_counts=_counts(metrics["answers"]),
         most_probable=_MOST_PROBABLE,
         answered=_ANSWERED,
-        false_alarms=[(row["name"], *_cells(row, _RATE)) for row in card.get("false_alarms", ())],
+        false_alarms=[(row["name"], *_cells(row, _RATE)) for row in card.false_alarms],
         groups=_groups(metrics),
         smallest_group=SMALLEST_GROUP,
         wrong_answers=_wrong_answers(metrics),
         wrong_classes=_wrong_classes(metrics),
-        remarks=Markup(card.get("remarks", "").strip()),
+        remarks=Markup(card.remarks.strip()),
     )
     _write(path, re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
 

@@ -13,15 +13,16 @@ from ..corpus.clips import Clip
 from ..corpus.manifest import describe_data, fingerprint, report_skipped
 from ..corpus.split import Splits, split_corpus
 from ..errors import CorpusError, RunError
-from ..examples.example import Example, FeatureStore, extract_features, split_examples
+from ..examples.example import Example, split_examples
+from ..examples.features import FeatureStore, extract_features
 from ..model.checkpoint import Checkpoint, read_checkpoint
 from ..model.engines import KerasEngine
 from ..places import TRAIN
-from ..settings import CLASS_NAMES, to_dict
+from ..settings import CLASS_NAMES
 from ..training.calibrate import scan_examples
 from ..training.runs import REPORT, new_folder
 from ..work import cluster
-from .card import format_table, write_metrics, write_model_card
+from .card import Card, format_table, write_metrics, write_model_card
 from .metrics import evaluate
 from .scores import ClipScore, read_scores, score_examples, write_scores
 
@@ -82,10 +83,9 @@ class Report:
 
 def examine(
     folder: Path,
-    checkpoint: Checkpoint,
     examples: Sequence[Example],
     store: FeatureStore,
-    card: dict,
+    card: Card,
     log: Path | None = None,
     show: bool = False,
 ) -> Report:
@@ -95,14 +95,12 @@ def examine(
     ----------
     folder : Path
         Where ``scores.csv``, ``plots``, ``MODEL_CARD.md`` and, last, ``metrics.json`` go.
-    checkpoint : Checkpoint
-        The model, as ``script.py`` would load it.
     examples : sequence of Example
         Clips that neither training nor validation has seen.
     store : FeatureStore
         Their spectrograms.
-    card : dict
-        What :func:`deepfake_audio.evaluation.card.write_model_card` needs besides settings and metrics.
+    card : Card
+        The checkpoint, as ``script.py`` would load it, and where it comes from.
     log : Path, optional
         Training log, for the learning curves.
     show : bool
@@ -112,7 +110,7 @@ def examine(
     -------
     Report
     """
-    settings = checkpoint.settings
+    checkpoint, settings = card.checkpoint, card.checkpoint.settings
     engine = KerasEngine(checkpoint)
     scans = list(scan_examples(examples, store, settings, engine.predict))
     if not scans:
@@ -123,15 +121,7 @@ def examine(
     metrics = evaluate(scores)
     timelines = {score.path: score.frame_probabilities for score in judged}
     plots = _draw(folder / "plots", scores, timelines, metrics, store, checkpoint, log, show)
-    about = {
-        "name": f"{folder.name}/{checkpoint.path.name}",
-        "created": checkpoint.trained[:10],
-        "version": checkpoint.version,
-        "seed": checkpoint.seed,
-        "settings": to_dict(settings),
-        "parameters": engine.network.count_params(),
-    }
-    write_model_card(folder / "MODEL_CARD.md", metrics, about | card)
+    write_model_card(folder / "MODEL_CARD.md", metrics, card, engine.network.count_params())
     write_metrics(folder / REPORT, metrics)
     return Report(folder, metrics, [folder / "scores.csv", folder / REPORT, folder / "MODEL_CARD.md", *plots])
 
@@ -248,9 +238,7 @@ def evaluate_checkpoint(
     splits = Splits(sets={"train": [], "validation": [], "test": test}, groups=groups, left_out=[], warnings=warnings)
     with _folder_of_report(outputs) as folder:
         if {clip.label for clip in test} >= {"Real", "Fake"}:
-            examples = split_examples(
-                "test", splits, checkpoint.settings, folder / "hybrids", jobs, console.progress("test")
-            )
+            examples = split_examples("test", splits, checkpoint.settings, folder / "hybrids", console.progress("test"))
         else:
             from ..examples.example import examples_of_clips
 
@@ -262,14 +250,14 @@ def evaluate_checkpoint(
         for line in report_skipped(test, store.failures, folder):
             console.say(f"warning: {line}")
             warnings.append(line)
-        card = {
-            "data": describe_data(clips),
-            "split": splits.counts(without=store.failures),
-            "training_minutes": 0.0,
-            "warnings": [*warnings, *remarks],
-            "command": console.command_line([*TRAIN.split(), "--evaluate", path]),
-        }
-        return examine(folder, checkpoint, examples, store, card, show=show)
+        card = Card(
+            checkpoint=checkpoint,
+            data=describe_data(clips),
+            split=splits.counts(without=store.failures),
+            warnings=[*warnings, *remarks],
+            command=console.command_line([*TRAIN.split(), "--evaluate", path]),
+        )
+        return examine(folder, examples, store, card, show=show)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Hybrid clips spliced with pydub, their same-class controls, and plans that replay both to the sample.
+"""Hybrid clips and their same-class controls: what is drawn to be spliced.
 
 A splice is a row of parts cut from one base clip and one to three donor spans, joined end to end. Real and
 synthetic speech are cut, levelled, joined and written by the same few lines, and parts are joined alike within
@@ -8,11 +8,8 @@ one class (real+real is Real, fake+fake is Fake), so that neither a boundary nor
 from __future__ import annotations
 
 import csv
-import dataclasses
 import functools
 import itertools
-import json
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -25,178 +22,16 @@ from ..files import atomic_path
 from ..settings import SAMPLE_RATE, HybridSettings
 from ..sound.decoders import DecoderLost
 from ..sound.reading import from_int16, read_audio, to_int16, write_flac
+from .plans import CROSSFADE_SHAPES, SAMPLES_PER_MS, Crossfade, Part, SplicePlan, render
 
-CROSSFADE_SHAPES = ("hard", "linear", "equal power", "raised cosine", "logarithmic")
-"""Crossfades; ``linear`` is pydub's own, the others are drawn here because pydub has only that one."""
-
-LOGARITHMIC_DB = 40.0
-"""Range that the ``logarithmic`` crossfade passes evenly in dB."""
-
-SAMPLES_PER_MS = SAMPLE_RATE // 1000
 SHORTEST_PART_SECONDS = 0.15
 PAUSE_DB = 30.0
 """Frames this far under a clip's loudest one count as pause."""
 
-COPY_CHANCE = 0.5
-"""How often a splice is made with a pseudo-fake rather than with a fake of the corpus, where there are any."""
+TWIN_CHANCE = 0.5
+"""How often a splice is made of a pair that is aligned in time, where there are any."""
 
 KINDS = ("hybrid", "real+real", "fake+fake")
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """A span of a parent clip: samples ``start`` to ``end``, made `gain_db` louder."""
-
-    clip: str
-    label: str
-    start: int
-    end: int
-    gain_db: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Crossfade:
-    """How a part follows the one before: they overlap by `samples` under a crossfade of `shape`."""
-
-    shape: str
-    samples: int
-
-
-@dataclasses.dataclass(frozen=True)
-class SplicePlan:
-    """Everything that is needed to make one spliced clip again, sample for sample.
-
-    Attributes
-    ----------
-    name : str
-        File name of the clip, without folder.
-    kind : str
-        ``hybrid``, ``real+real`` or ``fake+fake``.
-    method : str
-        ``replace`` or ``insert``.
-    parts : tuple of Part
-        In order.
-    crossfades : tuple of Crossfade
-        One fewer than parts.
-    """
-
-    name: str
-    kind: str
-    method: str
-    parts: tuple[Part, ...]
-    crossfades: tuple[Crossfade, ...]
-
-    @property
-    def label(self) -> str:
-        """Class of the result: Hybrid only where real and synthetic speech meet."""
-        labels = {part.label for part in self.parts}
-        return labels.pop() if len(labels) == 1 else "Hybrid"
-
-    @property
-    def samples(self) -> int:
-        """Length of the result in samples."""
-        return sum(p.end - p.start for p in self.parts) - sum(c.samples for c in self.crossfades)
-
-    @property
-    def boundaries(self) -> tuple[int, ...]:
-        """Samples at which a part takes over from the one before: the middle of each crossfade."""
-        positions, end = [], 0
-        for part, crossfade in zip(self.parts, (*self.crossfades, None), strict=True):
-            end += part.end - part.start
-            if crossfade:
-                positions.append(end - crossfade.samples + crossfade.samples // 2)
-                end -= crossfade.samples
-        return tuple(positions)
-
-    @property
-    def fake_spans(self) -> tuple[tuple[int, int], ...]:
-        """Synthetic spans as (first, one past last) sample of the result."""
-        bounds = (0, *self.boundaries, self.samples)
-        spans: list[tuple[int, int]] = []
-        for part, start, end in zip(self.parts, bounds[:-1], bounds[1:], strict=True):
-            if part.label == "Fake":
-                if spans and spans[-1][1] == start:
-                    spans[-1] = (spans[-1][0], end)
-                else:
-                    spans.append((start, end))
-        return tuple(spans)
-
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, line: str) -> SplicePlan:
-        """Read what :meth:`to_json` wrote."""
-        values = json.loads(line)
-        values["parts"] = tuple(Part(**part) for part in values["parts"])
-        values["crossfades"] = tuple(Crossfade(**crossfade) for crossfade in values["crossfades"])
-        return cls(**values)
-
-
-def render(plan: SplicePlan, read: Callable[[str], np.ndarray]) -> np.ndarray:
-    """Make the clip that a plan describes.
-
-    Parameters
-    ----------
-    plan : SplicePlan
-        What to cut and join.
-    read : callable
-        Gives the int16 samples of a parent clip, mono at ``SAMPLE_RATE``, by the clip's name.
-
-    Returns
-    -------
-    ndarray of int16, shape (plan.samples,)
-    """
-    result = _cut(plan.parts[0], read)
-    for part, crossfade in zip(plan.parts[1:], plan.crossfades, strict=True):
-        result = _append(result, _cut(part, read), crossfade)
-    return np.frombuffer(result.raw_data, dtype=np.int16)
-
-
-def _segment(samples: np.ndarray):
-    with warnings.catch_warnings():
-        # pydub looks for a system ffmpeg when it is imported; here it never decodes a file.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        from pydub import AudioSegment
-
-    return AudioSegment(samples.tobytes(), sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
-
-
-def _cut(part: Part, read):
-    parent = _segment(read(part.clip))
-    # pydub's own slices are in whole milliseconds and rounded; this one is exact to the sample.
-    return parent.get_sample_slice(part.start, part.end).apply_gain(part.gain_db)
-
-
-def _append(left, right, crossfade: Crossfade):
-    if crossfade.shape == "hard":
-        return left.append(right, crossfade=0)
-    # Only the overlap goes through a fade, cut to whole milliseconds: pydub fades and slices in those.
-    tail_start = int(left.frame_count()) - crossfade.samples
-    tail = left.get_sample_slice(tail_start, int(left.frame_count()))
-    head = right.get_sample_slice(0, crossfade.samples)
-    if crossfade.shape == "linear":
-        middle = tail.append(head, crossfade=crossfade.samples // SAMPLES_PER_MS)
-    else:
-        fade_in = _fade_in(crossfade)
-        tail, head = (np.frombuffer(part.raw_data, dtype=np.int16) for part in (tail, head))
-        mixed = np.rint(tail * fade_in[::-1] + head * fade_in)
-        middle = _segment(np.clip(mixed, -32768, 32767).astype(np.int16))
-    before = left.get_sample_slice(0, tail_start)
-    after = right.get_sample_slice(crossfade.samples, int(right.frame_count()))
-    return before.append(middle, crossfade=0).append(after, crossfade=0)
-
-
-def _fade_in(crossfade: Crossfade) -> np.ndarray:
-    phase = (np.arange(crossfade.samples) + 0.5) / crossfade.samples
-    if crossfade.shape == "logarithmic":
-        return 10 ** (LOGARITHMIC_DB * (phase - 1) / 20)
-    if crossfade.shape == "equal power":
-        return np.sin(0.5 * np.pi * phase)
-    if crossfade.shape == "raised cosine":
-        return 0.5 - 0.5 * np.cos(np.pi * phase)
-    raise ValueError(f"unknown crossfade {crossfade.shape!r}")
 
 
 class Splicer:
@@ -216,24 +51,23 @@ class Splicer:
         self.settings = settings
         self.read = read
         by_name = {clip.name: clip for clip in clips}
-        self.copies = [clip for clip in clips if clip.copy_of or clip.twin_of in by_name]
+        self.aligned = [clip for clip in clips if clip.twin_of in by_name]
         self.clips = {}
         for label in ("Real", "Fake"):
-            of_label = [clip for clip in clips if clip.label == label]
-            self.clips[label] = [clip for clip in of_label if not clip.copy_of] or of_label
+            self.clips[label] = [clip for clip in clips if clip.label == label]
         for label, members in self.clips.items():
             if not members:
                 raise CorpusError(f"There is no {label} clip to splice; add some under a folder '{label.lower()}'.")
         self.twins: dict[str, list[Clip]] = defaultdict(list)
         for clip in clips:
-            if original := by_name.get(clip.copy_of or clip.twin_of):
+            if original := by_name.get(clip.twin_of):
                 self.twins[original.name].append(clip)
                 self.twins[clip.name].append(original)
         # The nearer a donor is, the less but the synthesis gives a splice away.
         self.near: dict[tuple[str, str, str], list[Clip]] = defaultdict(list)
         for clip in clips:
             for key in ("speaker", "source"):
-                if getattr(clip, key) and not clip.copy_of:
+                if getattr(clip, key):
                     self.near[clip.label, key, getattr(clip, key)].append(clip)
 
     def draw(self, kind: str, name: str, rng: np.random.Generator) -> SplicePlan | None:
@@ -258,8 +92,8 @@ class Splicer:
             donor_label = "Fake" if base_label == "Real" else "Real"
         else:
             base_label = donor_label = "Real" if kind == "real+real" else "Fake"
-        from_copies = self.copies and rng.random() < COPY_CHANCE
-        bases = self.copies if from_copies and base_label == "Fake" else self.clips[base_label]
+        with_twin = self.aligned and rng.random() < TWIN_CHANCE
+        bases = self.aligned if with_twin and base_label == "Fake" else self.clips[base_label]
         base = bases[rng.integers(len(bases))]
         samples = self.read(base.name)
         shortest = round(SHORTEST_PART_SECONDS * SAMPLE_RATE)
@@ -267,7 +101,7 @@ class Splicer:
         if len(samples) < 4 * shortest:
             return None
 
-        twins = self.twins[base.name] if kind == "hybrid" and from_copies else []
+        twins = self.twins[base.name] if kind == "hybrid" and with_twin else []
         method = "replace" if twins else str(rng.choice(["replace", "insert"]))
         at_pause = rng.random() < 0.5
         match_level = rng.random() < 0.5

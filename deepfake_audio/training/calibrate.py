@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ..examples.example import Example, FeatureStore, labels_of
+from ..examples.example import Example
+from ..examples.features import FeatureStore, labels_of
 from ..judging.decision import class_probabilities
 from ..judging.scanner import Scan, scan_features
 from ..judging.timeline import smooth_segments, voiced_frames

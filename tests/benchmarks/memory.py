@@ -25,7 +25,8 @@ def one(clips: int) -> float:
     import resource
 
     from deepfake_audio.corpus.recognise import find_clips
-    from deepfake_audio.examples.example import examples_of_clips, extract_features
+    from deepfake_audio.examples.example import examples_of_clips
+    from deepfake_audio.examples.features import extract_features
     from deepfake_audio.settings import Settings
 
     found = find_clips([HERE / "data" / "starter"])

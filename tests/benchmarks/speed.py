@@ -248,10 +248,12 @@ def training(folder: Path, quick: bool) -> None:
     from reference import log_mel
 
     from deepfake_audio.corpus.recognise import find_clips
-    from deepfake_audio.examples.example import Example, extract_features
+    from deepfake_audio.examples.example import Example
+    from deepfake_audio.examples.features import extract_features
     from deepfake_audio.model.backend import keras
     from deepfake_audio.model.network import build_network
-    from deepfake_audio.training.fit import TrainingWindows, compile_network
+    from deepfake_audio.training.batches import TrainingWindows
+    from deepfake_audio.training.fit import compile_network
 
     settings = read_checkpoint(MODEL).settings
     clips = find_clips([STARTER])

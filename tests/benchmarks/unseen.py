@@ -116,7 +116,8 @@ def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: 
     from deepfake_audio.evaluation.scores import read_scores, score_examples, write_scores
 
     if not (folder / "scores.csv").is_file():
-        from deepfake_audio.examples.example import extract_features, split_examples
+        from deepfake_audio.examples.example import split_examples
+        from deepfake_audio.examples.features import extract_features
         from deepfake_audio.training.calibrate import fit_decision, scan_examples
 
         splits = unseen_split(clips, fold, most_left_out)
@@ -217,7 +218,8 @@ def ship(clips: Sequence[Clip], folds: Sequence[Path], settings: Settings, argum
     from deepfake_audio.evaluation.card import write_metrics, write_model_card
     from deepfake_audio.evaluation.metrics import evaluate
     from deepfake_audio.evaluation.scores import read_scores, write_scores
-    from deepfake_audio.examples.example import extract_features, split_examples
+    from deepfake_audio.examples.example import split_examples
+    from deepfake_audio.examples.features import extract_features
     from deepfake_audio.training.fit import finish, fit
 
     started = time.monotonic()

@@ -309,7 +309,7 @@ def test_a_run_passes_nothing_over_in_silence(grow):
 
 
 def test_the_command_answers_in_json_or_says_what_is_wrong(grow, tmp_path):
-    done = python(TRAIN, "--data", STARTER, "--check-data", "--json", "--jobs", 1, "--outputs", tmp_path / "outputs")
+    done = python(TRAIN, "--data", STARTER, "--check-data", "--json", "--decode-all", "--outputs", tmp_path / "outputs")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     (dataset,) = answer["datasets"]

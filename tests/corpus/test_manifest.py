@@ -14,7 +14,8 @@ from deepfake_audio.corpus.clips import Clip
 from deepfake_audio.corpus.manifest import SKIPPED_NAME, report_skipped
 from deepfake_audio.corpus.recognise import find_datasets
 from deepfake_audio.errors import AudioError, RunError
-from deepfake_audio.examples.example import examples_of_clips, extract_features
+from deepfake_audio.examples.example import examples_of_clips
+from deepfake_audio.examples.features import extract_features
 from deepfake_audio.files import file_sha256
 from deepfake_audio.model.checkpoint import SEEN_DIGITS, read_checkpoint
 from deepfake_audio.settings import FeatureSettings

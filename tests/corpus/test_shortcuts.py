@@ -72,15 +72,6 @@ def test_broken_clips_and_missing_classes_are_survived(tmp_path):
     assert shortcuts(splits) == {}
 
 
-def test_copies_made_for_training_are_not_measured(tmp_path):
-    splits = planted(tmp_path / "clips", same)
-    calls = []
-    everything = sum(len(clips) for clips in splits.sets.values())
-    splits.sets["train"].append(Clip("copy", tmp_path / "none.wav", "Fake", copy_of="train-0.wav"))
-    shortcuts(splits, progress=lambda done, wanted: calls.append((done, wanted)))
-    assert calls[-1] == (everything, everything)
-
-
 def test_measures_have_their_units(tmp_path):
     second = np.zeros(2 * SAMPLE_RATE, np.float32)
     time = np.arange(SAMPLE_RATE) / SAMPLE_RATE

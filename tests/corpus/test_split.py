@@ -683,27 +683,3 @@ def test_a_missing_set_is_cut_by_voice_where_generators_are_shared(few_candidate
     assert all(counts["Real"] >= 3 <= counts["Fake"] for counts in splits.counts().values())
     assert all(len(found) == 1 for found in sets_of(splits, "speaker").values())
     assert {clip.split for clip in splits.sets["test"]} == {"train"}
-
-
-def test_copies_of_real_clips_are_only_for_training_and_only_beside_their_originals(tmp_path):
-    corpus, copies = tmp_path / "corpus", tmp_path / "copies"
-    for number in range(20):
-        write_flac(corpus / "real" / f"voice{number}" / "a.flac", np.full(1600, 0.1 + number / 1000, np.float32))
-        write_flac(corpus / "fake" / f"engine{number}" / "a.flac", np.full(1600, 0.2 + number / 1000, np.float32))
-        write_flac(copies / f"{number}.flac", np.full(1600, 0.3 + number / 1000, np.float32))
-    rows = [f"{n}.flac,fake,vocoder X,corpus/real/voice{n}/a.flac" for n in range(20)]
-    (copies / "clips.csv").write_text("\n".join(["path,label,generator,copy_of", *rows]), encoding="utf-8")
-    clips = find_clips([corpus, copies])
-    splits = split_corpus(clips)
-    originals = {clip.name for clip in splits.sets["train"] if clip.label == "Real"}
-    used = [clip for clip in splits.sets["train"] if clip.copy_of]
-    assert {clip.copy_of for clip in used} == originals and len(used) == len(originals) < 20
-    assert not any(clip.copy_of for split in ("validation", "test") for clip in splits.sets[split])
-    left_out = [clip for clip, reason in splits.left_out if "not in the training set" in reason]
-    assert len(left_out) == 20 - len(used)
-    write_manifest(tmp_path / "manifest.csv", splits)
-    told = (tmp_path / "manifest.csv").read_text(encoding="utf-8")
-    assert all(clip.name in told for clip in clips)
-    # The others are dealt out as if there were no copies.
-    alone = split_corpus([clip for clip in clips if not clip.copy_of])
-    assert alone.sets["test"] == splits.sets["test"]

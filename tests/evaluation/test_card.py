@@ -1,7 +1,9 @@
 """Tables and the model card say what the metrics say, in characters that every reader can show."""
 
+import dataclasses
 import json
 import re
+from pathlib import Path
 
 import pytest
 from commands import HERE
@@ -10,21 +12,25 @@ from test_metrics import clip, pool
 from deepfake_audio.evaluation import card as report
 from deepfake_audio.evaluation.metrics import evaluate
 from deepfake_audio.evaluation.scores import read_scores
+from deepfake_audio.model.checkpoint import Checkpoint
+from deepfake_audio.settings import Settings
 from deepfake_audio.text import clean, clean_lines
 
-CARD = {
-    "name": "tiny",
-    "created": "2026-01-31",
-    "version": "1.0.0",
-    "seed": 7,
-    "settings": {"window": {"frames": 300}},
-    "parameters": 123456,
-    "data": ["LibriSpeech, CC BY 4.0", "flite | espeak <b>"],
-    "split": {"train": {"Real": 3, "Fake": 4, "Hybrid": 5}, "test": {"Real": 1, "Fake": 0}},
-    "training_minutes": 12.345,
-    "warnings": ["only two speakers\nin test"],
-    "command": "python CNNRNNLSTM.py --seed 7",
-}
+CHECKPOINT = Checkpoint(Path("tiny/model.keras"), Settings(), "2026-01-31T12:00:00", "1.0.0", 7, "", {})
+CARD = report.Card(
+    checkpoint=CHECKPOINT,
+    data=["LibriSpeech, CC BY 4.0", "flite | espeak <b>"],
+    split={"train": {"Real": 3, "Fake": 4, "Hybrid": 5}, "test": {"Real": 1, "Fake": 0}},
+    training_minutes=12.345,
+    warnings=["only two speakers\nin test"],
+    command="python CNNRNNLSTM.py --seed 7",
+)
+
+
+def written(folder, metrics, **changes):
+    """Write a card and return its text."""
+    report.write_model_card(folder / "card.md", metrics, dataclasses.replace(CARD, **changes), 123456)
+    return (folder / "card.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +87,10 @@ def test_metrics_file(tmp_path, metrics):
 
 
 def test_model_card(tmp_path, metrics):
-    path = tmp_path / "MODEL_CARD.md"
-    report.write_model_card(path, metrics, CARD)
-    text = path.read_text(encoding="utf-8")
+    text = written(tmp_path, metrics)
     titles = [line for line in text.splitlines() if line.startswith("#")]
     assert titles == [
-        "# tiny",
+        "# tiny/model.keras",
         "## What it is for",
         "## What it must not be used for",
         "## Data",
@@ -98,7 +102,7 @@ def test_model_card(tmp_path, metrics):
     ]
     assert "evidence" in text and "accuses" in text
     assert "123,456 weights" in text and "2026-01-31" in text and "12.3 minutes" in text
-    assert CARD["command"] in text and '"frames": 300' in text
+    assert CARD.command in text and '"frames": 300' in text
     assert r"flite \| espeak \<b\>" in text
     assert "- only two speakers in test" in text
     table = rows(text)
@@ -122,8 +126,7 @@ def test_model_card(tmp_path, metrics):
 def test_wrong_answers_are_told_apart_from_wrong_classes(tmp_path):
     unsure = {"probabilities": (0.2, 0.7, 0.1), "verdict": "Uncertain"}
     scores = [*[clip()] * 3, clip(**unsure), clip("fake"), clip("fake", verdict="Real"), clip("hybrid")]
-    report.write_model_card(tmp_path / "card.md", evaluate(scores, resamples=0), CARD)
-    text = (tmp_path / "card.md").read_text(encoding="utf-8").split("## What it gets wrong")[1]
+    text = written(tmp_path, evaluate(scores, resamples=0)).split("## What it gets wrong")[1]
     answered, probable = text.split("By the most probable")
     assert "of the Real clips were answered" not in answered
     assert "50.0 % of the Fake clips were answered Real" in answered
@@ -132,8 +135,7 @@ def test_wrong_answers_are_told_apart_from_wrong_classes(tmp_path):
 
 def test_names_break_no_table(tmp_path):
     scores = [clip()] * 5 + [clip("fake", generator="a|b\nc\\")] * 5
-    report.write_model_card(tmp_path / "card.md", evaluate(scores, resamples=0), CARD)
-    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    text = written(tmp_path, evaluate(scores, resamples=0))
     assert rows(text)[r"a\|b c\\"] == ["Fake", "5", "100.0 %", "0.0 %", "0.0 %"]
 
 
@@ -150,9 +152,7 @@ def test_names_break_no_table(tmp_path):
 )
 def test_names_mean_themselves(tmp_path, name, shown):
     scores = [clip()] * 5 + [clip("fake", generator=name)] * 5
-    card = CARD | {"data": [name], "warnings": [name], "command": f"python {name}"}
-    report.write_model_card(tmp_path / "card.md", evaluate(scores, resamples=0), card)
-    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    text = written(tmp_path, evaluate(scores, resamples=0), data=[name], warnings=[name], command=f"python {name}")
     assert shown in rows(text) and text.count(f"- {shown}\n") == 2
     assert clean_lines(text) == text and f"python {clean(name)}\n" in text
 
@@ -163,9 +163,7 @@ def test_a_name_that_is_no_text_costs_no_metrics(tmp_path):
 
 
 def test_model_card_without_values(tmp_path, poor_metrics):
-    empty = CARD | {"data": [], "warnings": [], "split": {}, "command": "a ``` b"}
-    report.write_model_card(tmp_path / "card.md", poor_metrics, empty)
-    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    text = written(tmp_path, poor_metrics, data=[], warnings=[], split={}, command="a ``` b")
     assert "None." in text and " nan" not in text
     assert "````console\na ``` b\n````" in text
     assert "No group has 5 test clips or more." in text
@@ -173,8 +171,7 @@ def test_model_card_without_values(tmp_path, poor_metrics):
 
 def test_a_card_says_where_figures_come_from_that_are_not_of_a_test_set(tmp_path, metrics):
     about = {"about_results": "Of 5 folds.", "about_shortcuts": "mean of 5 folds", "shortcuts": {"length": 0.7}}
-    report.write_model_card(tmp_path / "card.md", metrics, CARD | about | {"training_minutes": 0.0})
-    text = " ".join((tmp_path / "card.md").read_text(encoding="utf-8").split())
+    text = " ".join(written(tmp_path, metrics, **about, training_minutes=0.0).split())
     assert "Of 5 folds." in text and "decision tree, mean of 5 folds;" in text and "test set" not in text
     assert "Seed 7. The same run" in text
 
@@ -188,15 +185,13 @@ def test_a_card_says_what_is_known_of_data_licence_history_and_false_alarms(tmp_
         "false_alarms": [{"name": "5 minutes", "value": 0.031, "low": 0.01, "high": 0.06, "n": 96}],
         "segment_rule": "Fake from 0.83 on, which 1.9 % of real seconds reach.",
     }
-    report.write_model_card(tmp_path / "card.md", metrics, CARD | known)
-    text = (tmp_path / "card.md").read_text(encoding="utf-8")
+    text = written(tmp_path, metrics, **known)
     assert "- VCTK\n- https://example.org/a\\_b\n" in text
     assert "## Licence\n\nFor research only." in text and "Say so\nat https://example.org/issues:" in text
     assert "## What an older card claimed\n\nThe card before said 28 %" in text
     assert rows(text)["5 minutes"] == ["3.1 %", "1.0 to 6.0 %", "96"]
     assert "Segments of the timeline: Fake from 0.83 on" in text and "\n\n\n" not in text
-    report.write_model_card(tmp_path / "card.md", metrics, CARD)
-    plain = (tmp_path / "card.md").read_text(encoding="utf-8")
+    plain = written(tmp_path, metrics)
     assert not any(word in plain for word in ("## Licence", "older card", "Segments of", "Recordings tested"))
 
 
@@ -204,8 +199,7 @@ def test_what_goes_wrong_is_told_by_family_language_and_channel(tmp_path):
     wrong = {"language": "de", "sample_rate": "8000", "original_format": "amr"}
     scores = [clip(**wrong, verdict="Fake")] * 2 + [clip(**wrong)] * 6 + [clip()] * 8
     scores += [clip("fake", family="xtts", verdict="Real")] * 3 + [clip("fake", family="xtts")] * 2
-    report.write_model_card(tmp_path / "card.md", evaluate(scores, resamples=0), CARD)
-    text = (tmp_path / "card.md").read_text(encoding="utf-8").split("## What it gets wrong")[1]
+    text = written(tmp_path, evaluate(scores, resamples=0)).split("## What it gets wrong")[1]
     for sentence in (
         "Language de: 25.0 % of 8 Real clips were answered Fake or Hybrid.",
         "Sample rate 8000: 25.0 % of 8 Real clips were answered Fake or Hybrid.",

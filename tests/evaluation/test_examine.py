@@ -9,6 +9,7 @@ import tiny
 from deepfake_audio.corpus.recognise import find_clips
 from deepfake_audio.corpus.split import Splits
 from deepfake_audio.errors import CorpusError, RunError
+from deepfake_audio.evaluation.card import Card
 from deepfake_audio.evaluation.examine import describe_data, evaluate_checkpoint, examine, only_unseen
 from deepfake_audio.evaluation.metrics import evaluate
 from deepfake_audio.evaluation.scores import read_scores
@@ -16,13 +17,16 @@ from deepfake_audio.files import file_sha256
 from deepfake_audio.settings import CLASS_NAMES
 
 SETTINGS = tiny.settings()
-CARD = {
-    "data": ["made-up bursts of noise"],
-    "split": {split: dict.fromkeys(CLASS_NAMES, 4) for split in ("train", "validation", "test")},
-    "training_minutes": 1.0,
-    "warnings": ["this is a test"],
-    "command": "python CNNRNNLSTM.py",
-}
+
+
+def card_of(checkpoint):
+    return Card(
+        checkpoint=checkpoint,
+        data=["made-up bursts of noise"],
+        split={split: dict.fromkeys(CLASS_NAMES, 4) for split in ("train", "validation", "test")},
+        warnings=["this is a test"],
+        command="python CNNRNNLSTM.py",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_only_what_the_base_has_not_heard_is_left_to_judge_by(folder, tmp_path):
 def test_a_report_is_written_from_the_scores_file(corpus, tmp_path, capsys):
     _, test, store = corpus
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
-    report = examine(tmp_path, checkpoint, test, store, CARD)
+    report = examine(tmp_path, test, store, card_of(checkpoint))
     assert capsys.readouterr().out == "", "what is printed comes after all is written"
     report.tell()
     scores = read_scores(tmp_path / "scores.csv")
@@ -86,7 +90,7 @@ def test_a_test_set_without_a_readable_clip_is_an_error(corpus, tmp_path):
     unseen = [dataclasses.replace(example, name=f"unknown {example.name}") for example in test]
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
     with pytest.raises(RunError, match="No test clip could be read"):
-        examine(tmp_path, checkpoint, unseen, store, CARD)
+        examine(tmp_path, unseen, store, card_of(checkpoint))
     assert not (tmp_path / "metrics.json").exists()
 
 

@@ -13,7 +13,7 @@ from deepfake_audio.errors import RunError
 from deepfake_audio.evaluation import plots
 from deepfake_audio.evaluation.metrics import evaluate
 from deepfake_audio.features.axes import FAKE_COLOUR, REAL_COLOUR
-from deepfake_audio.training.fit import MACRO_F1, MONITOR
+from deepfake_audio.training.callbacks import MACRO_F1, MONITOR
 
 
 def log_mel(frames=300, bands=80, seed=0):

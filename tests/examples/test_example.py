@@ -15,20 +15,17 @@ from deepfake_audio.corpus.clips import SPLITS
 from deepfake_audio.corpus.recognise import find_clips
 from deepfake_audio.corpus.split import split_corpus
 from deepfake_audio.errors import RunError
-from deepfake_audio.examples import example as dataset
+from deepfake_audio.examples import features as dataset
 from deepfake_audio.examples.channels import through_channel
 from deepfake_audio.examples.example import (
     UNKNOWN,
     Example,
-    FeatureStore,
     examples_of_clips,
     examples_of_splices,
-    extract_features,
-    labels_of,
     split_examples,
     window_label,
 )
-from deepfake_audio.examples.resynthesis import RECIPES
+from deepfake_audio.examples.features import FeatureStore, extract_features, labels_of
 from deepfake_audio.examples.splices import SplicePlan
 from deepfake_audio.features.log_mel import log_mel
 from deepfake_audio.features.speech import speech_seconds
@@ -133,7 +130,7 @@ def splits(starter):
     return dataclasses.replace(whole, sets=few)
 
 
-SETTINGS = Settings(hybrid=HybridSettings(most_per_split=4, pseudo_fakes=True), training=TrainingSettings(seed=9))
+SETTINGS = Settings(hybrid=HybridSettings(most_per_split=4), training=TrainingSettings(seed=9))
 SETTINGS = dataclasses.replace(SETTINGS, augment=AugmentSettings(channel_copies=0))
 
 
@@ -177,27 +174,6 @@ def test_splices_carry_what_is_known_of_their_parents(sets, splits):
             assert [(round(s * SAMPLE_RATE), round(e * SAMPLE_RATE)) for s, e in splice.spans] == list(plan.fake_spans)
 
 
-def test_only_training_gets_copies_of_its_own_real_clips(sets, splits):
-    made, folder = sets
-    own = {clip.name for clip in splits.sets["train"]}
-    copies = [e for e in made["train"] if e.path.parent == folder / "copies"]
-    real = [clip for clip in splits.sets["train"] if clip.label == "Real"]
-    assert Counter(e.generator for e in copies) == {recipe: len(real) for recipe in RECIPES}
-    assert {e.speaker for e in copies} == {clip.speaker for clip in real}
-    assert {(e.label, e.kind, e.spans) for e in copies} == {("Fake", "fake", ())}
-    assert {e.group for e in copies} == {f"generator:{recipe}" for recipe in RECIPES}
-    assert len(made["train"]) == len(own) + len(copies) + 8
-    for split in ("validation", "test"):
-        assert {e.path.parent for e in made[split]} == {folder / split} | {c.path.parent for c in splits.sets[split]}
-
-
-def test_without_pseudo_fakes_training_holds_what_the_corpus_holds(splits, tmp_path):
-    settings = dataclasses.replace(SETTINGS, hybrid=HybridSettings(most_per_split=2, pseudo_fakes=False))
-    made = split_examples("train", splits, settings, tmp_path)
-    assert len(made) == len(splits.sets["train"]) + 4
-    assert not (tmp_path / "copies").exists()
-
-
 def test_training_alone_hears_every_clip_of_every_class_through_a_codec_too(splits, tmp_path):
     settings = dataclasses.replace(
         SETTINGS, hybrid=HybridSettings(most_per_split=2), augment=AugmentSettings(channel_copies=2)
@@ -217,10 +193,9 @@ def test_training_alone_hears_every_clip_of_every_class_through_a_codec_too(spli
 
 
 def test_no_splice_has_a_parent_of_another_set(sets, splits):
-    made, folder = sets
+    _, folder = sets
     for split in SPLITS:
         own = {clip.name for clip in splits.sets[split]}
-        own |= {e.name for e in made[split] if e.path.parent == folder / "copies"}
         for line in (folder / split / "splices.jsonl").read_text(encoding="utf-8").splitlines():
             assert {part.clip for part in SplicePlan.from_json(line).parts} <= own
 

@@ -367,11 +367,11 @@ def test_a_clip_is_spliced_with_itself_only_where_nothing_else_is_left(tmp_path,
 def test_copies_replace_the_very_segment_that_they_copy(parents, read):
     real = [clip for clip in parents if clip.label == "Real"][:6]
     copies = [
-        dataclasses.replace(c, name=f"copies/{n}.flac", label="Fake", generator="copy", copy_of=c.name)
+        dataclasses.replace(c, name=f"copies/{n}.flac", label="Fake", generator="copy", twin_of=c.name)
         for n, c in enumerate(real)
     ]
-    stray = dataclasses.replace(copies[0], name="copies/stray.flac", copy_of="set/left-out.flac")
-    twin_of = {copy.name: copy.copy_of for copy in copies} | {copy.copy_of: copy.name for copy in copies}
+    stray = dataclasses.replace(copies[0], name="copies/stray.flac", twin_of="set/left-out.flac")
+    twin_of = {copy.name: copy.twin_of for copy in copies} | {copy.twin_of: copy.name for copy in copies}
     reader = cached_reader([*real, *copies, stray])
     plans = draw_many([*real, *copies, stray], reader, "hybrid", 200)
     aligned = Counter()
@@ -388,7 +388,7 @@ def test_copies_replace_the_very_segment_that_they_copy(parents, read):
 
 def test_an_aligned_copy_without_crossfade_keeps_every_sample_in_its_place(parents):
     real = next(clip for clip in parents if clip.label == "Real")
-    copy = dataclasses.replace(real, name="copies/0.flac", label="Fake", copy_of=real.name)
+    copy = dataclasses.replace(real, name="copies/0.flac", label="Fake", twin_of=real.name)
     read = cached_reader([real, copy])
     hard = dataclasses.replace(SETTINGS, longest_crossfade_seconds=0.0)
     plans = [p for p in draw_many([real, copy], read, "hybrid", 60, hard) if p.method == "replace"]
@@ -404,7 +404,7 @@ def test_a_copy_may_be_shorter_than_what_it_copies(tmp_path):
     for name, label, seconds, of in (("r", "Real", 8, ""), ("copy", "Fake", 1, "r"), ("other", "Fake", 8, "")):
         path = tmp_path / f"{name}.wav"
         soundfile.write(path, rng.normal(0, 0.1, seconds * SAMPLE_RATE), SAMPLE_RATE)
-        clips.append(Clip(name, path, label, copy_of=of))
+        clips.append(Clip(name, path, label, twin_of=of))
     read = cached_reader(clips)
     splicer = Splicer(clips, SETTINGS, read)
     plans = [plan for seed in range(60) if (plan := splicer.draw("hybrid", "x", np.random.default_rng(seed)))]

@@ -17,7 +17,8 @@ from pretender import assert_covers
 import deepfake_audio
 from deepfake_audio import places
 from deepfake_audio.errors import AudioError, CheckpointError
-from deepfake_audio.examples.example import Example, extract_features
+from deepfake_audio.examples.example import Example
+from deepfake_audio.examples.features import extract_features
 from deepfake_audio.features.draw import Glimpse
 from deepfake_audio.features.log_mel import log_mel
 from deepfake_audio.features.speech import speech_seconds

@@ -122,8 +122,9 @@ def prepare(data: Path):
     import CNNRNNLSTM
     import deepfake_audio.judging.detector
     import script
+    from deepfake_audio import options
 
-    CNNRNNLSTM.Settings = tiny.settings
+    options.Settings = tiny.settings
     deepfake_audio.judging.detector.Detector = lambda *_: Listener()
     write_corpus(data)
     decoders.stop()

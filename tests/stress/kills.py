@@ -31,9 +31,9 @@ LIVES = 4
 
 TRAINING = {
     "listing the corpus": "CNNRNNLSTM corpus",
-    "splitting, audit": "CNNRNNLSTM sets",
+    "splitting, audit": "deepfake_audio.corpus.split split_corpus",
     "splicing": "deepfake_audio.examples.example split_examples",
-    "features": "deepfake_audio.examples.example extract_features",
+    "features": "deepfake_audio.examples.features extract_features",
     "training": "deepfake_audio.corpus.manifest report_skipped",
     "calibration": "deepfake_audio.training.calibrate fit_decision",
     "export": "deepfake_audio.model.export try_export",

@@ -7,7 +7,8 @@ import pytest
 import tiny
 
 from deepfake_audio.evaluation.scores import read_scores, score_examples, write_scores
-from deepfake_audio.examples.example import Example, FeatureStore, labels_of
+from deepfake_audio.examples.example import Example
+from deepfake_audio.examples.features import FeatureStore, labels_of
 from deepfake_audio.features.store import FeatureCache, Spectrogram
 from deepfake_audio.judging.decision import decide
 from deepfake_audio.judging.scanner import Scan
