@@ -8,11 +8,10 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from .errors import OutputError
-from .text import clean, clean_lines
+from .text import clean_lines
 
 
 def prepare() -> None:
@@ -57,13 +56,47 @@ def command_line(words: Iterable[object]) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
+class _Silent(contextlib.nullcontext):
+    """What stands for a bar where nobody sees one, without the time that tqdm takes to load."""
+
+    n = 0
+
+    def update(self, *_) -> None:
+        pass
+
+    clear = close = set_postfix_str = update
+
+
+def bar(wanted: int, label: str | None = None, leave: bool = True):
+    """Return a :class:`tqdm.tqdm` on stderr, silent where that is no terminal.
+
+    Parameters
+    ----------
+    wanted : int
+        Number of steps.
+    label : str, optional
+        What goes on.
+    leave : bool
+        Whether its last state stays.
+    """
+    if not sys.stderr.isatty():
+        return _Silent()
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # no thread that looks after it
+    return tqdm(total=wanted, desc=label, leave=leave)
+
+
 def progress(label: str) -> Callable[[int, int], None]:
-    """Return a function that shows ``label  n of m`` in place; silent where stderr is not a terminal."""
+    """Return a function of steps done and wanted that shows them on a :func:`bar`."""
+    shown = None
 
     def show(done: int, wanted: int) -> None:
-        if sys.stderr.isatty() and (done == wanted or done % 10 == 0):
-            end = "\n" if done == wanted else ""
-            print(f"\r{label}  {done} of {wanted}", end=end, file=sys.stderr, flush=True)
+        nonlocal shown
+        shown = shown or bar(wanted, label)
+        shown.update(done - shown.n)
+        if done == wanted:
+            shown.close()
 
     return show
 
@@ -86,47 +119,3 @@ def colour(text: str, code: str) -> str:
     if not known or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty():
         return text
     return f"\x1b[1;{code}m{text}\x1b[0m"
-
-
-class Bar:
-    """A progress line on stderr that vanishes before anything else is printed; silent where stderr is no terminal.
-
-    Parameters
-    ----------
-    wanted : int
-        Number of steps.
-    """
-
-    WIDTH = 24
-
-    def __init__(self, wanted: int):
-        self.wanted, self.done, self.note = wanted, 0, ""
-        self._lock = threading.Lock()
-        self._shown = 0
-
-    def step(self) -> None:
-        """Count one step as done."""
-        with self._lock:
-            self.done += 1
-            self.note = ""
-        self.show()
-
-    def show(self, note: str | None = None) -> None:
-        """Draw the line again, with another remark at its end if one is given."""
-        if not sys.stderr.isatty():
-            return
-        with self._lock:
-            self.note = self.note if note is None else note
-            filled = self.WIDTH * self.done // max(1, self.wanted)
-            line = f"[{'#' * filled}{'.' * (self.WIDTH - filled)}] {self.done} of {self.wanted}  {clean(self.note)}"[
-                :78
-            ]
-            print(f"\r{line:{self._shown}}", end="", file=sys.stderr, flush=True)
-            self._shown = len(line.rstrip())
-
-    def clear(self) -> None:
-        """Wipe the line."""
-        with self._lock:
-            if self._shown:
-                print(f"\r{'':{self._shown}}\r", end="", file=sys.stderr, flush=True)
-                self._shown = 0

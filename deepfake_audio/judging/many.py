@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..console import Bar
+from ..console import bar
 from ..errors import DeepfakeAudioError, Stopped
 from ..features.draw import Glimpse
 from ..files import file_sha256
 from ..sound import decoders
+from ..text import clean
 
 RESULT_KEYS = (
     *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),
@@ -185,11 +186,11 @@ def judge_all(
     known : callable
         Returns the answer to a recording that need not be judged any more.
     """
-    bar, stopped = Bar(len(found)), threading.Event()
+    shown, stopped = bar(len(found), leave=False), threading.Event()
 
     def judge(path: Path) -> Answer:
         def heard(seconds: float) -> None:
-            bar.show(f"{path.name}: {seconds / 60:.1f} min heard")
+            shown.set_postfix_str(clean(f"{path.name}: {seconds / 60:.1f} min heard"))
             if stopped.is_set():
                 raise Stopped
 
@@ -197,7 +198,7 @@ def judge_all(
 
     try:
         # Half of them wait for their decoders, which are processes of their own, while the others are judged.
-        yield from _shown(answer_all(found, judge, model, 2 * jobs), bar)
+        yield from _shown(answer_all(found, judge, model, 2 * jobs), shown)
     finally:
         stopped.set()
         decoders.stop()  # nobody waits for a decoder that hangs
@@ -222,16 +223,13 @@ def judge_on_cluster(
     there = [Answer(blank(path, error, judge.model)) if error else known(path) for path, error in found]
     wanted = [path for (path, _), answered in zip(found, there, strict=True) if not answered]
     answers = parallel(-1)(delayed(judge)(path) for path in wanted)
-    yield from _shown((answered or next(answers) for answered in there), Bar(len(found)))
+    yield from _shown((answered or next(answers) for answered in there), bar(len(found), leave=False))
 
 
-def _shown(answers: Iterable[Answer], bar: Bar) -> Iterator[Answer]:
+def _shown(answers: Iterable[Answer], shown) -> Iterator[Answer]:
     """Pass answers on, and out of their way show how many there are."""
-    try:
-        bar.show()
+    with shown:
         for one in answers:
-            bar.clear()
+            shown.clear()
             yield one
-            bar.step()
-    finally:
-        bar.clear()
+            shown.update()
