@@ -26,6 +26,7 @@ if __name__ == "__main__":
 import contextlib
 import json
 from argparse import Namespace
+from collections import Counter
 
 from deepfake_audio import console, interrupts, options, places
 from deepfake_audio.errors import DeepfakeAudioError, OutputError
@@ -45,6 +46,8 @@ def tell(result: dict, arguments: Namespace) -> None:
         print(result["verdict"] or "Error", flush=True)
     elif not result["error"]:
         print("\n".join(describe(result)), flush=True)
+    for note in result["notes"]:
+        console.say(f"note: '{clean(result['path'])}': {clean(note)}")
     if result["error"]:
         console.say(f"error: {clean(result['error'])}")
 
@@ -52,7 +55,7 @@ def tell(result: dict, arguments: Namespace) -> None:
 def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     """Judge all that is named; return the exit code."""
     from deepfake_audio.answers import outputs
-    from deepfake_audio.answers.find import find_recordings
+    from deepfake_audio.answers.find import describe_passed_over, find_recordings
     from deepfake_audio.answers.table import Summary
     from deepfake_audio.judging import many
     from deepfake_audio.work import cluster
@@ -61,7 +64,10 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
         from deepfake_audio.evaluation.rates import expected_rates
 
         console.say(expected_rates(checkpoint.path, arguments.threshold))
-    found = find_recordings(arguments.paths)
+    passed_over = Counter()
+    found = find_recordings(arguments.paths, passed_over)
+    if passed_over:
+        console.say(clean(describe_passed_over(passed_over)))
     if arguments.labels and len(found) > 1:
         raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
     outputs.check(found, {"--csv": arguments.csv, "--report": arguments.report, "--labels": arguments.labels})

@@ -329,7 +329,7 @@ def test_a_run_is_not_resumed_with_other_clips(small_corpus, tmp_path):
 
 KEYS = (
     *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),
-    *("segments", "sha256", "model", "threshold", "error"),
+    *("segments", "notes", "sha256", "model", "threshold", "error"),
 )
 
 

@@ -5,25 +5,33 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..sound import kinds
 from ..sound.reading import AUDIO_SUFFIXES
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
-def find_recordings(names: Sequence[str]) -> list[tuple[Path, str | None]]:
+MOST_KINDS = 8
+"""Of what is passed over, that are named."""
+
+
+def find_recordings(names: Sequence[str], passed_over: Counter | None = None) -> list[tuple[Path, str | None]]:
     """Turn files, folders and patterns into the recordings that they stand for.
 
-    A folder stands for every recording below it (known by its suffix, hidden files left out), a pattern such as
-    ``calls/*.wav`` or ``**/*.mp3`` for every recording that fits, a file for itself whatever its name. Each
-    recording comes once, however often it is named.
+    A folder stands for every recording below it (known by its suffix or its first bytes, hidden files left out), a
+    pattern such as ``calls/*.wav`` or ``**/*.mp3`` for every recording that fits, a file for itself whatever its
+    name. Each recording comes once, however often it is named.
 
     Parameters
     ----------
     names : sequence of str
         As typed; patterns that the shell did not expand (no Windows shell does) are expanded here.
+    passed_over : Counter of str, optional
+        Counts by suffix what is in a folder, or fits a pattern, and is no recording.
 
     Returns
     -------
@@ -32,6 +40,7 @@ def find_recordings(names: Sequence[str]) -> list[tuple[Path, str | None]]:
         name stands for nothing that could be judged.
     """
     found, seen = [], set()
+    passed_over = Counter() if passed_over is None else passed_over
 
     def add(path: Path, error: str | None = None) -> None:
         key = os.path.normcase(os.path.realpath(path))
@@ -49,9 +58,9 @@ def find_recordings(names: Sequence[str]) -> list[tuple[Path, str | None]]:
             what = f"'{name}' is an address, and nothing is fetched from the network"
             recordings, errors = [], [(path, f"{what}: download it first, with  curl -L -o recording.mp3 '{name}'")]
         elif _is_folder(path):
-            recordings, errors = _recordings_below(path)
+            recordings, errors = _recordings_below(path, passed_over)
         elif glob.has_magic(name) and not os.path.lexists(name):
-            recordings, errors = _recordings_like(name)
+            recordings, errors = _recordings_like(name, passed_over)
         else:
             recordings, errors = [path], []
         for recording in recordings:
@@ -61,6 +70,15 @@ def find_recordings(names: Sequence[str]) -> list[tuple[Path, str | None]]:
     return found
 
 
+def describe_passed_over(passed_over: Counter) -> str:
+    """Return a sentence that counts what is no recording, by suffix."""
+    kinds_of_files = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{count} {suffix or 'without a suffix'}" for suffix, count in kinds_of_files[:MOST_KINDS]]
+    if more := sum(count for _, count in kinds_of_files[MOST_KINDS:]):
+        words.append(f"{more} of other kinds")
+    return f"Passed over, because they do not begin like sound: {', '.join(words)}."
+
+
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
@@ -68,11 +86,18 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _is_recording(path: Path) -> bool:
-    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+def _is_recording(path: Path, passed_over: Counter) -> bool:
+    suffix = path.suffix.lower()
+    if path.name.startswith("."):
+        return False
+    # What waits to be written to, such as a named pipe, is not opened.
+    if suffix in AUDIO_SUFFIXES or (path.is_file() and kinds.is_sound(kinds.head(path))):
+        return True
+    passed_over[suffix] += 1
+    return False
 
 
-def _recordings_below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+def _recordings_below(folder: Path, passed_over: Counter) -> tuple[list[Path], list[tuple[Path, str]]]:
     recordings, errors = [], []
 
     def unreadable(error: OSError) -> None:
@@ -81,7 +106,8 @@ def _recordings_below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]
 
     for place, subfolders, files in os.walk(folder, onerror=unreadable):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        recordings += [path for path in (Path(place) / file for file in sorted(files)) if _is_recording(path)]
+        paths = (Path(place) / file for file in sorted(files))
+        recordings += [path for path in paths if _is_recording(path, passed_over)]
     if not recordings and not errors:
         errors.append(
             (folder, f"'{folder}' holds no recording (WAV, MP3, M4A, FLAC, ...): name a folder with recordings.")
@@ -89,13 +115,13 @@ def _recordings_below(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]
     return recordings, errors
 
 
-def _recordings_like(pattern: str) -> tuple[list[Path], list[tuple[Path, str]]]:
+def _recordings_like(pattern: str, passed_over: Counter) -> tuple[list[Path], list[tuple[Path, str]]]:
     recordings, errors = [], []
     for path in map(Path, sorted(glob.glob(pattern, recursive=True))):  # noqa: PTH207 - pathlib takes no absolute pattern
         if _is_folder(path):
             # What is below a folder that the pattern met by chance may well be something else.
-            recordings += _recordings_below(path)[0] if "**" not in pattern else []
-        elif _is_recording(path):
+            recordings += _recordings_below(path, passed_over)[0] if "**" not in pattern else []
+        elif _is_recording(path, passed_over):
             recordings.append(path)
     if not recordings:
         errors.append((Path(pattern), f"No recording fits '{pattern}': check the folder and the pattern."))

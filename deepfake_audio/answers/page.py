@@ -186,7 +186,7 @@ def _row(result: dict, number: int | None) -> dict:
 def _recording(result: dict, glimpse: Glimpse, mp3: bytes, number: int, settings: Settings) -> dict:
     """Everything that the page says of one recording, by the names that ``page.html`` has for it."""
     verdict, seconds = result["verdict"], max(result["seconds"], SHORTEST_SECONDS)
-    sentences = " ".join(explain(result))
+    sentences = " ".join([*explain(result), *result["notes"]])
     if verdict != NO_SPEECH:
         sentences += (
             f" The model gives {_shares(result['probabilities'])}. Of answers with a confidence of "

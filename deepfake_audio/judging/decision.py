@@ -44,6 +44,8 @@ class Judgement:
     reason : str or None
         Why the verdict is Uncertain: one of ``LOW_CONFIDENCE``, ``MIGHT_ACCUSE``, ``NO_FAKE_SEGMENT``,
         ``NO_REAL_SEGMENT``.
+    notes : tuple of str
+        Sentences on how the file was read, where that is not as usual.
     """
 
     verdict: str
@@ -54,6 +56,7 @@ class Judgement:
     seconds: float
     speech_seconds: float
     reason: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def fake_seconds(self) -> float:
@@ -79,6 +82,7 @@ class Judgement:
                 }
                 for s in self.segments
             ],
+            "notes": list(self.notes),
         }
 
 

@@ -7,6 +7,7 @@ one. What is kept of a recording are a few numbers per timeline frame, so hours 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -85,7 +86,9 @@ class Detector:
             If the file cannot be read, or holds nothing.
         """
         # Whatever listened is gone before the decision: of hours, both need memory.
-        judgement = decide(self._scan(recording, glimpse, heard), self.settings, self.threshold, True)
+        notes: list[str] = []
+        judgement = decide(self._scan(recording, glimpse, heard, notes), self.settings, self.threshold, True)
+        judgement = dataclasses.replace(judgement, notes=tuple(notes))
         if glimpse is not None:
             glimpse.timeline = judgement.frame_probabilities
         return judgement
@@ -95,6 +98,7 @@ class Detector:
         recording: str | os.PathLike | np.ndarray,
         glimpse: Glimpse | None,
         heard: Callable[[float], None] | None,
+        notes: list[str],
     ) -> Scan:
         features = self.settings.features
         if isinstance(recording, np.ndarray):
@@ -102,7 +106,7 @@ class Detector:
                 raise AudioError("The recording holds no samples; record again or give another file.")
             pieces = iter([recording])
         else:
-            pieces = stream_audio(recording, features.sample_rate)
+            pieces = stream_audio(recording, features.sample_rate, notes)
         spectrogram, meter = LogMelStream(features, self.engine.mel_filters), SpeechMeter(features.sample_rate)
         scanner, count = Scanner(self.settings, self.engine.predict, self._pool), 0
 

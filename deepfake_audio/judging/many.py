@@ -23,7 +23,7 @@ from ..text import clean
 
 RESULT_KEYS = (
     *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),
-    *("segments", "sha256", "model", "threshold", "error"),
+    *("segments", "notes", "sha256", "model", "threshold", "error"),
 )
 """What an answer holds, in this order; ``None`` where there is nothing to say."""
 
@@ -122,7 +122,7 @@ def _kept_detector(checkpoint: Path, threshold: float | None, engine: str):
 
 def blank(path: Path, error: str | None, model: dict[str, str]) -> dict:
     """Return a result that says nothing, or nothing but an error."""
-    return dict.fromkeys(RESULT_KEYS) | {"path": str(path), "model": model, "segments": [], "error": error}
+    return dict.fromkeys(RESULT_KEYS) | {"path": str(path), "model": model, "segments": [], "notes": [], "error": error}
 
 
 def answer_all(

@@ -1,11 +1,17 @@
 """Folders, patterns and files: what a name stands for."""
 
 import os
+import subprocess
+from collections import Counter
 
+import imageio_ffmpeg
+import numpy as np
 import pytest
+import soundfile
 from pretender import recording
 
-from deepfake_audio.answers.find import find_recordings
+from deepfake_audio.answers.find import describe_passed_over, find_recordings
+from deepfake_audio.sound.reading import read_audio
 
 
 def names(found):
@@ -13,9 +19,55 @@ def names(found):
 
 
 def test_folders_are_searched_to_the_bottom_in_order_without_hidden_files_and_texts(tmp_path):
-    for name in ("b.WAV", "a.mp3", "deep/er/c.flac", "deep/._c.flac", ".venv/x.wav", "notes.txt", "zoo/d.m4a"):
+    for name in ("b.WAV", "a.mp3", "deep/er/c.flac", "deep/._c.flac", ".venv/x.wav", "zoo/d.m4a"):
         recording(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no sound", encoding="utf-8")
     assert names(find_recordings([str(tmp_path)])) == ["a.mp3", "b.WAV", "c.flac", "d.m4a"]
+
+
+def test_what_begins_like_sound_is_found_whatever_its_name_and_the_rest_is_counted(tmp_path):
+    soundfile.write(tmp_path / "x.wav", 0.1 * np.sin(np.arange(16_000) / 5), 16_000)
+    made = {
+        "a.mpeg": ["-c:a", "mp2", "-f", "mpeg"],
+        "b.mpga": ["-c:a", "libmp3lame", "-id3v2_version", "0", "-write_xing", "0", "-f", "mp3"],
+        "c.3ga": ["-c:a", "aac", "-f", "3gp"],
+        "d.wmv": ["-c:a", "wmav2", "-f", "asf"],
+        "e.voc": ["-c:a", "pcm_u8", "-f", "voc"],
+        "f.ts": ["-c:a", "aac", "-f", "mpegts"],
+        "g.mka": ["-c:a", "aac", "-f", "matroska"],
+        "h.m2ts": ["-c:a", "aac", "-f", "mpegts", "-mpegts_m2ts_mode", "1"],
+        "i.adts": ["-c:a", "aac", "-f", "adts"],
+        "aac": ["-c:a", "aac", "-f", "adts"],
+        "mp3": ["-c:a", "libmp3lame", "-f", "mp3"],
+        "wav.part": ["-c:a", "pcm_s16le", "-f", "wav"],
+    }
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-i", str(tmp_path / "x.wav")]
+    for name, options in made.items():
+        command += [*options, str(tmp_path / name)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    texts = {
+        "component.ts": "import { x } from 'y';\nGive and take;\n" * 100,
+        "other.ts": "G" * 90,
+        "Makefile": "all:\n\ttrue\n",
+        "page.html": "<html></html>",
+        "empty": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    for number in range(40):
+        (tmp_path / f"random{number}.bin").write_bytes(np.random.default_rng(number).bytes(5000))
+    passed_over = Counter()
+    found = find_recordings([str(tmp_path)], passed_over)
+    assert names(found) == sorted([*made, "x.wav"])
+    assert passed_over == {".ts": 2, "": 2, ".html": 1, ".bin": 40}
+    assert describe_passed_over(passed_over).endswith(": 40 .bin, 2 without a suffix, 2 .ts, 1 .html.")
+    assert all(len(read_audio(path)) == pytest.approx(16_000, abs=3500) for path, _ in found)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on Windows")
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "holds no recording" in names(find_recordings([str(tmp_path)]))[0]
 
 
 def test_an_empty_name_is_not_this_folder(tmp_path, monkeypatch):
@@ -27,8 +79,9 @@ def test_an_empty_name_is_not_this_folder(tmp_path, monkeypatch):
 
 
 def test_patterns_are_expanded_here_too(tmp_path):
-    for name in ("one.wav", "two.wav", "two.txt", "in/three.wav", "in/in/four.mp3"):
+    for name in ("one.wav", "two.wav", "in/three.wav", "in/in/four.mp3"):
         recording(tmp_path / name)
+    (tmp_path / "two.txt").write_text("no sound", encoding="utf-8")
     assert names(find_recordings([f"{tmp_path}/t*"])) == ["two.wav"]
     assert names(find_recordings([f"{tmp_path}/**/*.wav"])) == ["three.wav", "one.wav", "two.wav"]
     [(_, error)] = find_recordings([f"{tmp_path}/x*.wav"])

@@ -87,10 +87,20 @@ def test_an_answer_is_plain_json_with_rounded_numbers(detector):
     answer = detector.judge(tiny.voice("Hybrid", 2.0, np.random.default_rng(2))).to_dict()
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
     assert list(answer) == [
-        *("verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds", "segments")
+        *("verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds", "segments"),
+        "notes",
     ]
     assert answer["confidence"] == round(answer["confidence"], 4)
     assert set(answer["segments"][0]) == {"start", "end", "label", "fake_probability"}
+
+
+def test_what_is_odd_about_a_file_is_noted(detector, tmp_path):
+    voice = tiny.voice("Real", 2.0, np.random.default_rng(2))
+    soundfile.write(tmp_path / "x.wav", 4 * voice / np.abs(voice).max(), SAMPLE_RATE, subtype="FLOAT")
+    (note,) = detector.judge(tmp_path / "x.wav").notes
+    assert "12.0 dB above full scale" in note
+    soundfile.write(tmp_path / "x.wav", voice, SAMPLE_RATE)
+    assert detector.judge(tmp_path / "x.wav").notes == ()
 
 
 def test_the_model_introduces_itself(detector):
