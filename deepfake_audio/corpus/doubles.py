@@ -63,6 +63,16 @@ def _ends(path: Path) -> bytes:
         return hashlib.sha256(start + file.read(ENDS_BYTES)).digest()
 
 
+def copies_of(clips: Sequence[Clip], splits: Sequence[str]) -> dict[int, str]:
+    """Return the places of clips whose content also stands in a set before theirs, and of what they are copies."""
+    copies = {}
+    for group in same_content(clips, splits):
+        first, *others = group
+        reason = f"the same recording as {clips[first].name} in {splits[first]}"
+        copies |= {number: reason for number in others if splits[number] != splits[first]}
+    return copies
+
+
 def leave_out_contradictions(datasets: Sequence[Dataset], allow: bool = False) -> None:
     """Move recordings that stand under two labels from the clips of each dataset to what it leaves out.
 

@@ -18,7 +18,7 @@ from ..settings import CLASS_NAMES
 from ..sound.reading import about_audio
 from ..text import counted
 from .clips import SPLITS, Clip
-from .doubles import same_content
+from .doubles import copies_of
 
 TRAIN = SPLITS.index("train")
 
@@ -91,7 +91,7 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Splits:
 
     Returns
     -------
-    Split
+    Splits
 
     Raises
     ------
@@ -107,8 +107,7 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Splits:
                 f"'{label.lower()}', or another dataset to --data."
             )
     splits = _split(clips, seed)
-    problem = _shortage(splits)
-    if problem:
+    if problem := _shortage(splits):
         # Where every generator speaks with every voice, as in corpora made for challenges, voices come first.
         by_voice = _split(clips, seed, by_voice=True)
         if _shortage(by_voice):
@@ -125,27 +124,19 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Splits:
 def _each_once(splits: Splits) -> Splits:
     """Leave out of validation and test what also stands in a set before them, whatever it is called there."""
     placed = [(clip, split) for split in SPLITS for clip in splits.sets[split]]
-    clips, kinds = [clip for clip, _ in placed], [split for _, split in placed]
-    twice = {}
-    for group in same_content(clips, kinds):
-        first = min(group)  # the sets stand in their order
-        twice |= {n: f"the same recording as {clips[first].name} in {kinds[first]}" for n in group
-                  if kinds[n] != kinds[first]}  # fmt: skip
+    twice = copies_of([clip for clip, _ in placed], [split for _, split in placed])
     if not twice:
         return splits
-    sets = {split: [clip for n, (clip, at) in enumerate(placed) if at == split and n not in twice] for split in SPLITS}
     number = counted(len(twice), "clip", "of validation or test is left out: its recording stands",
                      "of validation or test are left out: their recordings stand")  # fmt: skip
-    name = clips[min(twice)].name
-    result = Splits(
-        sets,
-        splits.groups,
-        splits.left_out + [(clips[n], reason) for n, reason in twice.items()],
-        [*splits.warnings, f"{number} in another set, too, such as {name}, {twice[min(twice)]}."],
-    )
-    if problem := _shortage(result):
-        raise CorpusError(f"{result.warnings[-1]} {problem}")
-    return result
+    first = min(twice)
+    warning = f"{number} in another set, too, such as {placed[first][0].name}, {twice[first]}."
+    sets = {split: [clip for n, (clip, at) in enumerate(placed) if at == split and n not in twice] for split in SPLITS}
+    left_out = splits.left_out + [(placed[n][0], reason) for n, reason in twice.items()]
+    splits = Splits(sets, splits.groups, left_out, [*splits.warnings, warning])
+    if problem := _shortage(splits):
+        raise CorpusError(f"{warning} {problem}")
+    return splits
 
 
 def _split(clips: Sequence[Clip], seed: int, by_voice: bool = False) -> Splits:

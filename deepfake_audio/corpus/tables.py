@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import functools
+import itertools
 import posixpath
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +20,7 @@ from ..text import counted
 from .clips import CLASS_WORDS, SPLIT_NAMES, Clip, Dataset, label_options, says_its_length
 from .folders import label_of_folders
 from .layouts import TABLES, Table
-from .tree import Tree, common_folder, distance, is_below, lines_of, rows_of
+from .tree import Tree, common_folder, distance, is_below, lines_of
 
 TABLE_NAME = "clips.csv"
 SPANS_NAME = "hybrid_spans.csv"
@@ -37,6 +40,45 @@ YES, NO = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
 
 END_SECONDS = 0.05
 """Spans may end so much behind the end of their clip, as labels in frames do."""
+
+
+def rows_of(
+    table: Path, needed: Sequence[str], delimiter: str = "", known_as: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and row of a table with a header, whose columns are named in lower case.
+
+    Parameters
+    ----------
+    table : Path
+        The file, in UTF-8.
+    needed : sequence of str
+        Columns without which it is refused.
+    delimiter : str
+        Between columns; without it, the one of comma, semicolon, tab and bar that tells most columns apart.
+    known_as : mapping of str to str, optional
+        What else a column may be called, and what it is called here.
+
+    Raises
+    ------
+    CorpusError
+        If it is no such table.
+    """
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            head = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter or max(",;\t|", key=head.count))
+            names = [re.sub(r"[-_\s]+", "_", name.strip().lower()) for name in next(reader, ())]
+            for place, name in enumerate(names):
+                if (proper := (known_as or {}).get(name, name)) not in names:
+                    names[place] = proper
+            if missing := [name for name in needed if name not in names]:
+                raise CorpusError(f"{table} lacks the column {missing[0]!r}; its first line must name {list(needed)}.")
+            for row in reader:
+                if row:
+                    yield reader.line_num, dict(itertools.zip_longest(names, row[: len(names)], fillvalue=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{table} is not a readable CSV file ({error}); save it as CSV in UTF-8.") from error
 
 
 def read_tables(tree: Tree) -> Iterator[Dataset]:

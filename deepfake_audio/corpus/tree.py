@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import functools
+import io
 import itertools
 import os
-import pickletools
+import pickle
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -219,46 +219,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
         raise CorpusError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
 
 
-def rows_of(
-    table: Path, needed: Sequence[str], delimiter: str = "", known_as: Mapping[str, str] | None = None
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line number and row of a table with a header, whose columns are named in lower case.
-
-    Parameters
-    ----------
-    table : Path
-        The file, in UTF-8.
-    needed : sequence of str
-        Columns without which it is refused.
-    delimiter : str
-        Between columns; without it, the one of comma, semicolon, tab and bar that tells most columns apart.
-    known_as : mapping of str to str, optional
-        What else a column may be called, and what it is called here.
-
-    Raises
-    ------
-    CorpusError
-        If it is no such table.
-    """
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter or max(",;\t|", key=head.count))
-            names = [re.sub(r"[-_\s]+", "_", name.strip().lower()) for name in next(reader, ())]
-            for place, name in enumerate(names):
-                if (proper := (known_as or {}).get(name, name)) not in names:
-                    names[place] = proper
-            if missing := [name for name in needed if name not in names]:
-                raise CorpusError(f"{table} lacks the column {missing[0]!r}; its first line must name {list(needed)}.")
-            for row in reader:
-                if row:
-                    yield reader.line_num, dict(itertools.zip_longest(names, row[: len(names)], fillvalue=""))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{table} is not a readable CSV file ({error}); save it as CSV in UTF-8.") from error
-
-
-# Pickled labels: a dataset is somebody else's file. It is taken apart opcode by opcode into calls that nobody makes.
+# Pickled labels: a dataset is somebody else's file, so what it calls are stand-ins, which only note the call.
 
 MOST_LABEL_BYTES = 2**30
 """Size of a file of segment labels: several times what PartialSpoof has."""
@@ -269,95 +230,65 @@ MOST_LABEL_STEPS = 8_000_000
 MOST_CLIP_BYTES = 16 * 2**20
 """Labels of one clip: hours of them."""
 
-_VALUES = frozenset({
-    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
-    "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
-})  # fmt: skip
-_CONSTANTS = {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_TUPLE": tuple,
-              "EMPTY_LIST": list, "EMPTY_DICT": dict}  # fmt: skip
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _CALLS = frozenset({
     "numpy.multiarray._reconstruct", "numpy.multiarray.scalar", "numpy.ndarray", "numpy.dtype",
     "numpy.numeric._frombuffer", "_codecs.encode",
 })  # fmt: skip
+_OPCODES = (
+    "PROTO FRAME STOP MARK GLOBAL STACK_GLOBAL REDUCE BUILD APPEND APPENDS SETITEM SETITEMS EMPTY_LIST EMPTY_TUPLE "
+    "TUPLE TUPLE1 TUPLE2 TUPLE3 NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT UNICODE BINUNICODE "
+    "SHORT_BINUNICODE BINUNICODE8 BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 MEMOIZE PUT BINPUT "
+    "LONG_BINPUT GET BINGET LONG_BINGET"
+)
 
 
 class _Call:
     """A call, or only the name of a function, that a pickle asks for, and the state that it would set afterwards."""
 
-    __slots__ = ("arguments", "name", "state")
-
     def __init__(self, name: str, arguments: tuple = ()):
         self.name, self.arguments, self.state = name, arguments, ()
 
+    def __call__(self, *arguments):
+        return _Call(self.name, arguments)
 
-def _named(module: object, name: object) -> _Call:
-    # What is no text is not even printed: a list that holds itself many times over has no end.
-    if not (isinstance(module, str) and isinstance(name, str)):
-        raise TypeError("it asks for something without a name")
-    # Files written by numpy 1 name its old modules.
-    known = f"{re.sub(r'^numpy[.]_?core[.]', 'numpy.', module)}.{name}"
-    if known not in _CALLS:
-        raise ValueError(f"it asks for {f'{module}.{name}'[:80]!r}")
-    return _Call(known)
+    def __setstate__(self, state):
+        self.state = state
 
 
-def _take_apart(data: bytes) -> object:
-    """Return what a pickle describes: plain values, and each object as the :class:`_Call` that would make it."""
-    stack, marks, memo = [], [], {}
+class _Pairs(list):
+    """A dictionary that does not look at its keys: the hash of nested tuples has no end."""
 
-    def since_mark() -> list:
-        start = marks.pop()
-        items = stack[start:]
-        del stack[start:]
-        return items
+    def __setitem__(self, key, value):
+        self.append((key, value))
 
-    for step, (opcode, value, _) in enumerate(pickletools.genops(data)):
-        if step > MOST_LABEL_STEPS:
+
+def _one_step(load):
+    def step(unpickler):
+        unpickler.steps += 1
+        if unpickler.steps > MOST_LABEL_STEPS:
             raise ValueError("it holds far more than labels")
-        match opcode.name:
-            case name if name in _VALUES:
-                stack.append(value)
-            case name if name in _CONSTANTS:
-                stack.append(_CONSTANTS[name]())
-            case name if name in _TUPLES:
-                items = [stack.pop() for _ in range(_TUPLES[name])]
-                stack.append(tuple(reversed(items)))
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
-                memo[value] = stack[-1]
-            case "MEMOIZE":
-                memo[len(memo)] = stack[-1]
-            case "GET" | "BINGET" | "LONG_BINGET":
-                stack.append(memo[value])
-            case "MARK":
-                marks.append(len(stack))
-            case "TUPLE":
-                stack.append(tuple(since_mark()))
-            case "GLOBAL":
-                stack.append(_named(*value.split(" ", 1)))
-            case "STACK_GLOBAL":
-                name = stack.pop()
-                stack.append(_named(stack.pop(), name))
-            case "REDUCE":
-                arguments = stack.pop()
-                stack.append(_Call(stack.pop().name, arguments))
-            case "BUILD":
-                state = stack.pop()
-                stack[-1].state = state
-            case "APPEND" | "APPENDS":
-                items = since_mark() if opcode.name == "APPENDS" else [stack.pop()]
-                stack[-1].extend(items)
-            case "SETITEM" | "SETITEMS":
-                items = since_mark() if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
-                for key, item in zip(items[::2], items[1::2], strict=True):
-                    stack[-1][_value(key)] = item
-            case "STOP":
-                return stack.pop()
-            case "PROTO" | "FRAME":
-                pass
-            case other:
-                raise ValueError(f"it uses {other}, which labels do not need")
-    raise ValueError("it ends too early")
+        load(unpickler)
+
+    return step
+
+
+class _Unpickler(pickle._Unpickler):
+    """The one in Python, whose memory does not grow with a number in the file; see :data:`_OPCODES`."""
+
+    steps = 0
+    dispatch = {  # noqa: RUF012 - as in the class above
+        code: _one_step(pickle._Unpickler.dispatch[code])
+        for code in (getattr(pickle, name)[0] for name in _OPCODES.split())
+    }
+    dispatch[pickle.BYTEARRAY8[0]] = dispatch[pickle.BINBYTES8[0]]  # the other one would take the memory first
+    dispatch[pickle.EMPTY_DICT[0]] = _one_step(lambda unpickler: unpickler.append(_Pairs()))
+
+    def find_class(self, module: str, name: str) -> _Call:
+        # Files written by numpy 1 name its old modules.
+        known = f"{re.sub(r'^numpy[.]_?core[.]', 'numpy.', module)}.{name}"
+        if known not in _CALLS:
+            raise ValueError(f"it asks for {f'{module}.{name}'[:80]!r}")
+        return _Call(known)
 
 
 def _bytes(item: object) -> bytes:
@@ -410,15 +341,17 @@ def _read_labels(path: Path) -> dict:
             data = file.read(MOST_LABEL_BYTES + 1)
         if len(data) > MOST_LABEL_BYTES:
             raise ValueError(f"it has more than {MOST_LABEL_BYTES >> 20} MiB")
-        labels = _take_apart(data)
+        labels = _Unpickler(io.BytesIO(data), encoding="latin-1").load()
         if isinstance(labels, _Call):
             labels = labels.state[-1][0]  # numpy wraps the dictionary in an array of one object
-        if not isinstance(labels, dict):
+        if not isinstance(labels, _Pairs):
             raise ValueError("it holds no dictionary")
-        return {clip: _labels(item) for clip, item in labels.items()}
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError,
-            SystemError) as error:  # fmt: skip  # SystemError: numpy has texts of what are no characters
-        why = str(error)[:200] or "it does not fit into memory"
+        return {_value(clip): _labels(item) for clip, item in labels}
+    except (pickle.UnpicklingError, EOFError, OSError, ValueError, TypeError, LookupError, AttributeError,
+            ArithmeticError, MemoryError, RecursionError, SystemError) as error:  # fmt: skip
+        # SystemError: numpy has texts of what are no characters.
+        why = "it uses what labels do not need" if isinstance(error, KeyError) else str(error)[:200]
+        why = why or "it does not fit into memory"
         raise CorpusError(f"{path} holds no segment labels ({clean(why)}); copy or unpack it again.") from error
 
 
