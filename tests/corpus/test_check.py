@@ -234,9 +234,7 @@ def test_real_clips_of_whole_hops_are_suspected(grow, rate, hop, warned, suffix)
             soundfile.write(path, rng.normal(0.0, 0.1, samples + (number > 5 and label == "real")), rate)
     warnings = report_of(grow.root, split=False).warnings
     assert len(warnings) == bool(warned)
-    said = (
-        f"75% of 8 different lengths of Real clips of an unnamed source at {rate} Hz are multiples of {warned} samples"
-    )
+    said = f"75% of 8 different lengths of Real clips of an unnamed source at {rate} Hz are multiples of {warned}"
     assert all(
         warning.startswith(f"{said} samples, where chance gives {1 / warned:.1%}: a vocoder") for warning in warnings
     )
