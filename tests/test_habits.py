@@ -74,17 +74,16 @@ def test_an_address_for_a_recording_is_answered_with_how_to_fetch_it():
     assert "curl -L -o recording.mp3 'https://example.org/a b.mp3?x=1'" in error
 
 
-@pytest.mark.parametrize(
-    "words", [("--labels", "l.txt"), ("--report", "r.html"), ("--plot", "p"), ("--threshold", "0.9")]
-)
-def test_a_verdict_and_its_files_load_no_library_of_training(words, tmp_path):
+def test_a_verdict_and_its_files_load_no_library_of_training(tmp_path):
     code = (
         "import sys; sys.path[:0] = [sys.argv.pop(1)]; import script; code = script.main(sys.argv[1:]); "
         "print(sorted({'sklearn', 'scipy', 'librosa', 'tensorflow', 'keras'} & set(sys.modules))); sys.exit(code)"
     )
-    done = python("-c", code, HERE, CLIP, "--quiet", "--model", places.bundled(), *words, cwd=tmp_path)
+    files = ("--labels", "l.txt", "--report", "r.html", "--plot", "p", "--csv", "t.csv", "--threshold", "0.9")
+    done = python("-c", code, HERE, CLIP, "--quiet", "--model", places.bundled(), *files, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["l.txt", "p", "r.html", "t.csv"]
 
 
 def test_a_table_of_another_version_is_refused_with_what_to_do(tmp_path):
