@@ -58,6 +58,7 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     from deepfake_audio.answers.find import describe_passed_over, find_recordings
     from deepfake_audio.answers.table import Summary
     from deepfake_audio.judging import many
+    from deepfake_audio.judging.decision import name_rule
     from deepfake_audio.work import cluster
 
     if arguments.threshold is not None:
@@ -73,15 +74,16 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
     outputs.check(found, {"--csv": arguments.csv, "--report": arguments.report, "--labels": arguments.labels})
     summary, known = Summary(), 0
     wanted = arguments.csv, arguments.report, arguments.plot, arguments.labels
-    with outputs.Outputs(checkpoint, *wanted, arguments.threshold) as files, cluster(arguments.dask):
+    rule = name_rule(arguments.threshold, arguments.operating_point)
+    with outputs.Outputs(checkpoint, *wanted, rule) as files, cluster(arguments.dask):
         if detector is None and not arguments.dask and any(error is None for _, error in found):
             from deepfake_audio.judging.detector import Detector
             from deepfake_audio.sound import decoders
 
             decoders.prepare()
-            detector = Detector(checkpoint, arguments.threshold, arguments.engine)
+            detector = Detector(checkpoint, arguments.threshold, arguments.engine, arguments.operating_point)
         if arguments.dask:
-            use = checkpoint.path, arguments.threshold, arguments.engine
+            use = checkpoint.path, arguments.threshold, arguments.engine, arguments.operating_point
             judge = many.Judge(*use, files.model, files.glimpse())
             judged = many.judge_on_cluster(found, judge, files.known)
         else:
@@ -112,7 +114,7 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     Microphone(device, rate).close()  # what is wrong with it is said before the network loads
     from deepfake_audio.judging.detector import Detector
 
-    detector = Detector(checkpoint, arguments.threshold, arguments.engine)
+    detector = Detector(checkpoint, arguments.threshold, arguments.engine, arguments.operating_point)
     live.warm_up(detector)
     with Microphone(device, rate) as source, interrupts.expected():
         recording = new_folder(arguments.outputs, "recording") / "recording.flac"

@@ -13,7 +13,7 @@ from . import console, interrupts
 from .corpus.clips import class_of
 from .corpus.kaggle import HANDLE, PAGE
 from .errors import DeepfakeAudioError
-from .settings import Settings, TrainingSettings, changed, read_settings
+from .settings import OPERATING_POINT, OPERATING_POINTS, Settings, TrainingSettings, changed, read_settings
 from .text import clean
 from .version import __version__
 
@@ -62,6 +62,8 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that judges the recordings")
     add("--threshold", type=_probability, metavar="P",
         help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
+    add("--operating-point", type=_operating_point, metavar="N",
+        help=f"call about N %% of real recordings Fake or Hybrid at most: 1, 2, 5 ({OPERATING_POINT})")  # fmt: skip
     add("--seconds", type=_duration, metavar="N", help="listen to the microphone for N seconds instead of until Ctrl-C")
     add("--device", metavar="NAME", help="microphone: its number, or part of its name")
     add("--list-devices", action="store_true", help="list the microphones")
@@ -72,6 +74,9 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
         parser.error("--seconds, --device and --list-devices are for the microphone: give no PATH with them")
     if arguments.dask and not arguments.paths:
         parser.error("--dask is for recordings: name a PATH")
+    if arguments.threshold is not None and arguments.operating_point is not None:
+        parser.error("--threshold takes the place of --operating-point: give one of them")
+    arguments.operating_point = arguments.operating_point or OPERATING_POINT
     if arguments.json and arguments.quiet:
         parser.error("--json and --quiet contradict each other")
     return arguments
@@ -218,6 +223,12 @@ def _probability(text: str) -> float:
     if not 0 < (value := _number(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
     return value
+
+
+def _operating_point(text: str) -> int:
+    if text not in map(str, OPERATING_POINTS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(map(str, OPERATING_POINTS))}")
+    return int(text)
 
 
 def _duration(text: str) -> float:

@@ -202,27 +202,50 @@ class TrainingSettings:
     seed: int = within(0, 2**32 - 1, 0)
 
 
+OPERATING_POINTS = (1, 2, 5)
+"""Percent of real validation recordings, each source weighing the same, that may be called Fake or Hybrid."""
+
+OPERATING_POINT = 2
+"""Which of them answers unless another is asked for."""
+
+STATISTICS = 7
+"""What a verdict is computed from; see :func:`deepfake_audio.judging.decision.statistics`."""
+
+
+def _windows_alone() -> tuple[float, ...]:
+    """Return weights with which the verdict is the geometric mean of the windows' own."""
+    rows = [[float(label == number - 1) for number in range(1 + STATISTICS)] for label in range(len(CLASS_NAMES))]
+    return tuple(weight for row in rows for weight in row)
+
+
 @dataclasses.dataclass(frozen=True)
 class DecisionSettings:
-    """How probabilities become an answer; fitted on validation clips (:mod:`deepfake_audio.training.fit`)."""
+    """How the network's answers become one: fitted on validation clips (:mod:`deepfake_audio.training.calibrate`)."""
 
-    temperature: float = within(0.01, 100.0, 1.0)
-    """Verdict log-probabilities are divided by this before they are read as confidence."""
+    verdict_weights: tuple[float, ...] = within(-1e4, 1e4, _windows_alone())
+    """For each class a constant, then a weight for each statistic of a recording."""
+    accusation_thresholds: tuple[float, ...] = within(0.5, 1.0, (0.5,) * len(OPERATING_POINTS))
+    """For each operating point the probability of not being Real from which on Fake or Hybrid is answered."""
+    assurance_threshold: float = within(0.0, 0.5, 0.5)
+    """Probability of not being Real up to which Real is answered; in between the answer is Uncertain."""
     fake_threshold: float = share(0.5)
-    """A timeline frame at or above this is called Fake."""
+    """A timeline frame at or above this looks synthetic."""
+    segment_threshold: float = share(0.0)
+    """A segment that looks synthetic is called Fake where its mean is at or above this, and otherwise Unclear."""
     boundary_threshold: float = share(1.0)
     """Peaks of the boundaries output at or above this cut the timeline into segments."""
     segment_weight: float = share(0.0)
     """How much a timeline frame follows the mean of its segment rather than its own answer."""
     shortest_segment_seconds: float = within(0.0, 60.0, 0.1)
     """Shorter segments of the timeline are merged into their neighbours."""
-    least_confidence: float = share(0.0)
-    """Verdicts under this confidence are given as Uncertain: on validation they were wrong more often than right."""
-    least_accusation: float = within(0.0, 2.0, 0.0)
-    """Fake and Hybrid under this confidence are given as Uncertain: few real clips of the validation set reached it,
-    and these words accuse somebody."""
     least_speech_seconds: float = within(0.0, 3_600.0, 1.0)
     """Recordings with less speech than this are answered with No speech."""
+
+    def __post_init__(self):
+        wanted = {"verdict_weights": len(_windows_alone()), "accusation_thresholds": len(OPERATING_POINTS)}
+        for name, count in wanted.items():
+            if len(getattr(self, name)) != count:
+                raise ValueError(f"{name} must be {count} numbers, not {len(getattr(self, name))}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -382,7 +405,8 @@ def _value(kind: type, field: dataclasses.Field, wanted: type, value: typing.Any
     if dataclasses.is_dataclass(wanted):
         return from_dict(wanted, value)
     several = typing.get_origin(wanted) is tuple
-    one, what = (int, "a list of whole numbers") if several else (wanted, wanted.__name__)
+    one = typing.get_args(wanted)[0] if several else wanted
+    what = {int: "a list of whole numbers", float: "a list of numbers"}[one] if several else wanted.__name__
     items = value if several and isinstance(value, (list, tuple)) else [value]
     # A bool is an int to Python, and a whole number may stand for a float.
     if (items is value) != several or not all(
@@ -396,4 +420,4 @@ def _value(kind: type, field: dataclasses.Field, wanted: type, value: typing.Any
             raise ValueError(
                 f"{kind.__name__}.{field.name} must be between {least:g} and {most:g}, not {reprlib.repr(value)}"
             )
-    return tuple(items) if several else one(value)
+    return tuple(map(one, items)) if several else one(value)

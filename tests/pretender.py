@@ -17,6 +17,7 @@ class Pretender:
     """Calls everything Fake, except what has a broken name."""
 
     threshold = None
+    operating_point = 2
 
     def __init__(self):
         self.heard = []

@@ -75,7 +75,7 @@ def test_settings_survive_json():
     settings = Settings(
         features=FeatureSettings(mel_bands=64, highest_hz=7600.0),
         network=NetworkSettings(convolution_filters=(4, 8)),
-        decision=DecisionSettings(temperature=1.7),
+        decision=DecisionSettings(fake_threshold=0.7),
     )
     again = from_dict(Settings, json.loads(json.dumps(to_dict(settings))))
     assert again == settings
@@ -84,18 +84,21 @@ def test_settings_survive_json():
 
 
 def test_a_whole_number_may_stand_for_a_float():
-    values = to_dict(DecisionSettings()) | {"temperature": 2}
-    temperature = from_dict(DecisionSettings, values).temperature
-    assert temperature == 2.0
-    assert isinstance(temperature, float)
+    values = to_dict(DecisionSettings()) | {"least_speech_seconds": 2, "accusation_thresholds": [1, 1, 1]}
+    found = from_dict(DecisionSettings, values)
+    assert found.least_speech_seconds == 2.0 and isinstance(found.least_speech_seconds, float)
+    assert found.accusation_thresholds == (1.0, 1.0, 1.0) and isinstance(found.accusation_thresholds[0], float)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"surprise": 1}, "surprise"),
-        ({"temperature": "warm"}, "temperature must be float, not 'warm'"),
-        ({"temperature": True}, "temperature must be float"),
+        ({"fake_threshold": "warm"}, "fake_threshold must be float, not 'warm'"),
+        ({"fake_threshold": True}, "fake_threshold must be float"),
+        ({"verdict_weights": [1.0, 2.0]}, "verdict_weights must be 24 numbers, not 2"),
+        ({"accusation_thresholds": [0.9, 0.8]}, "accusation_thresholds must be 3 numbers, not 2"),
+        ({"accusation_thresholds": ["a"] * 3}, "accusation_thresholds must be a list of numbers"),
     ],
 )
 def test_wrong_fields_are_named(change, words):
@@ -121,7 +124,7 @@ def test_every_number_is_within_bounds(part, name):
     values = to_dict(Settings())
     number = values[part][name]
     assert from_dict(Settings, values) == Settings()
-    for wrong in (math.nan, math.inf, -math.inf, -1, 10**18, 1e300, 10**400):
+    for wrong in (math.nan, math.inf, -math.inf, -(10**5), 10**18, 1e300, 10**400):
         values[part][name] = (wrong,) if isinstance(number, tuple) else wrong
         with pytest.raises(ValueError, match=rf"{name} must be (between|int|a list of whole numbers)") as caught:
             from_dict(Settings, values)

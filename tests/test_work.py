@@ -203,7 +203,9 @@ def test_recordings_are_judged_once_each_also_when_a_worker_is_killed(clips, sch
         return many.Answer(many.blank(path, None, model) | {"verdict": "Real"}, known=True) if path == known else None
 
     features = SETTINGS.features
-    judge = many.Judge(checkpoint.path, None, "onnx", model, Glimpse(features.sample_rate, features.hop_seconds, 1.0))
+    judge = many.Judge(
+        checkpoint.path, None, "onnx", 2, model, Glimpse(features.sample_rate, features.hop_seconds, 1.0)
+    )
     answers = []
     with work.cluster(scheduler):
         for answer in many.judge_on_cluster(found, judge, finished):

@@ -59,8 +59,8 @@ class Outputs:
         Whose answers they hold.
     csv, report, plot, labels : Path or None
         Where they go.
-    threshold : float or None
-        That the detector is used with.
+    rule : str
+        Of the detector, see :func:`deepfake_audio.judging.decision.name_rule`.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Outputs:
         report: Path | None,
         plot: Path | None,
         labels: Path | None,
-        threshold: float | None,
+        rule: str,
     ):
         self.settings, self.model, self.labels = checkpoint.settings, checkpoint.about(), labels
         self.table = self.report = self.pictures = None
         self._listen_seconds = 0.0
         self._end = contextlib.ExitStack()
         try:
-            self._begin(csv, report, plot, threshold)
+            self._begin(csv, report, plot, rule)
         except BaseException:
             self._end.close()  # what was begun is in nobody's way
             raise
@@ -87,9 +87,9 @@ class Outputs:
                 "everything is judged again."
             )
 
-    def _begin(self, csv: Path | None, report: Path | None, plot: Path | None, threshold: float | None) -> None:
+    def _begin(self, csv: Path | None, report: Path | None, plot: Path | None, rule: str) -> None:
         if csv:
-            self.table = self._end.enter_context(contextlib.closing(Table(csv, self.model, threshold)))
+            self.table = self._end.enter_context(contextlib.closing(Table(csv, self.model, rule)))
         try:
             if report:
                 from . import page  # loads matplotlib and Jinja2

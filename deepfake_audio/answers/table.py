@@ -18,7 +18,7 @@ from ..text import cell
 
 COLUMNS = (
     *("path", "verdict", "reason", "confidence", "p_real", "p_fake", "p_hybrid", "seconds", "speech_seconds"),
-    *("fake_seconds", "fake_segments", "sha256", "model", "trained", "threshold", "error"),
+    *("fake_seconds", "fake_segments", "sha256", "model", "trained", "rule", "error"),
 )
 """Of the CSV table."""
 
@@ -89,18 +89,18 @@ class Table:
         The file; it may exist already.
     model : dict
         From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
-    threshold : float, optional
-        That the model is used with. Answers of two models or thresholds are not mixed.
+    rule : str
+        Threshold or operating point of the model. Answers of two models or rules are not mixed.
 
     Raises
     ------
     OutputError
         If the file cannot be written, is no such table, is being written by another process, or holds answers of
-        another model or threshold.
+        another model or rule.
     """
 
-    def __init__(self, path: Path, model: dict[str, str], threshold: float | None = None):
-        self.path, self.model, self.threshold = Path(path), model, "" if threshold is None else f"{threshold:g}"
+    def __init__(self, path: Path, model: dict[str, str], rule: str = ""):
+        self.path, self.model, self.rule = Path(path), model, rule
         self._file, self._superseded, self._lock = None, False, claim(self.path)
         try:
             self._open()
@@ -142,8 +142,10 @@ class Table:
                 raise OutputError(
                     f"'{self.path}' holds answers of the model {row['model']} ({row['trained']}): name another file."
                 )
-            if row["threshold"] != self.threshold:
-                raise OutputError(f"'{self.path}' holds answers with another --threshold: name another file.")
+            if row["rule"] != self.rule:
+                raise OutputError(
+                    f"'{self.path}' holds answers by another --threshold or --operating-point: name another file."
+                )
         return kept
 
     def began_empty(self) -> bool:
@@ -175,7 +177,7 @@ class Table:
             *(result[key] for key in ("path", "verdict", "reason", "confidence")),
             *(shares.get(name) for name in CLASS_NAMES),
             *(result["seconds"], result["speech_seconds"], result["fake_seconds"], "; ".join(fakes)),
-            *(result["sha256"], self.model["name"], self.model["trained"], self.threshold, result["error"]),
+            *(result["sha256"], self.model["name"], self.model["trained"], self.rule, result["error"]),
         )
         size = os.fstat(self._file.fileno()).st_size
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..console import colour
-from ..judging.decision import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
+from ..judging.decision import MIGHT_ACCUSE, MIGHT_VOUCH, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
 from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, UNCLEAR
 from ..text import clean
 
@@ -32,8 +32,8 @@ DESPITE = {
 CONFIDENCE = ((0.97, "very high"), (0.9, "high"), (0.7, "moderate"), (0.5, "low"), (0.0, "very low"))
 
 WHY = {
-    LOW_CONFIDENCE: "{} came closest, but answers with so little confidence were wrong more often than right.",
-    MIGHT_ACCUSE: "{} came closest, but more than one in twenty real recordings look like that to the model.",
+    MIGHT_ACCUSE: "{} came closest, but too many real recordings look like that to the model.",
+    MIGHT_VOUCH: "{} came closest, but too many fake recordings look like that to the model.",
     NO_FAKE_SEGMENT: "As a whole it would be Hybrid, but no segment of 0.2 s or more looks fake by itself.",
     NO_REAL_SEGMENT: "As a whole it would be Hybrid, but no segment of 0.2 s or more looks real by itself.",
 }

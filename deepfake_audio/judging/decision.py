@@ -6,7 +6,16 @@ import dataclasses
 
 import numpy as np
 
-from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings, Settings
+from ..settings import (
+    CLASS_NAMES,
+    NO_SPEECH,
+    OPERATING_POINT,
+    OPERATING_POINTS,
+    UNCERTAIN,
+    UNCLEAR,
+    DecisionSettings,
+    Settings,
+)
 from .scanner import Scan
 from .timeline import Segment, cut_segments, smooth_segments, voiced_frames
 
@@ -17,8 +26,15 @@ CREDIBLE_SECONDS = 0.2
 """A verdict of Hybrid needs a fake segment and a real one of at least this length, each on average on its own side of
 the timeline's threshold."""
 
-LOW_CONFIDENCE = "low confidence"
+SMALLEST_PROBABILITY = 1e-3
+"""Nearer to 0 and 1 the network's probabilities tell no more."""
+
+SMOOTH_SECONDS = 0.2
+EXTREMES = (0.95, 0.05)
+"""A short part that looks synthetic shows in a quantile of the timeline, over means of so many seconds."""
+
 MIGHT_ACCUSE = "too many real recordings look like that"
+MIGHT_VOUCH = "too many fake recordings look like that"
 NO_FAKE_SEGMENT = "no credible fake segment"
 NO_REAL_SEGMENT = "no credible real speech"
 
@@ -42,7 +58,7 @@ class Judgement:
     seconds, speech_seconds : float
         Lengths.
     reason : str or None
-        Why the verdict is Uncertain: one of ``LOW_CONFIDENCE``, ``MIGHT_ACCUSE``, ``NO_FAKE_SEGMENT``,
+        Why the verdict is Uncertain: one of ``MIGHT_ACCUSE``, ``MIGHT_VOUCH``, ``NO_FAKE_SEGMENT``,
         ``NO_REAL_SEGMENT``.
     notes : tuple of str
         Sentences on how the file was read, where that is not as usual.
@@ -86,13 +102,22 @@ class Judgement:
         }
 
 
+def name_rule(threshold: float | None, operating_point: int) -> str:
+    """Return a few words that tell one rule of the verdict from another: answers of two rules are not mixed."""
+    return f"operating point {operating_point} %" if threshold is None else f"threshold {threshold:g}"
+
+
 def decide(
-    scan: Scan, settings: Settings, threshold: float | None = None, overwrite_timeline: bool = False
+    scan: Scan,
+    settings: Settings,
+    threshold: float | None = None,
+    overwrite_timeline: bool = False,
+    operating_point: int = OPERATING_POINT,
 ) -> Judgement:
     """Turn the answers of all windows into one.
 
-    The most probable class is the verdict, if it is confident enough; Hybrid also needs a timeline that shows a
-    credible fake segment and credible real speech.
+    The verdict is Fake or Hybrid where few real recordings look like that, Real where few fakes do, and withheld in
+    between. Hybrid also needs a timeline that shows a credible fake segment and credible real speech.
 
     Parameters
     ----------
@@ -102,20 +127,25 @@ def decide(
         Of the checkpoint.
     threshold : float, optional
         The verdict is Real where the probability of being anything else is under this, and otherwise the more probable
-        one of Fake and Hybrid, however low the confidence.
+        one of Fake and Hybrid: nothing is withheld.
     overwrite_timeline : bool
         See :func:`deepfake_audio.judging.timeline.smooth_segments`.
+    operating_point : int
+        One of ``OPERATING_POINTS``.
     """
     decision = settings.decision
-    frames, voiced = smooth_segments(scan, decision, overwrite_timeline), voiced_frames(scan, settings)
-    probabilities = class_probabilities(scan, voiced, settings, decision.temperature)
+    voiced = voiced_frames(scan, settings)
+    probabilities = class_probabilities(scan, voiced, settings)
+    frames = smooth_segments(scan, decision, overwrite_timeline)
     segments = cut_segments(frames, voiced, settings.label_seconds, scan.seconds, decision)
     if scan.speech_seconds < decision.least_speech_seconds:
         # What the network makes of noise says nothing about a voice.
         probabilities = np.full(len(CLASS_NAMES), 1.0 / len(CLASS_NAMES))
         verdict, reason, segments = NO_SPEECH, None, ()
     else:
-        verdict, reason = _verdict(probabilities, segments, decision, threshold)
+        accused = decision.accusation_thresholds[OPERATING_POINTS.index(operating_point)]
+        limits = (accused, decision.assurance_threshold) if threshold is None else (threshold, 1.0)
+        verdict, reason = _verdict(probabilities, segments, decision, *limits)
     shares = dict(zip(CLASS_NAMES, map(float, probabilities), strict=True))
     return Judgement(
         verdict=verdict,
@@ -130,31 +160,24 @@ def decide(
 
 
 def _verdict(
-    probabilities: np.ndarray, segments: tuple[Segment, ...], decision: DecisionSettings, threshold: float | None
+    probabilities: np.ndarray, segments: tuple[Segment, ...], decision: DecisionSettings, accused: float, assured: float
 ) -> tuple[str, str | None]:
     """Return the verdict, and why it is Uncertain."""
-    if threshold is None:
-        verdict = CLASS_NAMES[int(probabilities.argmax())]
-        if probabilities.max() < decision.least_confidence:
-            return UNCERTAIN, LOW_CONFIDENCE
-        if verdict != "Real" and probabilities.max() < decision.least_accusation:
-            return UNCERTAIN, MIGHT_ACCUSE
-    else:
-        verdict = "Real" if 1.0 - probabilities[0] < threshold else CLASS_NAMES[1 + int(probabilities[1:].argmax())]
-    if verdict == "Hybrid" and not _shows("Fake", segments, decision):
+    not_real = 1.0 - probabilities[0]
+    if not_real < accused:
+        if not_real <= assured:
+            return "Real", None
+        return UNCERTAIN, MIGHT_ACCUSE if not_real >= 0.5 else MIGHT_VOUCH
+    verdict = CLASS_NAMES[1 + int(probabilities[1:].argmax())]
+    if verdict == "Hybrid" and not _shows(("Fake", UNCLEAR), segments, decision):
         return UNCERTAIN, NO_FAKE_SEGMENT
-    if verdict == "Hybrid" and not _shows("Real", segments, decision):
+    if verdict == "Hybrid" and not _shows(("Real",), segments, decision):
         return UNCERTAIN, NO_REAL_SEGMENT
     return verdict, None
 
 
-def class_probabilities(scan: Scan, voiced: np.ndarray, settings: Settings, temperature: float) -> np.ndarray:
-    """Return how probable each class is for the whole recording.
-
-    The probability of Real is the harmonic mean of the windows' probabilities of Real, likewise for Fake, and
-    Hybrid has the rest: one window that speaks clearly against a class weighs more than one that speaks for it,
-    and a recording whose windows disagree is Hybrid. With a single window the network's own softmax is unchanged.
-    Windows with hardly any speech have no say.
+def statistics(scan: Scan, voiced: np.ndarray, settings: Settings) -> np.ndarray:
+    """Return what the verdict is computed from: means over windows, and mean, extremes and spread of the timeline.
 
     Parameters
     ----------
@@ -164,28 +187,52 @@ def class_probabilities(scan: Scan, voiced: np.ndarray, settings: Settings, temp
         From :func:`deepfake_audio.judging.timeline.voiced_frames`.
     settings : Settings
         Of the checkpoint.
-    temperature : float
-        What the windows' log-probabilities are divided by.
 
     Returns
     -------
-    ndarray, shape (3,)
+    ndarray, shape (len(STATISTICS),)
+        The windows' log-probabilities of the three classes, averaged over windows with speech; then of the log-odds of
+        fake in speech the mean, the quantiles ``EXTREMES`` over ``SMOOTH_SECONDS``, and the standard deviation. None of
+        them grows with the length of a recording.
     """
     counts = np.array([np.count_nonzero(voiced[first:last]) for first, last in scan.windows_of_frames])
     spoken = counts * settings.label_seconds >= SPOKEN_SECONDS
     verdicts = scan.verdicts[spoken] if spoken.any() else scan.verdicts
-    log_probabilities = np.log(np.clip(verdicts.astype(np.float64), 1e-7, 1.0)) / temperature
-    verdicts = np.exp(log_probabilities - log_probabilities.max(axis=1, keepdims=True))
-    verdicts /= verdicts.sum(axis=1, keepdims=True)
-    real, fake = (1.0 / np.mean(1.0 / np.maximum(verdicts[:, i], 1e-6)) for i in (0, 1))
-    return np.array([real, fake, max(0.0, 1.0 - real - fake)])
+    windows = np.log(np.clip(verdicts, SMALLEST_PROBABILITY, 1.0)).mean(axis=0)
+    timeline = scan.timeline[voiced] if voiced.any() else scan.timeline
+    timeline = np.clip(timeline, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    odds = np.log(timeline / (1 - timeline))
+    size = min(len(odds), max(1, round(SMOOTH_SECONDS / settings.label_seconds)))
+    sums = np.concatenate([[0.0], np.cumsum(odds, dtype=np.float64)])
+    smooth = (sums[size:] - sums[:-size]) / size
+    return np.array([*windows, odds.mean(), *np.quantile(smooth, EXTREMES), odds.std()])
 
 
-def _shows(label: str, segments: tuple[Segment, ...], decision: DecisionSettings) -> bool:
-    """Return whether a credible segment has this label: long enough, and on its own side of the threshold."""
+def verdict_inputs(found: np.ndarray) -> np.ndarray:
+    """Return statistics, shape (..., statistics), with a constant of one before them."""
+    return np.concatenate([np.ones((*found.shape[:-1], 1)), found], axis=-1)
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Return the softmax over the last axis."""
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def class_probabilities(scan: Scan, voiced: np.ndarray, settings: Settings) -> np.ndarray:
+    """Return how probable each class is for the whole recording: a logistic model on :func:`statistics`.
+
+    Parameters as there; the result has shape (3,).
+    """
+    weights = np.reshape(settings.decision.verdict_weights, (len(CLASS_NAMES), -1))
+    return softmax(weights @ verdict_inputs(statistics(scan, voiced, settings)))
+
+
+def _shows(labels: tuple[str, ...], segments: tuple[Segment, ...], decision: DecisionSettings) -> bool:
+    """Return whether a credible segment has one of these labels: long enough, and on its own side of the threshold."""
     return any(
-        s.label == label
+        s.label in labels
         and s.end - s.start >= CREDIBLE_SECONDS - 1e-9
-        and (s.fake_probability >= decision.fake_threshold) == (label == "Fake")
+        and (s.fake_probability >= decision.fake_threshold) == (s.label != "Real")
         for s in segments
     )

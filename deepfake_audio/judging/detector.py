@@ -22,8 +22,9 @@ from ..features.log_mel import LogMelStream
 from ..features.speech import SpeechMeter, speech_seconds
 from ..model.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
 from ..model.engines import ENGINES, load_engine
+from ..settings import OPERATING_POINT
 from ..sound.reading import stream_audio
-from .decision import Judgement, decide
+from .decision import Judgement, decide, name_rule
 from .scanner import Scan, Scanner, scan_features
 
 
@@ -36,10 +37,12 @@ class Detector:
         Its settings, and only those, are used. Without it, the newest one under ``outputs/``, as
         ``script.py`` chooses.
     threshold : float, optional
-        See :func:`deepfake_audio.judging.decision.decide`.
+        See :func:`deepfake_audio.judging.decision.decide`; it takes the place of the operating point.
     engine : str
         ``onnx``, which falls back to the checkpoint itself where its ONNX twin is missing or does not fit, or
         ``keras``.
+    operating_point : int
+        Percent of real validation recordings that may be called Fake or Hybrid: one of ``OPERATING_POINTS``.
 
     Raises
     ------
@@ -52,12 +55,14 @@ class Detector:
         checkpoint: Checkpoint | str | os.PathLike | None = None,
         threshold: float | None = None,
         engine: str = ENGINES[0],
+        operating_point: int = OPERATING_POINT,
     ):
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = read_checkpoint(Path(checkpoint or newest_checkpoint(places.outputs())))
         self.checkpoint = checkpoint
         self.settings = checkpoint.settings
-        self.threshold = threshold
+        self.threshold, self.operating_point = threshold, operating_point
+        self.rule = name_rule(threshold, operating_point)
         self.engine = load_engine(checkpoint, engine)
         # Every core runs a batch of windows, whichever recording it is of, while others are decoded and transformed.
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="network")
@@ -87,11 +92,15 @@ class Detector:
         """
         # Whatever listened is gone before the decision: of hours, both need memory.
         notes: list[str] = []
-        judgement = decide(self._scan(recording, glimpse, heard, notes), self.settings, self.threshold, True)
+        judgement = self.decide(self._scan(recording, glimpse, heard, notes), overwrite_timeline=True)
         judgement = dataclasses.replace(judgement, notes=tuple(notes))
         if glimpse is not None:
             glimpse.timeline = judgement.frame_probabilities
         return judgement
+
+    def decide(self, scan: Scan, overwrite_timeline: bool = False) -> Judgement:
+        """Turn the answers of all windows into one, by this detector's rule."""
+        return decide(scan, self.settings, self.threshold, overwrite_timeline, self.operating_point)
 
     def _scan(
         self,
@@ -176,4 +185,4 @@ class Rolling:
         settings, rate = self._detector.settings, self._detector.settings.features.sample_rate
         seconds, speech = len(self._samples) / rate, speech_seconds(self._samples, rate)
         scan = scan_features(self._frames, settings, self._detector.engine.predict, seconds, speech)
-        return decide(scan, settings, threshold=self._detector.threshold)
+        return self._detector.decide(scan)

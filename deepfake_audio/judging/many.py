@@ -23,7 +23,7 @@ from ..text import clean
 
 RESULT_KEYS = (
     *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),
-    *("segments", "notes", "sha256", "model", "threshold", "error"),
+    *("segments", "notes", "sha256", "model", "threshold", "operating_point", "error"),
 )
 """What an answer holds, in this order; ``None`` where there is nothing to say."""
 
@@ -73,6 +73,7 @@ def answer(
     try:
         result |= detector.judge(path, glimpse, heard).to_dict()
         result["threshold"] = detector.threshold
+        result["operating_point"] = detector.operating_point if detector.threshold is None else None
         result["sha256"] = file_sha256(path)
     except DeepfakeAudioError as error:
         result["error"] = str(error)
@@ -91,7 +92,7 @@ class Judge:
     ----------
     checkpoint : Path
         That the worker sees under this path, too.
-    threshold, engine
+    threshold, engine, operating_point
         As in :class:`deepfake_audio.judging.detector.Detector`.
     model : dict
         From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
@@ -102,22 +103,23 @@ class Judge:
     checkpoint: Path
     threshold: float | None
     engine: str
+    operating_point: int
     model: dict[str, str]
     glimpse: Glimpse | None = None
 
     def __call__(self, path: Path) -> Answer:
         """Judge one file."""
-        detector = _kept_detector(self.checkpoint.absolute(), self.threshold, self.engine)
+        detector = _kept_detector(self.checkpoint.absolute(), self.threshold, self.engine, self.operating_point)
         told = answer(path.absolute(), detector, self.model, copy.deepcopy(self.glimpse))
         told.result["path"] = str(path)
         return told
 
 
 @functools.lru_cache(maxsize=1)
-def _kept_detector(checkpoint: Path, threshold: float | None, engine: str):
+def _kept_detector(checkpoint: Path, threshold: float | None, engine: str, operating_point: int):
     from .detector import Detector
 
-    return Detector(checkpoint, threshold, engine)
+    return Detector(checkpoint, threshold, engine, operating_point)
 
 
 def blank(path: Path, error: str | None, model: dict[str, str]) -> dict:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..features.speech import pause_level
-from ..settings import NO_SPEECH, DecisionSettings, Settings
+from ..settings import NO_SPEECH, UNCLEAR, DecisionSettings, Settings
 from .scanner import Scan
 
 LEAST_SEGMENT_FRAMES = 5
@@ -22,7 +22,7 @@ SHORTEST_PAUSE_SECONDS = 1.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment of the timeline, in seconds: Real, Fake, or No speech, which has no probability of being fake."""
+    """A segment of the timeline, in seconds: Real, Fake, Unclear, or No speech, which has no probability of fake."""
 
     start: float
     end: float
@@ -109,15 +109,14 @@ def cut_segments(
             for start, end in itertools.pairwise(first + _changes(fake[first:last])):
                 yield start, end, "Fake" if fake[start] else "Real"
 
-    return tuple(
-        Segment(
-            start=float(start * frame_seconds),
-            end=float(min(end * frame_seconds, seconds)) if end < len(fake) else float(seconds),
-            label=label,
-            fake_probability=None if label == NO_SPEECH else float(frames[start:end].mean()),
-        )
-        for start, end, label in runs()
-    )
+    def segment(start: int, end: int, label: str) -> Segment:
+        until = min(end * frame_seconds, seconds) if end < len(fake) else seconds
+        mean = None if label == NO_SPEECH else float(frames[start:end].mean())
+        if label == "Fake" and mean < decision.segment_threshold:
+            label = UNCLEAR
+        return Segment(float(start * frame_seconds), float(until), label, mean)
+
+    return tuple(segment(*run) for run in runs())
 
 
 def _merge_short_runs(mask: np.ndarray, shortest: int) -> None:

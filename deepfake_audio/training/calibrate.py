@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from ..examples.example import Example
-from ..examples.features import FeatureStore, labels_of
-from ..judging.decision import class_probabilities
+from ..examples.features import FeatureStore
+from ..judging.decision import decide, softmax, statistics, verdict_inputs
 from ..judging.scanner import Scan, scan_features
 from ..judging.timeline import smooth_segments, voiced_frames
-from ..settings import CLASS_NAMES, DecisionSettings, Settings
+from ..settings import CLASS_NAMES, NO_SPEECH, OPERATING_POINTS, DecisionSettings, Settings
 
 Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
-
-LEAST_SHARE_RIGHT = 0.5
-"""Share of right verdicts that a confidence must have had on validation to be given as a verdict."""
 
 BOUNDARY_THRESHOLDS = (0.3, 0.5, 0.7, 0.8, 0.9)
 SEGMENT_WEIGHTS = (0.5, 0.8, 1.0)
 """Values that are tried for how the timeline follows the boundaries."""
 
-MOST_ACCUSED = 0.05
-"""Share of the real validation clips that may be called Fake or Hybrid. Recordings out of domain fare worse."""
+MOST_VOUCHED = 0.1
+"""Share of the fake validation clips, each family of generators weighing the same, that may be called Real."""
 
-TEMPERATURES = (0.25, 10.0)
-"""Range in which the temperature is sought."""
+MOST_SECONDS_ACCUSED = 0.02
+"""Share of real validation speech that may lie in segments called Fake."""
+
+NEAR_CLIPS = 30
+"""As many clips as it takes for the weights of the verdict to leave the network's own answer."""
+
+CALIBRATION_FOLDS = 5
+"""Parts of the validation set, by source, whose thresholds come from weights fitted on the other parts."""
 
 
 def scan_examples(
@@ -44,74 +48,130 @@ def scan_examples(
             )
 
 
-def fit_decision(scans: Sequence[tuple[Example, Scan]], store: FeatureStore, settings: Settings) -> DecisionSettings:
-    """Fit temperature, thresholds of the verdict and the timeline on validation clips.
+def fit_decision(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> DecisionSettings:
+    """Fit the rule of the verdict, its operating points and the timeline on validation clips.
 
     Parameters
     ----------
     scans : sequence of (Example, Scan)
         Validation set, from :func:`scan_examples`.
-    store : FeatureStore
-        For frame labels.
     settings : Settings
-        Of the run; its operating point is where calibration starts.
+        Of the run; its decision settings are where calibration starts.
 
     Returns
     -------
     DecisionSettings
     """
-    return _fit_timeline(scans, store, settings, _fit_verdict(scans, settings))
+    decision = _fit_timeline(scans, settings, _fit_verdict(scans, settings))
+    return _fit_segments(scans, dataclasses.replace(settings, decision=decision))
 
 
 def _fit_verdict(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> DecisionSettings:
-    """Fit temperature and thresholds of the verdict.
+    """Fit the weights of the verdict and the thresholds between which it is withheld.
 
-    The temperature minimises the negative log-likelihood of whole-clip verdicts, classes weighted alike (Guo et
-    al. 2017, "On Calibration of Modern Neural Networks"). Verdicts are Uncertain below the confidence from which on
-    they were right more often than wrong, by isotonic regression; Fake and Hybrid also where more than ``MOST_ACCUSED``
-    of the real clips would be accused. Clips without speech get no verdict and have no say.
+    The thresholds are read off probabilities that each clip got from weights fitted without its source. Clips without
+    speech get no verdict and have no say.
     """
-    from scipy.optimize import minimize_scalar
-    from sklearn.isotonic import IsotonicRegression
-
     decision = settings.decision
     scans = [row for row in scans if row[1].speech_seconds >= decision.least_speech_seconds] or scans
-    truth = np.array([CLASS_NAMES.index(example.label) for example, _ in scans])
-    weights = 1.0 / np.bincount(truth, minlength=len(CLASS_NAMES))[truth]
-    voiced = [voiced_frames(scan, settings) for _, scan in scans]
+    examples = [example for example, _ in scans]
+    found = np.stack([statistics(scan, voiced_frames(scan, settings), settings) for _, scan in scans])
+    truth = np.array([CLASS_NAMES.index(example.label) for example in examples])
+    groups = np.array([example.source or example.group for example in examples])
+    weights = _even_weights(truth, groups)
+    fitted = fit_verdict_weights(found, truth, weights)
+    held_out = _held_out_probabilities(found, truth, groups, weights)
+    not_real = 1.0 - held_out[:, CLASS_NAMES.index("Real")]
 
-    def probabilities(temperature: float) -> np.ndarray:
-        each = zip(scans, voiced, strict=True)
-        return np.stack([class_probabilities(scan, mask, settings, temperature) for (_, scan), mask in each])
+    def quantile(kind: str, of: Sequence[str], share: float) -> float:
+        members = [index for index, example in enumerate(examples) if example.kind == kind]
+        return _even_quantile(not_real[members], [of[index] for index in members], share) if members else 0.5
 
-    def loss(log_temperature: float) -> float:
-        right = probabilities(float(np.exp(log_temperature)))[np.arange(len(truth)), truth]
-        return float(np.average(-np.log(np.maximum(right, 1e-6)), weights=weights))
-
-    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
-    temperature = float(np.exp(found.x))
-    answers = probabilities(temperature)
-    confidence, decided = answers.max(axis=1), answers.argmax(axis=1)
-
-    regression = IsotonicRegression(out_of_bounds="clip")
-    share_right = regression.fit_transform(confidence, decided == truth, sample_weight=weights)
-    trusted = confidence[share_right >= LEAST_SHARE_RIGHT]
-    least = float(trusted.min()) if len(trusted) else 1.0  # never right more often than wrong: never a verdict
-    least_confidence = 0.0 if least <= confidence.min() else least
-
-    real = CLASS_NAMES.index("Real")
-    accused = np.where(decided == real, 0.0, confidence)[truth == real]
-    least_accusation = decision.least_accusation
-    if len(accused):
-        # The next number above: the confidence itself would still let the clip at the limit through.
-        least_accusation = float(np.nextafter(np.quantile(accused, 1.0 - MOST_ACCUSED, method="higher"), 2.0))
+    families = [example.family or example.generator or group for example, group in zip(examples, groups, strict=True)]
     return dataclasses.replace(
-        decision, temperature=temperature, least_confidence=least_confidence, least_accusation=least_accusation
+        decision,
+        verdict_weights=tuple(map(float, fitted.ravel())),
+        accusation_thresholds=tuple(
+            max(0.5, quantile("real", groups, 1.0 - percent / 100)) for percent in OPERATING_POINTS
+        ),
+        assurance_threshold=min(0.5, quantile("fake", families, MOST_VOUCHED)),
     )
 
 
+def _even_weights(truth: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return a weight per clip: classes count alike, and a source within a class by the root of its size."""
+    weights = np.zeros(len(truth))
+    for label in np.unique(truth):
+        members = np.flatnonzero(truth == label)
+        sizes = Counter(groups[members])
+        weights[members] = [sizes[group] ** -0.5 for group in groups[members]]
+        weights[members] /= weights[members].sum()
+    return weights / weights.sum()
+
+
+def _even_quantile(values: np.ndarray, groups: Sequence[str], share: float) -> float:
+    """Return the value that so large a share lies at or under, every group weighing the same."""
+    sizes = Counter(groups)
+    weights = np.array([1.0 / sizes[group] for group in groups])
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][np.searchsorted(reached, min(share, reached[-1]))])
+
+
+def fit_verdict_weights(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Fit a multinomial logistic regression that leaves the network's own answer as far as the clips are many.
+
+    Parameters
+    ----------
+    found : ndarray, shape (clips, statistics)
+        From :func:`deepfake_audio.judging.decision.statistics`.
+    truth : ndarray of int, shape (clips,)
+        Index into ``CLASS_NAMES``.
+    weights : ndarray, shape (clips,)
+        How much each clip counts; they sum to one.
+
+    Returns
+    -------
+    ndarray, shape (3, 1 + statistics)
+        A constant and weights per class.
+    """
+    from scipy.optimize import minimize
+
+    middle, spread = found.mean(axis=0), found.std(axis=0) + 1e-6
+    inputs = np.column_stack([np.ones(len(found)), (found - middle) / spread])
+    plain = np.reshape(DecisionSettings().verdict_weights, (len(CLASS_NAMES), -1))
+    start = np.column_stack([plain[:, 0] + plain[:, 1:] @ middle, plain[:, 1:] * spread])
+    strength = NEAR_CLIPS / len(found)
+    targets = np.eye(len(CLASS_NAMES))[truth]
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        current = flat.reshape(start.shape)
+        probabilities = softmax(inputs @ current.T)
+        away = current - start
+        right = np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)
+        value = -weights @ np.log(right) + strength / 2 * np.sum(away**2)
+        gradient = ((probabilities - targets) * weights[:, np.newaxis]).T @ inputs + strength * away
+        return value, gradient.ravel()
+
+    best = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x.reshape(start.shape)
+    return np.column_stack([best[:, 0] - best[:, 1:] / spread @ middle, best[:, 1:] / spread])
+
+
+def _held_out_probabilities(found, truth, groups, weights) -> np.ndarray:
+    """Return probabilities, shape (clips, 3), each from weights that were fitted without the clip's group."""
+    from sklearn.model_selection import GroupKFold
+
+    folds = min(CALIBRATION_FOLDS, len(np.unique(groups)))
+    probabilities = np.zeros((len(truth), len(CLASS_NAMES)))
+    parts = GroupKFold(folds).split(found, truth, groups) if folds > 1 else [(slice(None), slice(None))]
+    for rest, part in parts:
+        fitted = fit_verdict_weights(found[rest], truth[rest], weights[rest] / weights[rest].sum())
+        probabilities[part] = softmax(verdict_inputs(found[part]) @ fitted.T)
+    return probabilities
+
+
 def _fit_timeline(
-    scans: Sequence[tuple[Example, Scan]], store: FeatureStore, settings: Settings, decision: DecisionSettings
+    scans: Sequence[tuple[Example, Scan]], settings: Settings, decision: DecisionSettings
 ) -> DecisionSettings:
     """Fit how the timeline follows the boundaries, and its threshold.
 
@@ -122,7 +182,7 @@ def _fit_timeline(
     hybrids = [(example, scan) for example, scan in scans if example.label == "Hybrid" and example.spans is not None]
     if not hybrids:
         return decision
-    labels = np.concatenate([labels_of(example, store, settings) for example, _ in hybrids])
+    labels = np.concatenate([e.frame_labels(len(scan.timeline), settings.label_seconds) for e, scan in hybrids])
     if not 0 < labels.mean() < 1:
         return decision
     candidates = []
@@ -135,3 +195,25 @@ def _fit_timeline(
         error = float(false_alarms[equal] + 1 - hits[equal])
         candidates.append((error, dataclasses.replace(candidate, fake_threshold=threshold)))
     return min(candidates, key=lambda row: row[0])[1]
+
+
+def _fit_segments(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> DecisionSettings:
+    """Fit from which mean probability on a segment is called Fake: seldom in real speech, otherwise it is Unclear."""
+    decision = dataclasses.replace(settings.decision, segment_threshold=0.0)
+    loud = dataclasses.replace(settings, decision=decision)
+    seconds, suspicious = 0.0, []
+    for example, scan in scans:
+        if example.kind != "real":
+            continue
+        for segment in decide(scan, loud).segments:
+            if segment.label != NO_SPEECH:
+                seconds += segment.end - segment.start
+            if segment.label == "Fake":
+                suspicious.append((segment.fake_probability, segment.end - segment.start))
+    threshold, called = decision.fake_threshold, 0.0
+    for probability, length in sorted(suspicious, reverse=True):
+        called += length
+        if called > MOST_SECONDS_ACCUSED * seconds:
+            threshold = max(threshold, float(np.nextafter(probability, 1.0)))
+            break
+    return dataclasses.replace(decision, segment_threshold=min(threshold, 1.0))

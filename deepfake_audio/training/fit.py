@@ -294,7 +294,7 @@ def finish(
     with atomic_path(file) as temporary:
         network.save(temporary)
     scans = list(scan_examples(examples["validation"], store, settings, network.predict_on_batch))
-    settings = dataclasses.replace(settings, decision=fit_decision(scans, store, settings))
+    settings = dataclasses.replace(settings, decision=fit_decision(scans, settings))
     used = [
         example for split in ("train", "validation") for example in examples[split] if example.name in store.extents
     ]

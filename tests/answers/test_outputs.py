@@ -58,7 +58,7 @@ def test_nothing_is_left_where_the_beginning_is_interrupted(tmp_path, monkeypatc
 
     monkeypatch.setattr(page, "Report", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        outputs.Outputs(CHECKPOINT, tmp_path / "a.csv", tmp_path / "a.html", None, None, None)
+        outputs.Outputs(CHECKPOINT, tmp_path / "a.csv", tmp_path / "a.html", None, None, "threshold 0.5")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]  # and no lock
 
 

@@ -204,12 +204,12 @@ def test_answers_of_two_models_are_not_mixed(tmp_path):
         Table(out, MODEL | {"trained": "2027-01-01T00:00:00+00:00"})
 
 
-def test_answers_with_two_thresholds_are_not_mixed(tmp_path):
+def test_answers_by_two_rules_are_not_mixed(tmp_path):
     folder, out = tmp_path / "calls", tmp_path / "answers.csv"
     recording(folder / "a.wav")
-    judge_into(Table(out, MODEL, 0.25), folder, Pretender())
-    assert rows(out)[0]["threshold"] == "0.25"
-    assert Table(out, MODEL, 0.25).finished(folder / "a.wav") is not None
+    judge_into(Table(out, MODEL, "threshold 0.25"), folder, Pretender())
+    assert rows(out)[0]["rule"] == "threshold 0.25"
+    assert Table(out, MODEL, "threshold 0.25").finished(folder / "a.wav") is not None
     with pytest.raises(OutputError, match="threshold"):
         Table(out, MODEL)
 

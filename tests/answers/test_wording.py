@@ -3,7 +3,7 @@
 import pytest
 
 from deepfake_audio.answers import wording
-from deepfake_audio.judging.decision import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
+from deepfake_audio.judging.decision import MIGHT_ACCUSE, MIGHT_VOUCH, NO_FAKE_SEGMENT, NO_REAL_SEGMENT
 from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 
 
@@ -15,7 +15,7 @@ def result(verdict="Fake", segments_shown=2, **changes):
     return {
         "path": "clip.wav",
         "verdict": verdict,
-        "reason": LOW_CONFIDENCE if verdict == UNCERTAIN else None,
+        "reason": MIGHT_VOUCH if verdict == UNCERTAIN else None,
         "confidence": 0.62,
         "probabilities": {"Real": 0.1, "Fake": 0.62, "Hybrid": 0.28},
         "seconds": 10.0,
@@ -41,7 +41,7 @@ def test_what_is_left_out_is_said():
 
 def test_an_uncertain_answer_says_why():
     text = "\n".join(wording.describe(result(UNCERTAIN)))
-    assert "Fake came closest" in text and "so little confidence" in text
+    assert "Fake came closest" in text and "too many fake recordings" in text
 
     assert "  Uncertain, closest to Fake with confidence 0.62  (" in text
 
@@ -69,7 +69,7 @@ def test_a_verdict_by_the_threshold_says_so():
 
 def test_an_accusation_that_is_withheld_says_why():
     text = "\n".join(wording.describe(result(UNCERTAIN, reason=MIGHT_ACCUSE)))
-    assert "Fake came closest" in text and "one in twenty real recordings" in text
+    assert "Fake came closest" in text and "too many real recordings" in text
 
 
 @pytest.mark.parametrize("reason", [NO_FAKE_SEGMENT, NO_REAL_SEGMENT])

@@ -134,7 +134,7 @@ def run_fold(clips, fold: int, settings: Settings, folder: Path, most_left_out: 
         fitted = fit(examples["train"], examples["validation"], store, settings, folder, verbose=2)
         predict = rolled_up(fitted.best, settings).predict_on_batch
         validation = list(scan_examples(examples["validation"], store, settings, predict))
-        settings = dataclasses.replace(settings, decision=fit_decision(validation, store, settings))
+        settings = dataclasses.replace(settings, decision=fit_decision(validation, settings))
         scans = list(scan_examples(examples["test"], store, settings, predict))
         write_scores(folder / "scores.csv", score_examples(scans, settings))
         (folder / "settings.json").write_text(json.dumps(to_dict(settings), indent=1), encoding="utf-8")

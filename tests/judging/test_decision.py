@@ -7,14 +7,19 @@ import pytest
 import tiny
 from pretender import assert_covers
 
-from deepfake_audio.judging.decision import LOW_CONFIDENCE, MIGHT_ACCUSE, NO_FAKE_SEGMENT, NO_REAL_SEGMENT, decide
+from deepfake_audio.judging.decision import (
+    MIGHT_ACCUSE,
+    MIGHT_VOUCH,
+    NO_FAKE_SEGMENT,
+    NO_REAL_SEGMENT,
+    decide,
+    statistics,
+)
 from deepfake_audio.judging.scanner import Scan
 from deepfake_audio.judging.timeline import _merge_short_runs, _peaks, smooth_segments
-from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, DecisionSettings
+from deepfake_audio.settings import CLASS_NAMES, NO_SPEECH, STATISTICS, UNCERTAIN, UNCLEAR, DecisionSettings
 
-DECISION = DecisionSettings(
-    temperature=1.0, fake_threshold=0.5, shortest_segment_seconds=0.1, least_confidence=0.5, least_speech_seconds=0.3
-)
+DECISION = DecisionSettings(fake_threshold=0.5, shortest_segment_seconds=0.1, least_speech_seconds=0.3)
 SETTINGS = dataclasses.replace(tiny.settings(), decision=DECISION)
 STEP = SETTINGS.label_seconds
 
@@ -39,56 +44,80 @@ def judge(verdicts, timeline=None, seconds=2.0, speech=1.5, **decision):
 # Verdict and confidence
 
 
-@pytest.mark.parametrize("softmax", [(0.7, 0.2, 0.1), (0.1, 0.8, 0.1), (0.05, 0.3, 0.65), (1.0, 0.0, 0.0)])
-def test_a_single_window_is_the_softmax_itself(softmax):
+@pytest.mark.parametrize("softmax", [(0.7, 0.2, 0.1), (0.1, 0.8, 0.1), (0.05, 0.3, 0.65)])
+def test_without_calibration_a_single_window_is_the_softmax_itself(softmax):
     judgement = judge(softmax)
     assert list(judgement.probabilities) == list(CLASS_NAMES)
-    assert list(judgement.probabilities.values()) == pytest.approx(softmax, abs=3e-6)
-    assert judgement.confidence == pytest.approx(max(softmax), abs=3e-6)
+    assert list(judgement.probabilities.values()) == pytest.approx(softmax, abs=1e-6)
+    assert judgement.confidence == pytest.approx(max(softmax), abs=1e-6)
     assert judgement.verdict == CLASS_NAMES[int(np.argmax(softmax))]
 
 
-def test_windows_that_agree_keep_their_answer_however_many_they_are():
+def test_without_calibration_windows_count_by_their_geometric_mean():
     for count in (1, 2, 50):
         judgement = judge([(0.9, 0.06, 0.04)] * count)
         assert judgement.verdict == "Real" and judgement.confidence == pytest.approx(0.9, abs=1e-5)
+    means = np.sqrt(np.array([0.9 * 0.2, 0.06 * 0.5, 0.04 * 0.3]))
+    judgement = judge([(0.9, 0.06, 0.04), (0.2, 0.5, 0.3)])
+    assert list(judgement.probabilities.values()) == pytest.approx(means / means.sum(), abs=1e-6)
 
 
-def test_windows_that_disagree_make_a_hybrid():
-    judgement = judge([(0.95, 0.03, 0.02), (0.02, 0.96, 0.02)])
-    assert judgement.verdict == "Hybrid"
-    # Harmonic means by hand.
-    real, fake = 2 / (1 / 0.95 + 1 / 0.02), 2 / (1 / 0.03 + 1 / 0.96)
-    assert list(judgement.probabilities.values()) == pytest.approx([real, fake, 1 - real - fake], abs=1e-5)
+def test_statistics_are_those_of_windows_and_timeline_and_do_not_grow_with_the_length():
+    rng = np.random.default_rng(0)
+    timeline, verdicts = rng.uniform(0.01, 0.99, 100), rng.dirichlet([1, 1, 1], size=4)
+    found = statistics(scan(verdicts, timeline), np.ones(100, dtype=bool), SETTINGS)
+    assert found.shape == (STATISTICS,)
+    odds = np.log(timeline / (1 - timeline))
+    frames = round(0.2 / STEP)
+    smooth = [odds[start : start + frames].mean() for start in range(100 - frames + 1)]
+    assert found[:3] == pytest.approx(np.log(np.clip(verdicts, 1e-3, 1)).mean(axis=0), abs=1e-6)
+    assert found[3:] == pytest.approx([odds.mean(), *np.quantile(smooth, [0.95, 0.05]), odds.std()], abs=1e-6)
+    longer = statistics(scan(verdicts, np.tile(timeline, 50), 100.0), np.ones(5000, dtype=bool), SETTINGS)
+    assert longer == pytest.approx(found, abs=0.15)
+    certain = statistics(scan([(1.0, 0.0, 0.0)], np.zeros(100)), np.ones(100, dtype=bool), SETTINGS)
+    assert np.isfinite(certain).all()
 
 
-def test_one_hybrid_window_among_real_ones_makes_a_hybrid_one_unsure_window_does_not():
-    assert judge([(0.97, 0.02, 0.01)] * 5 + [(0.01, 0.02, 0.97)]).verdict == "Hybrid"
-    assert judge([(0.97, 0.02, 0.01)] * 5 + [(0.5, 0.2, 0.3)]).verdict == "Real"
+def test_weights_turn_statistics_into_a_verdict():
+    weights = np.zeros((3, 1 + STATISTICS))
+    weights[1, 4] = 1.0  # Fake follows the mean of the timeline alone
+    for share, verdict in ((0.1, "Real"), (0.9, "Fake")):  # without evidence Real and Hybrid are alike
+        judgement = judge((0.6, 0.3, 0.1), np.full(100, share), verdict_weights=tuple(weights.ravel()))
+        odds = share / (1 - share)
+        assert judgement.probabilities["Fake"] == pytest.approx(odds / (odds + 2), abs=1e-6)
+        assert (judgement.verdict == "Fake") == (verdict == "Fake")
 
 
 def test_probabilities_sum_to_one_for_any_windows():
     rng = np.random.default_rng(0)
     for count in range(1, 8):
-        judgement = judge(rng.dirichlet([0.3, 0.3, 0.3], size=count), temperature=float(rng.uniform(0.3, 5)))
+        weights = tuple(rng.normal(0, 3, 3 * (1 + STATISTICS)))
+        judgement = judge(rng.dirichlet([0.3, 0.3, 0.3], size=count), verdict_weights=weights)
         values = list(judgement.probabilities.values())
         assert sum(values) == pytest.approx(1.0, abs=1e-5) and min(values) >= 0
 
 
-def test_temperature_changes_the_confidence_of_a_window_but_not_its_winner():
-    softmax = (0.2, 0.7, 0.1)
-    confidences = [judge(softmax, temperature=t).confidence for t in (0.5, 1.0, 2.0, 10.0)]
-    assert confidences == sorted(confidences, reverse=True) and confidences[-1] == pytest.approx(0.37, abs=0.03)
-    assert {judge(softmax, temperature=t, least_confidence=0.0).verdict for t in (0.5, 2.0, 10.0)} == {"Fake"}
-    expected = np.sqrt(softmax) / np.sqrt(softmax).sum()
-    assert list(judge(softmax, temperature=2.0).probabilities.values()) == pytest.approx(expected, abs=1e-5)
+def test_between_accusation_and_assurance_the_verdict_is_withheld_with_its_reason():
+    limits = {"accusation_thresholds": (0.9, 0.8, 0.7), "assurance_threshold": 0.3}
+    told = {}
+    for real in (0.75, 0.65, 0.45, 0.15, 0.05):
+        judgement = judge((real, 0.9 * (1 - real), 0.1 * (1 - real)), **limits)
+        told[real] = judgement.verdict, judgement.reason
+        assert judgement.segments, "the timeline is shown all the same"
+    assert told == {
+        0.75: ("Real", None),
+        0.65: (UNCERTAIN, MIGHT_VOUCH),
+        0.45: (UNCERTAIN, MIGHT_ACCUSE),
+        0.15: ("Fake", None),
+        0.05: ("Fake", None),
+    }
 
 
-def test_low_confidence_is_uncertain_and_still_has_a_timeline():
-    judgement = judge((0.4, 0.35, 0.25))
-    assert judgement.verdict == UNCERTAIN and judgement.confidence == pytest.approx(0.4, abs=1e-5)
-    assert judgement.segments
-    assert judge((0.4, 0.35, 0.25), least_confidence=0.39).verdict == "Real"
+def test_an_operating_point_says_how_few_real_recordings_may_be_accused():
+    settings = deciding(accusation_thresholds=(0.9, 0.8, 0.7), assurance_threshold=0.3)
+    verdicts = [decide(scan((0.25, 0.7, 0.05)), settings, operating_point=point).verdict for point in (1, 2, 5)]
+    assert verdicts == [UNCERTAIN, UNCERTAIN, "Fake"]
+    assert decide(scan((0.15, 0.8, 0.05)), settings).verdict == "Fake", "2 % is the default"
 
 
 def test_no_speech_has_no_opinion():
@@ -143,11 +172,6 @@ def test_the_timeline_does_not_change_real_and_fake_verdicts():
     assert ruled((0.1, 0.8, 0.1), slice(0, 0)).verdict == "Fake"
 
 
-def test_a_low_confidence_is_the_first_reason():
-    assert ruled((0.3, 0.3, 0.4), slice(0, 0)).reason == LOW_CONFIDENCE
-    assert ruled((0.8, 0.1, 0.1), slice(0, 0)).reason is None
-
-
 def test_a_threshold_moves_real_against_the_rest():
     softmax = (0.6, 0.3, 0.1)
     assert ruled(softmax, slice(0, 0), threshold=0.41).verdict == "Real"
@@ -187,16 +211,19 @@ def test_a_click_is_no_measure_of_loudness():
     assert [s.label for s in judgement.segments] == ["Real", NO_SPEECH, "Real"]
 
 
-def test_windows_without_speech_have_no_say():
+def test_windows_and_frames_without_speech_have_no_say():
     real, junk = (0.9, 0.05, 0.05), (0.01, 0.98, 0.01)
     levels = levels_of((2, -20), (4, -80))
     windows = np.array([[0, 100], [100, 200], [200, 300]])
-    made = Scan(np.array([real, junk, junk]), np.full(300, 0.1), np.zeros(300), windows, 6.0, 2.0, levels)
+    timeline = np.where(np.arange(300) < 100, 0.1, 0.9)
+    made = Scan(np.array([real, junk, junk]), timeline, np.zeros(300), windows, 6.0, 2.0, levels)
     judgement = decide(made, SETTINGS)
     assert judgement.verdict == "Real" and judgement.confidence == pytest.approx(0.9, abs=1e-4)
+    found = statistics(made, np.arange(300) < 100, SETTINGS)
+    assert found[3] == pytest.approx(np.log(0.1 / 0.9)) and found[6] == pytest.approx(0.0, abs=1e-6)
     # If no window has enough, all have a say.
     short = dataclasses.replace(made, levels=levels_of((0.2, -20), (5.8, -80)))
-    assert decide(short, SETTINGS).probabilities["Real"] < 0.1
+    assert decide(short, SETTINGS).probabilities["Real"] < 0.2
 
 
 # Segments
@@ -272,14 +299,13 @@ def test_the_worst_timeline_of_twenty_minutes_is_cut_in_no_time():
     assert_covers(judgement)
 
 
-def test_accusing_needs_more_confidence_than_believing():
-    careful = {"least_confidence": 0.4, "least_accusation": 0.7}
-    assert judge([0.5, 0.3, 0.2], **careful).verdict == "Real"
-    withheld = judge([0.3, 0.6, 0.1], **careful)
-    assert (withheld.verdict, withheld.reason) == ("Uncertain", MIGHT_ACCUSE)
-    assert judge([0.1, 0.1, 0.8], np.arange(100) >= 50, **careful).verdict == "Hybrid"
-    lenient = careful | {"least_accusation": 0.1}
-    assert judge([0.3, 0.37, 0.33], **lenient).verdict == "Uncertain", "the usual threshold still holds"
+def test_a_segment_that_real_speech_often_looks_like_is_unclear_and_accuses_nobody():
+    timeline = np.full(100, 0.1)
+    timeline[20:40], timeline[60:80] = 0.6, 0.9
+    judgement = judge((0.8, 0.1, 0.1), timeline, segment_threshold=0.8)
+    assert [s.label for s in judgement.segments] == ["Real", UNCLEAR, "Real", "Fake", "Real"]
+    assert judgement.fake_seconds == pytest.approx(20 * STEP)
+    assert judge(HYBRID, timeline, segment_threshold=0.95).verdict == "Hybrid", "what it shows is enough for a Hybrid"
 
 
 def test_the_timeline_follows_the_boundaries_as_far_as_it_is_told():

@@ -28,9 +28,7 @@ from deepfake_audio.judging.scanner import Scanner, scan_features
 from deepfake_audio.settings import NO_SPEECH, SAMPLE_RATE, DecisionSettings
 from deepfake_audio.sound.reading import quantise, write_flac
 
-DECISION = DecisionSettings(
-    temperature=1.0, fake_threshold=0.5, shortest_segment_seconds=0.1, least_confidence=0.5, least_speech_seconds=0.3
-)
+DECISION = DecisionSettings(fake_threshold=0.5, shortest_segment_seconds=0.1, least_speech_seconds=0.3)
 SETTINGS = dataclasses.replace(tiny.settings(), decision=DECISION)
 STEP = SETTINGS.label_seconds
 

@@ -29,7 +29,10 @@ from deepfake_audio.model.checkpoint import (
 from deepfake_audio.settings import DecisionSettings, Settings, to_dict
 
 SETTINGS = tiny.settings()
-DECIDED = dataclasses.replace(SETTINGS, decision=DecisionSettings(1.7, 0.31, 0.6, 0.5, 0.12, 0.4, 0.7, 0.2))
+DECIDED = dataclasses.replace(
+    SETTINGS,
+    decision=DecisionSettings(accusation_thresholds=(0.9, 0.8, 0.7), assurance_threshold=0.31, fake_threshold=0.6),
+)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +225,7 @@ def test_unknown_missing_and_wrong_settings_are_named(changed):
         ("window", {"frames": 4_000_000}),
         ("features", {"hop_samples": 0}),
         ("features", {"fft_samples": 10**9}),
-        ("decision", {"temperature": 0.0}),
+        ("decision", {"assurance_threshold": 0.7}),
         ("decision", {"shortest_segment_seconds": float("inf")}),
         ("network", {"texture_steps": 10**12}),
         ("network", {"convolution_filters": [1] * 2000}),
