@@ -13,6 +13,7 @@ import soundfile
 import trees
 from commands import STARTER, TRAIN, python
 
+import CNNRNNLSTM
 from deepfake_audio.corpus import check
 from deepfake_audio.corpus.check import (
     check_data,
@@ -321,6 +322,24 @@ def test_the_command_answers_in_json_or_says_what_is_wrong(grow, tmp_path):
     assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
     assert "\nLayouts that are recognised: ASVspoof 2017" in done.stderr
     assert done.stderr.endswith("are a beginning:\n    path,label\n    somewhere/1.wav,real\n")
+
+
+def test_the_command_takes_the_words_that_its_refusals_ask_for(grow, capsys):
+    grow.clips(*(f"takes/{folder}/{n}.wav" for folder in "01" for n in range(15)))
+    grow.clips(*(f"takes/0/{n}/1.wav" for n in range(10)))
+    command = ["--check-data", "--json", "--data", str(grow.root)]
+    assert CNNRNNLSTM.main(command) == 1
+    assert "--label 0=real or --label 0=fake" in capsys.readouterr().err
+    shutil.copyfile(grow.root / "takes/0/0.wav", grow.root / "takes/1/0.wav")
+    assert CNNRNNLSTM.main([*command, "--label", "1=fake"]) == 1
+    told = capsys.readouterr()
+    assert told.out == "" and "2 of 40 clips are the same recording under two labels" in told.err
+    assert CNNRNNLSTM.main([*command, "--label", "1=fake", "--allow-conflicts"]) == 0
+    (dataset,) = json.loads(capsys.readouterr().out)["datasets"]
+    assert dataset["clips"] == {"Real": 24, "Fake": 14, "Hybrid": 0}
+    with pytest.raises(SystemExit):
+        CNNRNNLSTM.main([*command, "--label", "1=maybe"])
+    assert "'1=maybe' is not NAME=real, NAME=fake or NAME=hybrid" in capsys.readouterr().err
 
 
 def test_warnings_are_the_same_in_json_and_in_text(grow, capsys):
