@@ -126,10 +126,8 @@ class Checkpoint:
         CheckpointError
             If Keras cannot read the weights, or if their shapes are not those of the settings.
         """
-        try:
-            from .network import build_network
-        except ImportError as error:
-            raise CheckpointError(f"Keras is not installed here: run '{places.how_to_install('train')}'.") from error
+        from .network import build_network
+
         window, bands = self.settings.window, self.settings.features.mel_bands
         wanted = {
             "log_mel": [None, window.frames, bands],
@@ -154,6 +152,9 @@ class Checkpoint:
                     model.load_weights(weights)
         except CheckpointError:
             raise
+        except ModuleNotFoundError as error:
+            how = places.how_to_install("train")
+            raise CheckpointError(f"Keras judges only where {error.name} is installed: run '{how}'.") from error
         except Exception as error:  # Keras raises anything from KeyError to its own types on a damaged archive
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise CheckpointError(
