@@ -65,6 +65,8 @@ def _class_folder(tree: Tree, parts: Sequence[str], inside: Mapping[str, Collect
     told = [depth for depth in told if parts[depth].casefold() in tree.said] or told
     if not told:
         return 0, ""
+    if all(parts[depth].isdecimal() for depth in told):
+        told = told[:1]  # below a number that is a class, numbers count speakers or clips
     *farther, nearest = told
     name, classes = parts[nearest], tree.classes(parts[nearest])
     if len(classes) > 1:
