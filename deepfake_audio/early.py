@@ -19,8 +19,15 @@ TRAINING = (*JUDGING, "tensorflow", "keras", "onnx", "librosa", "scipy", "sklear
 
 
 def begin(packages):
-    """End with a sentence where Python is too old or one of `packages` is missing, and quietly at Ctrl-C."""
+    """End with a sentence where Python is too old or one of `packages` is missing, and quietly at Ctrl-C.
+
+    In a program that was frozen into one executable, a copy that was started as a decoder is one from here on.
+    """
     end_quietly()
+    if getattr(sys, "frozen", False):
+        import multiprocessing
+
+        multiprocessing.freeze_support()
     if sys.version_info < (3, 10):  # noqa: UP036
         version = ".".join(map(str, sys.version_info[:3]))
         sys.exit(f"error: This needs Python 3.10 or newer, but {sys.executable} is {version}: start another.")

@@ -1,7 +1,8 @@
 """libsndfile in processes of its own: a recording that crashes or hangs the decoder ends its process, not ours.
 
-A process is started by whoever finds none idle, decodes one recording after the other, and ends with us. What it is
-asked and what it answers goes through its standard input and output, so that it needs nothing of what we have loaded.
+A process is started by whoever finds none idle, decodes one recording after the other, and ends with us, or when there
+is nothing to do for a while. What it is asked and what it answers goes through its standard input and output, so that
+it needs nothing of what we have loaded.
 """
 
 from __future__ import annotations
@@ -16,16 +17,29 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
 from . import lengths
 
+if TYPE_CHECKING:
+    from .spawned import Spawned
+
+    Decoder = subprocess.Popen | Spawned
+
 TIMEOUT_SECONDS = 60.0
 """Far more than one block needs, also on a slow disk; only a decoder that hangs takes longer."""
+
+MOST_DECODERS = max(4, 2 * (os.cpu_count() or 1))
+"""That work at a time; who needs one more waits, but not longer than one may hang."""
+
+IDLE_SECONDS = 30.0
+"""After so long without work, a decoder is ended."""
 
 MEMORY_BYTES = 2**30
 """What decoding one recording may take beyond what an idle decoder has; held to on Linux only."""
@@ -63,7 +77,7 @@ class Recording:
     def __init__(self, path: Path, decode: bool = True):
         self._decoder, self._ended = _borrow(), False
         try:
-            kind, data = self._ask([os.fspath(path), TIMEOUT_SECONDS, BLOCK_VALUES if decode else 0])
+            kind, data = self._ask([name_elsewhere(path), TIMEOUT_SECONDS, BLOCK_VALUES if decode else 0])
             self.header = json.loads(data) if kind == HEADER else None
             self._ended = kind != HEADER or not decode
         except BaseException:
@@ -125,9 +139,16 @@ class Recording:
         return kind, data
 
 
-_idle: list[subprocess.Popen] = []
-_busy: set[subprocess.Popen] = set()
-_lock = threading.Lock()
+_idle: dict[Decoder, float] = {}
+"""Since when, by the monotonic clock; the last one has worked most recently."""
+_busy: set[Decoder] = set()
+_changed = threading.Condition()
+_cleaner: threading.Timer | None = None
+
+
+def name_elsewhere(path: str | os.PathLike) -> str:
+    """Return a name that means the same to another process, whose /dev/stdin is another file."""
+    return os.fspath(path) if os.name == "nt" else os.path.realpath(path)
 
 
 def prepare() -> None:
@@ -135,16 +156,31 @@ def prepare() -> None:
     _give_back(_borrow(), True)
 
 
-def _borrow() -> subprocess.Popen:
-    with _lock:
+def _borrow() -> Decoder:
+    with _changed:
+        # Whoever holds all of them in one thread would wait for himself.
+        _changed.wait_for(lambda: len(_busy) < MOST_DECODERS, TIMEOUT_SECONDS)
         while _idle:
-            decoder = _idle.pop()
+            decoder, _ = _idle.popitem()
             if decoder.poll() is None:
-                _busy.add(decoder)
-                return decoder
+                break
+            _end(decoder)
+        else:
+            decoder = _start()
+        _busy.add(decoder)
+        return decoder
+
+
+def _start() -> Decoder:
+    if getattr(sys, "frozen", False) or not sys.executable:
+        from .spawned import Spawned
+
+        if "--multiprocessing-fork" in sys.argv:
+            raise DecoderLost("was not decoded: the program must call multiprocessing.freeze_support() first")
+        return Spawned(serve_through)
     # Everything that can be imported here can be imported there, and nothing from the working directory.
     code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
-    decoder = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -152,21 +188,42 @@ def _borrow() -> subprocess.Popen:
         env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # it calculates nothing
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows would open a console
     )
-    with _lock:
-        _busy.add(decoder)
-    return decoder
 
 
-def _give_back(decoder: subprocess.Popen, reusable: bool) -> None:
-    with _lock:
+def _give_back(decoder: Decoder, reusable: bool) -> None:
+    with _changed:
         _busy.discard(decoder)
         if reusable:
-            _idle.append(decoder)
-            return
-    _end(decoder)
+            _idle[decoder] = time.monotonic()
+            _clean_later()
+        _changed.notify()
+    if not reusable:
+        _end(decoder)
 
 
-def _end(decoder: subprocess.Popen) -> None:
+def _clean_later() -> None:
+    global _cleaner
+    if _cleaner is None:
+        _cleaner = threading.Timer(IDLE_SECONDS, _clean)
+        _cleaner.daemon = True
+        _cleaner.start()
+
+
+def _clean() -> None:
+    """End the decoders that have been idle for long, and come again if there are others."""
+    global _cleaner
+    with _changed:
+        long_idle = [decoder for decoder, since in _idle.items() if time.monotonic() - since >= IDLE_SECONDS]
+        for decoder in long_idle:
+            del _idle[decoder]
+        _cleaner = None
+        if _idle:
+            _clean_later()
+    for decoder in long_idle:
+        _end(decoder)
+
+
+def _end(decoder: Decoder) -> None:
     decoder.kill()
     decoder.wait()
     for pipe in (decoder.stdin, decoder.stdout):
@@ -177,7 +234,7 @@ def _end(decoder: subprocess.Popen) -> None:
 @atexit.register
 def stop() -> None:
     """End all decoders, also those in the middle of a recording, whose readers then get a :class:`DecoderLost`."""
-    with _lock:
+    with _changed:
         idle, busy = list(_idle), list(_busy)
         _idle.clear()
     for decoder in idle:
@@ -188,8 +245,8 @@ def stop() -> None:
 
 def _forget() -> None:
     """Leave the decoders to the process that started them: two askers would get each other's answers."""
-    global _lock
-    _lock = threading.Lock()
+    global _changed, _cleaner
+    _changed, _cleaner = threading.Condition(), None
     _idle.clear()
     _busy.clear()
 
@@ -203,13 +260,17 @@ if hasattr(os, "register_at_fork"):
 
 def serve() -> None:
     """Decode what standard input names until it ends."""
+    serve_through(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
+
+
+def serve_through(requests, answers) -> None:
+    """Decode what the lines of a binary stream name until it ends; the answers go to another one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked hears Ctrl-C too and ends us
     # What a library prints must not come between the answers.
-    answers = os.fdopen(os.dup(1), "wb")
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         _limit_memory()
-        for request in sys.stdin.buffer:
+        for request in requests:
             try:
                 _serve(*json.loads(request), answers, nowhere)
             except MemoryError:

@@ -81,7 +81,7 @@ def decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
     ]
     command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS]
     # The prefix keeps names like "-y.m4a" or "http:x" from being read as options or addresses.
-    command += ["-vn", "-sn", "-dn", "-i", f"file:{path.absolute()}"]
+    command += ["-vn", "-sn", "-dn", "-i", f"file:{decoders.name_elsewhere(path.absolute())}"]
     command += ["-af", BY_THE_CLOCK] if kinds.is_clocked(first) else []
     command += ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     # Complaints go to a file: a pipe that nobody empties would stop ffmpeg in the middle of a damaged recording.

@@ -8,6 +8,7 @@ import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import soundfile
@@ -133,7 +134,87 @@ def test_a_decoder_decodes_one_recording_after_the_other(recording):
     [decoder] = decoders._idle
     assert about_audio(path)["subtype"] == "PCM_16" and about_audio(__file__) is None
     assert np.array_equal(read_audio(path) * 32768, SOUND)
-    assert decoders._idle == [decoder] and decoder.poll() is None and not decoders._busy
+    assert list(decoders._idle) == [decoder] and decoder.poll() is None and not decoders._busy
+
+
+def test_forty_requests_at_once_share_a_few_decoders_that_end_when_idle(recording, monkeypatch):
+    decoders.stop()
+    monkeypatch.setattr(decoders, "MOST_DECODERS", 3)
+    monkeypatch.setattr(decoders, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(decoders, "BLOCK_VALUES", 1000)
+    monkeypatch.setattr(decoders, "_cleaner", None)
+    path, most = recording("a.wav"), []
+
+    def read(_):
+        count = len(read_audio(path))
+        most.append(len(decoders._busy) + len(decoders._idle))
+        return count
+
+    with ThreadPoolExecutor(40) as pool:
+        assert list(pool.map(read, range(40))) == [len(SOUND)] * 40
+    assert max(most) <= 3
+    started = list(decoders._idle)
+    deadline = time.monotonic() + 20.0
+    while any(decoder.returncode is None for decoder in started) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert started and not decoders._idle and all(decoder.returncode is not None for decoder in started)
+    assert len(read_audio(path)) == len(SOUND)
+
+
+def test_who_holds_all_decoders_does_not_wait_for_himself(recording, monkeypatch):
+    monkeypatch.setattr(decoders, "MOST_DECODERS", 1)
+    monkeypatch.setattr(decoders, "TIMEOUT_SECONDS", 1.0)
+    with decoders.Recording(recording("a.wav")) as first, decoders.Recording(recording("b.wav")) as second:
+        assert len(list(first.blocks())) == len(list(second.blocks())) == 1
+
+
+PROGRAM = """#!{python}
+import sys
+sys.path[:0] = [{here!r}]
+{kind}
+from deepfake_audio.sound import decoders, reading
+print(*[len(reading.read_audio(path)) for path in sys.argv[1:] * 2], type(next(iter(decoders._idle))).__name__)
+"""
+
+
+FROZEN = "sys.frozen, sys.executable = True, __file__"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script is no executable there")
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (f"{FROZEN}; import multiprocessing.spawn; multiprocessing.spawn.freeze_support()", "16000 16000 Spawned"),
+        ("sys.executable = ''", "16000 16000 Spawned"),
+        ("sys.executable = None", "16000 16000 Spawned"),
+        (FROZEN, "was not decoded"),  # but it does not start itself for ever
+    ],
+)
+def test_programs_that_are_no_interpreter_decode_too(recording, tmp_path, kind, expected):
+    program = tmp_path / "program"
+    # multiprocessing gives its child this name, and options of its own.
+    code = kind.replace("__file__", repr(str(program)))
+    program.write_text(PROGRAM.format(python=sys.executable, here=str(HERE), kind=code), encoding="utf-8")
+    program.chmod(0o755)
+    path = recording("a.wav")
+    done = subprocess.run([program, path], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert expected in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdin"), reason="no such file on Windows")  # noqa: PTH110
+@pytest.mark.parametrize("suffix", ["wav", "m4a"])
+def test_standard_input_that_is_a_file_is_read(recording, tmp_path, suffix):
+    path = recording("a.wav")
+    if suffix == "m4a":
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path, "-c:a", "alac", tmp_path / "a.m4a"]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        path = tmp_path / "a.m4a"
+    code = "from deepfake_audio.sound.reading import read_audio; print(len(read_audio('/dev/stdin')))"
+    with path.open("rb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdin=file, capture_output=True, text=True, cwd=HERE, timeout=60
+        )
+    assert done.stdout.strip() == str(len(SOUND)), done.stderr
 
 
 def test_who_wants_no_more_gets_no_more(recording, monkeypatch):
@@ -169,7 +250,7 @@ def test_a_forked_process_asks_decoders_of_its_own(recording):
 def test_decoders_end_with_us_however_we_end(recording):
     code = (
         "import os, sys; from deepfake_audio.sound import decoders, reading;"
-        "reading.read_audio(sys.argv[1]); print(decoders._idle[0].pid, flush=True); os.kill(os.getpid(), 9)"
+        "reading.read_audio(sys.argv[1]); print(next(iter(decoders._idle)).pid, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(recording("a.wav"))],
