@@ -1,7 +1,7 @@
 """Datasets from Kaggle: mounted in a notebook, kept from an earlier download, or fetched now.
 
-Fetching and unpacking is kagglehub's work, an optional package, under supervision: whoever packs an archive decides
-what is in it. What was fetched once is used without asking the network again. Other archives are never unpacked.
+Fetching and unpacking is the work of kagglehub, an optional package, which lets no archive reach out of its folder.
+What was fetched once is used without asking the network again. Other archives are never unpacked.
 """
 
 from __future__ import annotations
@@ -9,11 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import sys
-import tarfile
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import CorpusError
@@ -26,11 +22,6 @@ HANDLE = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w.-]*")
 """``OWNER/NAME``, as in the address of a dataset's page."""
 PAGE = re.compile(rf"(?:https?://)?(?:www\.)?kaggle\.com/datasets/({HANDLE.pattern})(?:[/?#].*)?")
 """That address."""
-
-MOST_TIMES_LARGER = 100
-"""Than its archive is what is in it: recordings hardly shrink."""
-HARMLESS_BYTES = 2**30
-"""What is in an archive may be so much, however small the archive."""
 
 
 def dataset_folder(handle: str) -> Path:
@@ -50,8 +41,7 @@ def dataset_folder(handle: str) -> Path:
     Raises
     ------
     CorpusError
-        When it must be fetched and kagglehub is missing or fails, or when the dataset is not what one would train on:
-        it unpacks to far more than it is, or has links to what is not in it.
+        When it must be fetched and kagglehub is missing or fails, or when the dataset has links to what is not in it.
     """
     owner, name = handle.split("/")
     for mount in (MOUNTS / name, MOUNTS / "datasets" / owner / name):
@@ -100,86 +90,11 @@ def _fetch(handle: str) -> Path:
         raise CorpusError(f"{what}, or {by_hand}.") from error
     try:
         # What kagglehub prints is not a result.
-        with _archives_are_harmless(), contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr):
             return Path(kagglehub.dataset_download(handle))
-    except CorpusError as error:
-        raise CorpusError(f"{handle} was not unpacked: {error}") from error
     except Exception as error:  # whatever a server, a proxy, a token or a full disk may bring
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CorpusError(
             f"{handle} cannot be fetched from Kaggle ({reason[:300]}); check name, network, disk and Kaggle's token, "
             f"or {by_hand}."
         ) from error
-
-
-@contextlib.contextmanager
-def _archives_are_harmless() -> Iterator[None]:
-    """While kagglehub unpacks, refuse what leads out of the folder, and what grows beyond measure or the disk."""
-    from_zip, from_tar = zipfile.ZipFile.extractall, tarfile.TarFile.extractall
-
-    def unpack_zip(archive: zipfile.ZipFile, path=None, members=None, pwd=None) -> None:
-        # No member gets more room than it claims, and none is a link or lies outside: zipfile sees to that.
-        room = _Room(archive.filename, path or ".")
-        for member in archive.infolist():
-            room.take(member.file_size)
-        from_zip(archive, path, members, pwd)
-
-    def unpack_tar(archive: tarfile.TarFile, path=".", members=None, **options) -> None:
-        room = _Room(archive.name, path)
-
-        def with_room() -> Iterator[tarfile.TarInfo]:
-            for member in archive if members is None else members:
-                room.take(member.size)
-                yield member
-
-        try:
-            from_tar(archive, path, with_room(), **options)
-        except CorpusError:
-            shutil.rmtree(path, ignore_errors=True)  # the beginning of it would take the room of something else
-            raise
-
-    before = tarfile.TarFile.__dict__.get("extraction_filter")
-    zipfile.ZipFile.extractall, tarfile.TarFile.extractall = unpack_zip, unpack_tar
-    filters = hasattr(tarfile, "data_filter")  # a Python with the security releases of 2023
-    if filters:  # which old versions of kagglehub do not ask for
-        tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
-    try:
-        yield
-    finally:
-        zipfile.ZipFile.extractall, tarfile.TarFile.extractall = from_zip, from_tar
-        if filters:
-            tarfile.TarFile.extraction_filter = before
-
-
-class _Room:
-    """What may still be unpacked: the disk's, and in proportion to the archive.
-
-    Parameters
-    ----------
-    archive : path
-        Its file.
-    folder : path
-        Where it is unpacked; need not be there yet.
-    """
-
-    def __init__(self, archive: str | os.PathLike, folder: str | os.PathLike):
-        self.size, self.taken = Path(archive).stat().st_size, 0
-        there = next(place for place in (Path(folder).absolute(), *Path(folder).absolute().parents) if place.is_dir())
-        self.free = shutil.disk_usage(there).free
-
-    def take(self, size: int) -> None:
-        """Count so many bytes.
-
-        Raises
-        ------
-        CorpusError
-            If there are too many.
-        """
-        self.taken += size
-        if self.taken > max(HARMLESS_BYTES, MOST_TIMES_LARGER * self.size):
-            raise CorpusError(
-                f"its archive of {self.size / 1e6:,.1f} MB holds more than {MOST_TIMES_LARGER} times as much, as no "
-                "recordings do; choose another dataset."
-            )
-        if self.taken > self.free:
-            raise CorpusError(f"it is larger than the {self.free / 1e9:,.1f} GB that are free on the disk; make room.")

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import os
-import stat
 import sys
-import tarfile
 import types
-import zipfile
-from pathlib import Path
 
 import pytest
 import trees
@@ -91,103 +86,6 @@ def test_a_download_that_fails_is_one_sentence(places, monkeypatch, error):
     with pytest.raises(CorpusError, match="someone/fake-or-real cannot be fetched from Kaggle") as told:
         dataset_folder(NAME)
     assert "\n" not in str(told.value) and (" ".join(str(error).split()) or "ValueError") in str(told.value)
-
-
-def unpack(archive, inside):
-    """Do with an archive what kagglehub does."""
-    inside.mkdir(exist_ok=True)
-    with tarfile.open(archive) if tarfile.is_tarfile(archive) else zipfile.ZipFile(archive) as file:
-        file.extractall(inside)
-    return str(inside)
-
-
-def fetch(places, monkeypatch, archive):
-    """Fetch a dataset that comes as this archive."""
-    install(monkeypatch, lambda handle: unpack(archive, places / "inside"))
-    before = [(cls, cls.__dict__["extractall"]) for cls in (tarfile.TarFile, zipfile.ZipFile)]
-    default = tarfile.TarFile.__dict__.get("extraction_filter")
-    try:
-        return dataset_folder(NAME)
-    finally:
-        assert all(cls.__dict__["extractall"] is method for cls, method in before), "only while it is fetched"
-        assert tarfile.TarFile.__dict__.get("extraction_filter") is default
-
-
-def tar(places, name, size=0, kind=tarfile.REGTYPE, to=""):
-    """Write a tar archive with an ordinary member and an odd one."""
-    path = places / "data.tar.gz"
-    odd = tarfile.TarInfo(name)
-    odd.size, odd.type, odd.linkname = size, kind, to
-    with tarfile.open(path, "w:gz") as file:
-        file.addfile(tarfile.TarInfo("first.txt"), io.BytesIO())
-        file.addfile(odd, io.BytesIO(bytes(size)))
-    return path
-
-
-needs_filter = pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="this Python cannot filter archives")
-
-
-@needs_filter
-@pytest.mark.parametrize(
-    ("name", "fields", "reason"),
-    [
-        ("../outside.txt", {}, "outside"),
-        ("link", {"kind": tarfile.SYMTYPE, "to": "../outside.txt"}, "outside"),
-        ("link", {"kind": tarfile.SYMTYPE, "to": "/etc/passwd"}, "absolute"),
-        ("hard", {"kind": tarfile.LNKTYPE, "to": "../outside.txt"}, "outside"),
-        ("pipe", {"kind": tarfile.FIFOTYPE}, "special file"),
-    ],
-)
-def test_a_tar_archive_cannot_reach_out_of_its_folder(places, monkeypatch, name, fields, reason):
-    (places / "outside.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(CorpusError, match=reason):
-        fetch(places, monkeypatch, tar(places, name, **fields))
-    assert (places / "outside.txt").read_text(encoding="utf-8") == "mine"
-    assert [path.name for path in (places / "inside").iterdir()] == ["first.txt"]
-
-
-def test_a_zip_archive_cannot_reach_out_of_its_folder(places, monkeypatch):
-    with zipfile.ZipFile(places / "data.zip", "w") as file:
-        for name in ("../outside.txt", "/absolute.txt", "real/../../outside.txt"):
-            file.writestr(name, "evil")
-        link = zipfile.ZipInfo("link.wav")
-        link.external_attr = (stat.S_IFLNK | 0o777) << 16
-        file.writestr(link, "../mine.wav")
-    (places / "mine.wav").write_text("mine", encoding="utf-8")
-    folder = fetch(places, monkeypatch, places / "data.zip")
-    assert not (places / "outside.txt").exists() and not Path("/absolute.txt").exists()
-    assert not (folder / "link.wav").is_symlink()
-    assert (folder / "link.wav").read_text(encoding="utf-8") == "../mine.wav"
-
-
-def bomb(places, kind):
-    """Write 20 MB of zeros into 20 kB."""
-    if kind == "tar":
-        return tar(places, "bomb.wav", size=20_000_000)
-    with zipfile.ZipFile(places / "data.zip", "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("first.txt", "this")
-        file.writestr("bomb.wav", bytes(20_000_000))
-    return places / "data.zip"
-
-
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_a_bomb_is_not_unpacked(places, monkeypatch, kind):
-    monkeypatch.setattr(kaggle, "HARMLESS_BYTES", 5_000_000)
-    archive = bomb(places, kind)
-    assert archive.stat().st_size < 50_000
-    with pytest.raises(CorpusError, match=r"was not unpacked: its archive of 0\.0 MB holds more than 100 times"):
-        fetch(places, monkeypatch, archive)
-    assert not list((places / "inside").glob("*"))
-    monkeypatch.setattr(kaggle, "HARMLESS_BYTES", 30_000_000)
-    assert (fetch(places, monkeypatch, archive) / "bomb.wav").stat().st_size == 20_000_000
-
-
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_what_the_disk_has_no_room_for_is_not_unpacked(places, monkeypatch, kind):
-    monkeypatch.setattr(kaggle.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=1_000_000))
-    with pytest.raises(CorpusError, match="free on the disk; make room"):
-        fetch(places, monkeypatch, bomb(places, kind))
-    assert not list((places / "inside").glob("**/*.wav"))
 
 
 @pytest.mark.parametrize("target", ["file", "folder"])
