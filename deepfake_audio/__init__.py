@@ -16,9 +16,8 @@ How it works:
 5. Overlapping windows make a verdict, a calibrated confidence and a timeline (``judging``), which ``answers`` puts into
    words, tables and pages; ``evaluation`` measures it.
 
-A checkpoint is one file, ``model.keras``: weights, class order, settings, versions, seed, fingerprint of the data.
-Beside it stands ``model.onnx``, the same network, bound to it by hash: a verdict imports neither TensorFlow nor
-librosa. Take both only from whom you trust.
+A checkpoint is one file, ``model.keras``: weights, class order, settings, versions, seed, fingerprint of the data, the
+mel filters and the same network as ONNX, so that a verdict imports neither TensorFlow nor librosa.
 
 Imports point one way, from ``options`` and the scripts down to ``settings`` (tests/test_house.py has the order).
 """

@@ -21,7 +21,7 @@ class CheckpointError(DeepfakeAudioError):
 
 
 class ExportError(DeepfakeAudioError):
-    """The ONNX twin of a checkpoint cannot be made or used."""
+    """The ONNX network of a checkpoint cannot be made or used."""
 
 
 class RunError(DeepfakeAudioError):

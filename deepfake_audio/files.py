@@ -35,7 +35,7 @@ class Lock:
 
         self._path = pathlib.Path(path)
         # For all: what a process of another user that was killed has left must not be in the way.
-        self._lock = filelock.FileLock(self._path, mode=0o666)
+        self._lock: filelock.BaseFileLock | None = filelock.FileLock(self._path, mode=0o666)
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:

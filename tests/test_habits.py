@@ -23,9 +23,8 @@ def refused(parse, *words, capsys) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_run_and_the_networks_other_form_stand_for_the_checkpoint():
-    folder = places.bundled().parent
-    assert {read_checkpoint(path).path for path in (folder, folder / "model.onnx")} == {folder / "model.keras"}
+def test_the_folder_of_a_run_stands_for_its_checkpoint():
+    assert read_checkpoint(places.bundled().parent).path == places.bundled()
 
 
 @pytest.mark.parametrize("typed", ['C:\\My Folder"', 'My Folder"'])

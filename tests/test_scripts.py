@@ -191,7 +191,7 @@ def test_a_bad_model_is_exit_code_1_in_one_sentence(content, tmp_path, one_real_
 
 def test_a_training_leaves_the_files_it_promises_and_nothing_temporary(trained):
     run, _ = trained
-    for name in ("model.keras", "model.onnx", "scores.csv", "metrics.json", "MODEL_CARD.md", "manifest.csv", "log.csv"):
+    for name in ("model.keras", "scores.csv", "metrics.json", "MODEL_CARD.md", "manifest.csv", "log.csv"):
         assert (run / name).stat().st_size > 0, name
     for split in ("train", "validation", "test"):
         assert (run / "hybrids" / split / "spans.csv").stat().st_size > 0

@@ -39,7 +39,7 @@ class Detector:
     threshold : float, optional
         See :func:`deepfake_audio.judging.decision.decide`; it takes the place of the operating point.
     engine : str
-        ``onnx``, which falls back to the checkpoint itself where its ONNX twin is missing or does not fit, or
+        ``onnx``, which falls back to the weights where the ONNX network is missing or cannot be used, or
         ``keras``.
     operating_point : int
         Percent of real validation recordings that may be called Fake or Hybrid: one of ``OPERATING_POINTS``.

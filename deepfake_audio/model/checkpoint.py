@@ -1,6 +1,7 @@
 """A trained run as one self-describing file.
 
-A checkpoint is a Keras archive (``.keras``) with one more member: what is needed to use the network rightly.
+A checkpoint is a Keras archive (``.keras``) with more members: what is needed to use the network rightly, and the same
+network as ONNX (:mod:`deepfake_audio.model.export`), so that a verdict needs neither TensorFlow nor librosa.
 Keras alone opens it too, with ``keras.models.load_model(path, compile=False)``.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import reprlib
 import tempfile
 import zipfile
@@ -20,29 +22,26 @@ import numpy as np
 
 from .. import places
 from ..errors import CheckpointError, in_short
+from ..features.log_mel import mel_filters
 from ..files import atomic_path, file_sha256
 from ..settings import CLASS_NAMES, Settings, of_checkpoint, to_dict
 from ..text import clean
 from ..version import __version__
-from .trust import (
-    WEIGHTS_MEMBER,
-    described_shapes,
-    suspicious_members,
-    suspicious_network,
-    suspicious_settings,
-    suspicious_weights,
-)
+from .trust import suspicious_members, suspicious_settings, suspicious_weights
 
 if TYPE_CHECKING:  # a verdict needs no corpus
     from ..corpus.clips import Clip
 
 MEMBER = "deepfake_audio.json"
 SEEN_MEMBER = "seen.txt"
+FILTERS_MEMBER = "mel_filters.f32"
+ONNX_MEMBER = "model.onnx"
+WEIGHTS_MEMBER = "model.weights.h5"
 SEEN_DIGITS = 12
 """Digits of a clip's SHA-256 that are remembered: enough to know it again."""
 MODEL = "model.keras"
 KIND = "deepfake_audio checkpoint"
-FORMAT = 3
+FORMAT = 4
 FINE_TUNING_SHARE = 0.25
 """Share of the usual learning rate at which a trained network goes on: the first steps shall not undo it."""
 
@@ -94,10 +93,38 @@ class Checkpoint:
             If the list of them is no text.
         """
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                return frozenset(archive.read(SEEN_MEMBER).decode("ascii").split())
+            return frozenset(self.member(SEEN_MEMBER).decode("ascii").split())
         except UnicodeDecodeError as error:
             raise CheckpointError(f"{self.path} has a {SEEN_MEMBER} that is no text; copy it again.") from error
+
+    def member(self, name: str) -> bytes:
+        """Return a member of the archive.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none of that name.
+        """
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return archive.read(name)
+        except KeyError as error:
+            raise CheckpointError(f"{self.path} lacks {name}; copy it again, or use another checkpoint.") from error
+
+    def mel_filters(self) -> np.ndarray:
+        """Return what its spectrograms are made with: float32, shape (mel_bands, bins).
+
+        Raises
+        ------
+        CheckpointError
+            If they do not fit the settings.
+        """
+        features = self.settings.features
+        shape = features.mel_bands, features.fft_samples // 2 + 1
+        filters = np.frombuffer(self.member(FILTERS_MEMBER), dtype="u1")
+        if filters.size != 4 * math.prod(shape) or not np.isfinite(filters := filters.view("<f4")).all():
+            raise CheckpointError(f"{self.path} has mel filters that do not fit; use another checkpoint.")
+        return filters.astype(np.float32).reshape(shape)
 
     def unseen(self, clips: Iterable[Clip]) -> list[Clip]:
         """Return the clips that were in neither training nor validation, known by content and not by name."""
@@ -128,13 +155,6 @@ class Checkpoint:
         """
         from .network import build_network
 
-        window, bands = self.settings.window, self.settings.features.mel_bands
-        wanted = {
-            "log_mel": [None, window.frames, bands],
-            "verdict": len(CLASS_NAMES),
-            "timeline": [window.label_frames, 1],
-            "boundaries": [window.label_frames, 1],
-        }
         try:
             # Keras would read the weights within the archive, which unpacks all before them again and again. It leaves
             # them open where it fails, and Windows does not remove what is open.
@@ -142,14 +162,11 @@ class Checkpoint:
                 zipfile.ZipFile(self.path) as archive,
                 tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
             ):
-                _refuse(self.path, suspicious_network(archive))
                 weights = archive.extract(WEIGHTS_MEMBER, folder)
                 _refuse(self.path, suspicious_weights(weights))
-                found = described_shapes(archive)
-                # Built anew: another version of Keras may not understand how this one describes a network.
+                # Built here, whatever the archive describes: Keras would run code that is named there.
                 model = build_network(self.settings.network, self.settings.window, self.settings.features)
-                if found == wanted:
-                    model.load_weights(weights)
+                model.load_weights(weights)
         except CheckpointError:
             raise
         except ModuleNotFoundError as error:
@@ -160,11 +177,6 @@ class Checkpoint:
             raise CheckpointError(
                 f"{self.path} cannot be loaded by Keras ({in_short(reason)}); train again."
             ) from error
-        if found != wanted:
-            raise CheckpointError(
-                f"{self.path} contradicts itself: its network has the shapes {reprlib.repr(found)}, "
-                f"its settings say {reprlib.repr(wanted)}; use another checkpoint."
-            )
         if not all(np.isfinite(weights).all() for weights in model.get_weights()):
             raise CheckpointError(f"{self.path} holds weights that are not numbers; use another checkpoint.")
         return model
@@ -193,10 +205,10 @@ def save_checkpoint(
     Returns
     -------
     Checkpoint
+        Without the network as ONNX, which :func:`deepfake_audio.model.export.export_checkpoint` adds.
     """
     import keras
     import librosa
-    import numpy
     import tensorflow
 
     about = {
@@ -208,24 +220,25 @@ def save_checkpoint(
         "version": __version__,
         "seed": settings.training.seed,
         "manifest": manifest,
-        "packages": {
-            "tensorflow": tensorflow.__version__,
-            "keras": keras.__version__,
-            "librosa": librosa.__version__,
-            "numpy": numpy.__version__,
-        },
+        "packages": {module.__name__: module.__version__ for module in (tensorflow, keras, librosa, np)},
     }
-    with (
-        atomic_path(path) as temporary,
-        zipfile.ZipFile(network_file) as source,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as target,
-    ):
-        for member in source.namelist():
-            target.writestr(member, source.read(member))
-        target.writestr(SEEN_MEMBER, "\n".join(sorted({digest[:SEEN_DIGITS] for digest in seen})))
-        target.writestr(MEMBER, json.dumps(about, indent=1))
-        target.close()  # before the file is renamed
+    members: dict[str, str | bytes] = {
+        SEEN_MEMBER: "\n".join(sorted({digest[:SEEN_DIGITS] for digest in seen})),
+        FILTERS_MEMBER: mel_filters(settings.features).astype("<f4").tobytes(),
+        MEMBER: json.dumps(about, indent=1),
+    }
+    with atomic_path(path) as temporary:
+        copy_with(network_file, temporary, members)
     return read_checkpoint(path)
+
+
+def copy_with(source: Path, target: Path, members: dict[str, str | bytes]) -> None:
+    """Copy an archive, with these members added or replaced."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        kept = {name: old.read(name) for name in old.namelist() if name not in members}
+        for name, content in (kept | members).items():
+            # What every verdict reads is not packed: weights hardly shrink.
+            new.writestr(name, content, zipfile.ZIP_STORED if name == ONNX_MEMBER else None)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -237,15 +250,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         If there is no such file, it is no checkpoint, is damaged, or was written by a newer version.
     """
     path = Path(path)
-    if path.is_dir() or path.suffix == ".onnx":  # the folder of a run, or the network's other form
-        path = path / MODEL if path.is_dir() else path.with_suffix(".keras")
+    if path.is_dir():  # of a run
+        path = path / MODEL
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}; train one with: {places.TRAIN}")
     try:
         with zipfile.ZipFile(path) as archive:
             _refuse(path, suspicious_members(archive))
-            members = set(archive.namelist())
-            if MEMBER not in members:
+            if MEMBER not in archive.namelist():
                 raise CheckpointError(
                     f"{path} is an archive but no checkpoint of this project (it lacks {MEMBER}); "
                     "give --model a model.keras that CNNRNNLSTM.py wrote."
@@ -268,8 +280,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"{path} has checkpoint format {reprlib.repr(about.get('format'))} and this version reads format {FORMAT}; "
             "use the version of the project that wrote it, or train again."
         )
-    if SEEN_MEMBER not in members:
-        raise CheckpointError(f"{path} lacks {SEEN_MEMBER}, the list of what it was trained on; copy it again.")
     if about.get("classes") != list(CLASS_NAMES):
         raise CheckpointError(
             f"{path} was trained for the classes {reprlib.repr(about.get('classes'))}, not for {list(CLASS_NAMES)}."

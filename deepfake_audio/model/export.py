@@ -1,8 +1,8 @@
-"""The network of a checkpoint as ONNX, beside it: judging then needs no TensorFlow.
+"""The network of a checkpoint as ONNX, a member of its file: judging then needs no TensorFlow.
 
     python -m deepfake_audio.model.export outputs/RUN/model.keras
 
-A file is only kept if it was run and gave the answers that Keras gives.
+It is only kept if it was run and gave the answers that Keras gives.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .. import console
 from ..errors import DeepfakeAudioError, ExportError
 from ..files import atomic_path
 from ..text import clean
-from .checkpoint import Checkpoint, read_checkpoint
-from .engines import OnnxEngine, describe, onnx_file, seal
+from .checkpoint import ONNX_MEMBER, Checkpoint, copy_with, read_checkpoint
+from .engines import OnnxEngine
 
 OPSET = 17
 IR_VERSION = 8
@@ -31,44 +31,37 @@ TOLERANCE = 1e-5
 PROBE_WINDOWS = 5
 
 
-def export_checkpoint(checkpoint: Checkpoint) -> Path:
-    """Write the ONNX twin of a checkpoint beside it.
-
-    Returns
-    -------
-    Path
+def export_checkpoint(checkpoint: Checkpoint) -> None:
+    """Write the network of a checkpoint as ONNX into its file.
 
     Raises
     ------
     CheckpointError
         If the checkpoint cannot be loaded.
     ExportError
-        If the network has a layer that is not known here, or the exported file answers differently.
+        If the network has a layer that is not known here, or the exported network answers differently.
     """
     network = checkpoint.network()
-    content = seal(to_onnx(network, describe(checkpoint)))
     window, bands = checkpoint.settings.window, checkpoint.settings.features.mel_bands
     probe = np.random.default_rng(0).normal(size=(PROBE_WINDOWS, window.frames, bands)).astype(np.float32)
-    path = onnx_file(checkpoint.path)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-        found, expected = OnnxEngine(checkpoint, temporary).predict(probe), network.predict_on_batch(probe)
+    with atomic_path(checkpoint.path) as temporary:
+        copy_with(checkpoint.path, temporary, {ONNX_MEMBER: to_onnx(network)})
+        found = OnnxEngine(read_checkpoint(temporary)).predict(probe)
+        expected = network.predict_on_batch(probe)
         apart = max(float(np.abs(found[name] - expected[name]).max()) for name in expected)
         if not apart <= TOLERANCE:
-            raise ExportError(f"{path} was not written: its answers differ from those of Keras by {apart:.1e}.")
-    return path
+            raise ExportError(f"{checkpoint.path}: the ONNX answers differ from those of Keras by {apart:.1e}.")
 
 
-def try_export(checkpoint: Checkpoint) -> Path | None:
+def try_export(checkpoint: Checkpoint) -> None:
     """:func:`export_checkpoint` at the end of a training: what goes wrong is told, and the training stands."""
     try:
-        return export_checkpoint(checkpoint)
+        export_checkpoint(checkpoint)
     except (DeepfakeAudioError, ImportError) as error:
-        console.say(f"warning: no ONNX file ({clean(error)}); the checkpoint is judged with Keras.")
-        return None
+        console.say(f"warning: no network for onnxruntime ({clean(error)}); the checkpoint is judged with Keras.")
 
 
-def to_onnx(network, properties: dict[str, str]) -> bytes:
+def to_onnx(network) -> bytes:
     """Translate a functional Keras network layer by layer.
 
     Inside, images are channels first, as ONNX wants them; inputs, sequences and vectors are as in Keras.
@@ -77,8 +70,6 @@ def to_onnx(network, properties: dict[str, str]) -> bytes:
     ----------
     network : keras.Model
         Of the layers in ``TRANSLATIONS``; its outputs have names.
-    properties : dict of str to str
-        Goes into the file's metadata.
     """
     from onnx import TensorProto, checker, helper
 
@@ -105,7 +96,6 @@ def to_onnx(network, properties: dict[str, str]) -> bytes:
         graph.constants,
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    helper.set_model_props(model, properties)
     checker.check_model(model)
     return model.SerializeToString()
 
@@ -250,7 +240,8 @@ def main(argv: list[str] | None = None) -> int:
     console.prepare()
     try:
         for path in parser.parse_args(argv).checkpoint:
-            print(clean(export_checkpoint(read_checkpoint(path))))
+            export_checkpoint(read_checkpoint(path))
+            print(clean(path))
     except DeepfakeAudioError as error:
         console.say(f"error: {clean(error)}")
         return 1

@@ -263,7 +263,7 @@ def finish(
     manifest: str,
     init_from: Path | None = None,
 ) -> Checkpoint:
-    """Fit the decision on the validation set and write the checkpoint, its ONNX twin and its settings beside it.
+    """Fit the decision on the validation set; write the checkpoint, ONNX included, and its settings beside it.
 
     Parameters
     ----------

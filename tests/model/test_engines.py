@@ -19,9 +19,9 @@ from deepfake_audio.features.speech import speech_seconds
 from deepfake_audio.judging.decision import decide
 from deepfake_audio.judging.detector import Detector
 from deepfake_audio.judging.scanner import scan_features
-from deepfake_audio.model import engines, export, trust
-from deepfake_audio.model.checkpoint import read_checkpoint
-from deepfake_audio.model.engines import KerasEngine, OnnxEngine, describe, load_engine, onnx_file, seal
+from deepfake_audio.model import export, trust
+from deepfake_audio.model.checkpoint import ONNX_MEMBER, copy_with, read_checkpoint
+from deepfake_audio.model.engines import KerasEngine, OnnxEngine, load_engine
 
 SETTINGS = tiny.settings()
 BUNDLED = HERE / "outputs" / "pretrained" / "model.keras"
@@ -29,33 +29,31 @@ BUNDLED = HERE / "outputs" / "pretrained" / "model.keras"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Write a checkpoint and its twin."""
-    checkpoint = tiny.save_untrained(tmp_path_factory.mktemp("engine") / "run" / "model.keras", SETTINGS)
+    """Write a checkpoint with its ONNX network."""
+    checkpoint = tiny.save_untrained(tmp_path_factory.mktemp("engine") / "model.keras", SETTINGS)
     export.export_checkpoint(checkpoint)
     return checkpoint
 
 
 @pytest.fixture
-def pair(made, tmp_path):
-    """Return copies of both that a test may damage."""
-    shutil.copytree(made.path.parent, tmp_path / "run")
-    return read_checkpoint(tmp_path / "run" / "model.keras")
+def copied(made, tmp_path):
+    """Return a copy that a test may damage."""
+    shutil.copyfile(made.path, tmp_path / "model.keras")
+    return read_checkpoint(tmp_path / "model.keras")
 
 
-def with_properties(pair, **changes):
-    """Replace some of the twin's metadata and seal it again: nothing but that is wrong with it."""
-    model = onnx.load_from_string(onnx_file(pair.path).read_bytes())
-    del model.metadata_props[:]
-    properties = describe(pair) | changes
-    onnx.helper.set_model_props(model, {key: value for key, value in properties.items() if value is not None})
-    onnx_file(pair.path).write_bytes(seal(model.SerializeToString()))
+def replace(checkpoint, **members):
+    """Write other members into the file; the names have underscores in place of dots."""
+    whole = checkpoint.path.with_suffix(".whole")
+    checkpoint.path.rename(whole)
+    copy_with(whole, checkpoint.path, {name.replace("_", "."): content for name, content in members.items()})
 
 
-def changed(pair, change):
-    """Change the twin itself and seal it again."""
-    model = onnx.load_from_string(onnx_file(pair.path).read_bytes())
+def changed(checkpoint, change):
+    """Change the ONNX network."""
+    model = onnx.load_from_string(checkpoint.member(ONNX_MEMBER))
     change(model)
-    onnx_file(pair.path).write_bytes(seal(model.SerializeToString()))
+    replace(checkpoint, model_onnx=model.SerializeToString())
 
 
 def test_answers_are_those_of_keras_whatever_the_batch(made):
@@ -71,8 +69,9 @@ def test_answers_are_those_of_keras_whatever_the_batch(made):
             assert np.ptp(values) > 0.001
 
 
-def test_the_twin_brings_the_filters_of_librosa(made):
-    np.testing.assert_array_equal(OnnxEngine(made).mel_filters, mel_filters(SETTINGS.features))
+def test_the_checkpoint_brings_the_filters_of_librosa(made):
+    for engine in (OnnxEngine(made), KerasEngine(made)):
+        np.testing.assert_array_equal(engine.mel_filters, mel_filters(SETTINGS.features))
 
 
 @pytest.mark.skipif(not BUNDLED.is_file() or not STARTER.is_dir(), reason="no bundled checkpoint or starter clips")
@@ -80,7 +79,7 @@ def test_both_engines_say_the_same_of_starter_clips():
     with (STARTER / "clips.csv").open(encoding="utf-8", newline="") as file:
         paths = [STARTER / row["path"] for row in csv.DictReader(file)][::12]
     fast, slow = (Detector(BUNDLED, engine=name) for name in ("onnx", "keras"))
-    assert (fast.engine.name, slow.engine.name) == ("onnx", "keras"), "the bundled ONNX file is not the checkpoint's"
+    assert (fast.engine.name, slow.engine.name) == ("onnx", "keras"), "the bundled checkpoint has no ONNX network"
     for path in paths:
         one, other = fast.judge(path), slow.judge(path)
         assert one.verdict == other.verdict
@@ -118,49 +117,30 @@ def test_the_number_of_cores_does_not_matter(made, monkeypatch, cores):
 # What is refused
 
 
-def assert_refused(pair, capsys, reason):
-    """Check that the twin is not used, for this reason, and that Keras then judges."""
+def assert_refused(checkpoint, capsys, reason):
+    """Check that the ONNX network is not used, for this reason, and that Keras then judges."""
     with pytest.raises(ExportError, match=reason):
-        OnnxEngine(pair)
-    loaded = load_engine(pair)
+        OnnxEngine(checkpoint)
+    loaded = load_engine(checkpoint)
     said = capsys.readouterr()
     assert loaded.name == "keras"
     assert said.out == "" and said.err.startswith("notice: ") and said.err.count("\n") == 1
     assert re.search(reason, said.err)
 
 
-def test_a_missing_file(pair, capsys):
-    onnx_file(pair.path).unlink()
-    assert_refused(pair, capsys, "cannot be read")
+def test_a_checkpoint_without_onnx(tmp_path, capsys):
+    assert_refused(tiny.save_untrained(tmp_path / "model.keras", SETTINGS), capsys, "has no model.onnx")
 
 
-@pytest.mark.parametrize("damage", ["empty", "text", "half", "last byte", "one bit", "appended"])
-def test_a_damaged_file(pair, capsys, damage):
-    path = onnx_file(pair.path)
-    content = path.read_bytes()
-    flipped = bytearray(content)
-    flipped[len(content) // 2] ^= 1
-    path.write_bytes(
-        {
-            "empty": b"",
-            "text": b"no network",
-            "half": content[: len(content) // 2],
-            "last byte": content[:-1],
-            "one bit": bytes(flipped),
-            "appended": content + b"\0",
-        }[damage]
-    )
-    assert_refused(pair, capsys, "is damaged or cut short")
+@pytest.mark.parametrize("content", [b"no network", b"\xff" * 100, b"\x3a\xff\x01"])
+def test_a_member_that_is_no_network(copied, capsys, content):
+    replace(copied, model_onnx=content)
+    assert_refused(copied, capsys, "is no ONNX file")
 
 
-def test_a_file_that_is_whole_but_no_network(pair, capsys):
-    onnx_file(pair.path).write_bytes(seal(b"no network"))
-    assert_refused(pair, capsys, "is no ONNX file")
-
-
-def test_a_network_that_does_not_fit_together(pair, capsys):
-    changed(pair, lambda model: model.graph.node[0].input.__setitem__(0, "nowhere"))
-    assert_refused(pair, capsys, "cannot be run by onnxruntime")
+def test_a_network_that_does_not_fit_together(copied, capsys):
+    changed(copied, lambda model: model.graph.node[0].input.__setitem__(0, "nowhere"))
+    assert_refused(copied, capsys, "cannot be run by onnxruntime")
 
 
 def loop(model):
@@ -187,11 +167,6 @@ def weights_in_another_file(model):
     tensor.external_data.add(key="location", value="/etc/passwd")
 
 
-def a_thousand_nodes(model):
-    nodes = [onnx.helper.make_node("Concat", [f"x{n}", f"x{n}"], [f"x{n + 1}"], axis=0) for n in range(1000)]
-    model.graph.node.extend(nodes)
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -200,13 +175,12 @@ def a_thousand_nodes(model):
         (operator_of_a_library, "it wants to run evil.Relu"),
         (function, "functions of its own"),
         (weights_in_another_file, "its weights are not in the file"),
-        (a_thousand_nodes, "nodes, more than any network here"),
     ],
 )
-def test_a_file_that_attacks_is_refused_before_onnxruntime_sees_it(pair, monkeypatch, capsys, change, reason):
-    changed(pair, change)
+def test_a_file_that_attacks_is_refused_before_onnxruntime_sees_it(copied, monkeypatch, capsys, change, reason):
+    changed(copied, change)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert_refused(pair, capsys, f"is refused because .*{reason}")
+    assert_refused(copied, capsys, f"is refused because .*{reason}")
 
 
 def answers_that_are_not_numbers(model):
@@ -245,21 +219,21 @@ def whole_numbers(model):
         (whole_numbers, "its answers are not numbers"),
     ],
 )
-def test_a_forged_twin_whose_answers_cannot_be_used(pair, capsys, change, reason):
-    changed(pair, change)
-    assert_refused(pair, capsys, f"cannot be used because {reason}")
+def test_a_forged_network_whose_answers_cannot_be_used(copied, capsys, change, reason):
+    changed(copied, change)
+    assert_refused(copied, capsys, f"cannot be used because {reason}")
 
 
-def test_a_twin_that_fails_later_is_one_sentence(pair):
-    changed(pair, whole_numbers)
+def test_a_network_that_fails_later_is_one_sentence(copied):
+    changed(copied, whole_numbers)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(OnnxEngine, "predict", lambda *_: {})
-        twin = OnnxEngine(pair)
+        exported = OnnxEngine(copied)
     windows = np.zeros((2, SETTINGS.window.frames, SETTINGS.features.mel_bands), np.float32)
     with pytest.raises(ExportError, match="cannot be used because its answers have the shapes"):
-        twin.predict(windows)
+        exported.predict(windows)
     with pytest.raises(ExportError, match="cannot be run by onnxruntime"):
-        twin.predict(windows[:, :1])
+        exported.predict(windows[:, :1])
 
 
 def test_weights_that_overflow_are_one_sentence(made):
@@ -269,56 +243,33 @@ def test_weights_that_overflow_are_one_sentence(made):
         slow.predict(np.ones((2, SETTINGS.window.frames, SETTINGS.features.mel_bands), np.float32))
 
 
-def test_a_file_that_is_too_large_is_refused(pair, capsys, monkeypatch):
-    monkeypatch.setattr(engines, "MOST_BYTES", onnx_file(pair.path).stat().st_size - 1)
-    assert_refused(pair, capsys, "MiB, more than any network here")
-
-
 @pytest.mark.parametrize("field", [b"\x3a\x00", b"\x10\x00", b"\x72\x00"], ids=["graphs", "numbers", "metadata"])
-def test_millions_of_empty_fields_are_not_read(pair, capsys, field):
-    onnx_file(pair.path).write_bytes(seal(field * 2**22))
+def test_millions_of_empty_fields_are_not_read(copied, capsys, field):
+    replace(copied, model_onnx=field * 2**22)
     started = time.process_time()
-    with pytest.raises(ExportError, match="is no ONNX file"):
-        OnnxEngine(pair)
+    with pytest.raises(ExportError, match=r"is no ONNX file|is refused because"):
+        OnnxEngine(copied)
     assert time.process_time() - started < 1.0
 
 
 def test_two_graphs_are_refused(made):
-    content = onnx_file(made.path).read_bytes()
+    content = made.member(ONNX_MEMBER)
     assert not trust.suspicious_graph(content)
     assert "functions of its own" in trust.suspicious_graph(content + b"\x3a\x00")
 
 
 def test_no_damage_is_more_than_a_wrong_file(made):
-    content, rng = onnx_file(made.path).read_bytes(), np.random.default_rng(0)
+    content, rng = made.member(ONNX_MEMBER), np.random.default_rng(0)
     refused = 0
     for _ in range(500):
         damaged = bytearray(content[: rng.integers(1, 4000)])
         for place in rng.integers(len(damaged), size=8):
             damaged[place] = rng.integers(256)
         try:
-            trust.onnx_metadata(damaged)
             trust.suspicious_graph(damaged)
         except ValueError:  # the one complaint that is expected
             refused += 1
     assert 250 < refused <= 500
-
-
-def test_the_twin_of_another_checkpoint(made, tmp_path, capsys):
-    other = tiny.save_untrained(tmp_path / "other" / "model.keras", tiny.settings(seed=6))
-    shutil.copyfile(onnx_file(made.path), onnx_file(other.path))
-    assert_refused(other, capsys, "belongs to another checkpoint")
-
-
-def test_other_settings_and_missing_filters(pair, capsys):
-    with_properties(pair)
-    assert load_engine(pair).name == "onnx"  # whatever is refused below is not refused for being written anew
-    with_properties(pair, settings="[]")
-    assert_refused(pair, capsys, "was made with other settings")
-    with_properties(pair, mel_filters=None)
-    assert_refused(pair, capsys, "lacks its mel filters")
-    with_properties(pair, mel_filters="AAAA")
-    assert_refused(pair, capsys, "lacks its mel filters")
 
 
 def test_keras_is_used_where_it_is_wanted_and_where_onnxruntime_is_missing(made, monkeypatch, capsys):

@@ -53,7 +53,8 @@ def networks(corpus: Path, _: Path) -> Callable[[bytes], object]:
     """Write the head of a network, which is all but its weights, to begin with; return what reads one."""
     from fuzzed import read_network
 
-    (corpus / "seed").write_bytes((HERE / "outputs" / "pretrained" / "model.onnx").read_bytes()[:4000])
+    with zipfile.ZipFile(HERE / "outputs" / "pretrained" / "model.keras") as archive:
+        (corpus / "seed").write_bytes(archive.read("model.onnx")[:4000])
     return read_network
 
 

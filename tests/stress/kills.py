@@ -170,7 +170,7 @@ def lost_at_the_end(code: int, kills: str, folder: Path) -> list[str]:
 
 TIMES = re.compile(r"run-\d{8}-\d{6}(-\d+)?|\d{4}-\d\d-\d\d|\d+\.\d minutes")
 
-OF_THE_MOMENT = (".keras", ".onnx", ".sqlite")
+OF_THE_MOMENT = (".keras", ".sqlite")
 """What holds times within; the scores say whether a network is the same."""
 
 

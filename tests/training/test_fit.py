@@ -98,7 +98,7 @@ def test_a_handful_of_clips_is_learned_by_heart(corpus, tmp_path):
     gone = Example("2/gone.flac", tmp_path / "gone.flac", "Real", "real", "g")
     sets = {"train": train, "validation": validation, "test": [gone]}
     checkpoint = training.finish(fitted, sets, store, some, tmp_path / "model.keras", "fingerprint")
-    assert load_engine(checkpoint).name == "onnx"  # the twin was written, and fits
+    assert load_engine(checkpoint).name == "onnx"  # it was written, and fits
     assert checkpoint == read_checkpoint(tmp_path / "model.keras")
     assert checkpoint.manifest == "fingerprint" and checkpoint.seed == some.training.seed
     assert checkpoint.seen() == {file_sha256(e.path)[:12] for e in train + validation}
