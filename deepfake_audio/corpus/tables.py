@@ -253,7 +253,7 @@ def read_metadata(tree: Tree) -> Iterator[Dataset]:
 def _has_columns(path: Path, table: Table) -> bool:
     with contextlib.closing(lines_of(path)) as lines:
         header = next(lines, (0, ""))[1]
-    return set(table.columns.values()) <= {name.strip('" ') for name in header.split(table.delimiter)}
+    return set(table.columns.values()) <= {name.strip('" ').lower() for name in header.split(table.delimiter)}
 
 
 def _read_metadata_rows(tree: Tree, table: Table, folder: str, dataset: Dataset, homes: set[str]) -> None:

@@ -523,6 +523,12 @@ def test_a_table_with_numbers_for_labels_leaves_the_folders_to_decide(grow):
     assert reasons(dataset) == {"lines with a label that is neither real nor fake": 2}
 
 
+def test_the_header_of_a_known_table_may_be_in_capitals(grow):
+    grow.text("meta.csv", "File,Speaker,Label", "0.wav,anna,spoof")
+    grow.clips("0.wav")
+    assert facts(one(grow.root), "label", "speaker") == {("0", "Fake", "anna")}
+
+
 def test_rows_of_a_table_that_cannot_be_used_are_counted(grow):
     grow.text(
         "meta.csv", "file,speaker,label", "0.wav,anna,spoof", "1.wav,bert,human?", "2.wav,carl,spoof", ",dora,spoof"
