@@ -53,7 +53,8 @@ _ONE_OF_THEM = (
 
 
 _CLASS_OF = {word: label for label, words in CLASS_WORDS.items() for word in words}
-_WORD = re.compile(rf"({'|'.join(sorted({*_CLASS_OF, *NEUTRAL_WORDS, *SPLIT_NAMES}, key=len, reverse=True))})s?")
+_WORDS = sorted({f"{word}{plural}" for word in (*_CLASS_OF, *NEUTRAL_WORDS, *SPLIT_NAMES) for plural in ("", "s")})
+_LONGEST_NAME = 255
 _OPPOSITES = (("0", "1"), ("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"))
 """Answers to a question that is not asked: whether a clip is real, or whether it is fake."""
 
@@ -66,9 +67,17 @@ def classes_in(name: str) -> frozenset[str]:
     ``RealVideo-FakeAudio`` two classes.
     """
     plain = "".join(word for word in re.split(r"[-_ ().,&+]+|(?<!mp)\d+", name.lower()) if len(word) > 1)
-    if _WORD.sub("", plain):
-        return frozenset()
-    return frozenset(_CLASS_OF[word] for word in _WORD.findall(plain) if word in _CLASS_OF)
+    words = _words_in(plain) if len(plain) <= _LONGEST_NAME else []
+    return frozenset(_CLASS_OF[stem] for word in words or () for stem in {word, word[:-1]} & _CLASS_OF.keys())
+
+
+@functools.cache
+def _words_in(text: str) -> list[str] | None:
+    """Return the words that a text without blanks consists of, the first ones as long as can be, or None."""
+    for word in reversed(_WORDS):  # in the order of letters a longer word follows its beginning
+        if text.startswith(word) and (rest := _words_in(text[len(word) :])) is not None:
+            return [word, *rest]
+    return None if text else []
 
 
 def class_of(name: str) -> str | None:

@@ -77,6 +77,7 @@ def test_blanks_hyphens_and_underscores_do_not_matter(tmp_path, folder, label):
         ("AI Voices/b.wav|Human Voices/a.wav|partial fakes/c.wav", "Fake Real Hybrid"),
         ("AI-generated/xtts/b.wav real2/a.wav", "Fake Real"),
         ("Bonafide/a.wav x_generated/b.wav", "Real Fake"),
+        ("original_samples/a.wav syntheticspeech/b.wav spoofs-2/c.wav", "Real Fake Fake"),
         ("fake/partial/b.wav fake/full/c.wav fake/original/a.wav", "Hybrid Fake Real"),
         ("spoof/a/real/z/a.wav spoof/a/tts/b.wav", "Real Fake"),
         ("real/Real-Time-Voice-Cloning/a.wav real/AI4Bharat/b.wav fake/grad-tts/c.wav", "Real Real Fake"),
