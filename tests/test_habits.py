@@ -1,7 +1,9 @@
 """What people type by habit is understood, or answered with the line that works."""
 
+import json
+
 import pytest
-from commands import HERE, STARTER, python
+from commands import HERE, JUDGE, STARTER, TRAIN, python
 
 from deepfake_audio import options, places
 from deepfake_audio.answers.find import find_recordings
@@ -10,6 +12,7 @@ from deepfake_audio.corpus.recognise import find_datasets
 from deepfake_audio.errors import CorpusError, OutputError
 from deepfake_audio.features.log_mel import band_centres
 from deepfake_audio.model.checkpoint import read_checkpoint
+from deepfake_audio.version import SCHEMA
 
 CLIP = STARTER / "fake" / "flite-slt-001.flac"
 OUT = HERE / "outputs"
@@ -83,6 +86,12 @@ def test_a_verdict_and_its_files_load_no_library_of_training(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["l.txt", "p", "r.html", "t.csv"]
+
+
+def test_every_json_object_names_its_schema(tmp_path):
+    judged = python(JUDGE, CLIP, tmp_path / "none.wav", "--json", "--model", places.bundled())
+    assert [json.loads(line)["schema"] for line in judged.stdout.splitlines()] == [SCHEMA, SCHEMA]
+    assert json.loads(python(TRAIN, STARTER, "--check-data", "--json").stdout)["schema"] == SCHEMA
 
 
 def test_a_table_of_another_version_is_refused_with_what_to_do(tmp_path):

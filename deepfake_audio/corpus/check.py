@@ -18,6 +18,7 @@ from ..errors import AudioError, CorpusError
 from ..settings import CLASS_NAMES, SAMPLE_RATE
 from ..sound.reading import about_audio, read_audio
 from ..text import clean, counted
+from ..version import SCHEMA
 from .clips import SPLITS, Clip, Dataset, class_of, says_its_length
 from .manifest import describe, describe_data
 from .shortcuts import shortcuts, suspicions, whole_hops
@@ -151,6 +152,7 @@ def check_data(
     areas = shortcuts(splits, seed, jobs, progress) if splits else {}
     if as_json:
         answer = {
+            "schema": SCHEMA,
             "datasets": [report.to_dict() for report in reports],
             "shortcuts": areas,
             "warnings": (splits.warnings if splits else []) + suspicions(areas),

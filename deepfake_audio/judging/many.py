@@ -20,10 +20,11 @@ from ..features.draw import Glimpse
 from ..files import file_sha256
 from ..sound import decoders
 from ..text import clean
+from ..version import SCHEMA
 
 RESULT_KEYS = (
-    *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),
-    *("segments", "notes", "sha256", "model", "threshold", "operating_point", "error"),
+    *("schema", "path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds"),
+    *("fake_seconds", "segments", "notes", "sha256", "model", "threshold", "operating_point", "error"),
 )
 """What an answer holds, in this order; ``None`` where there is nothing to say."""
 
@@ -124,7 +125,8 @@ def _kept_detector(checkpoint: Path, threshold: float | None, engine: str, opera
 
 def blank(path: Path, error: str | None, model: dict[str, str]) -> dict:
     """Return a result that says nothing, or nothing but an error."""
-    return dict.fromkeys(RESULT_KEYS) | {"path": str(path), "model": model, "segments": [], "notes": [], "error": error}
+    said = {"schema": SCHEMA, "path": str(path), "model": model, "segments": [], "notes": [], "error": error}
+    return dict.fromkeys(RESULT_KEYS) | said
 
 
 def answer_all(
