@@ -111,7 +111,7 @@ def _read_table(tree: Tree, folder: str) -> Dataset:
     for path, rows in clips.items():
         told = tuple(sorted(spans[path])) if path in spans else None
         dataset.clips += [dataclasses.replace(clip, spans=told) for clip in rows] if told else rows
-    for at, file in listing.found.values():
+    for at, file, _ in listing.found.values():
         tree.audio.get(at, {}).pop(file, None)
     tree.report_rest(dataset, [at for at in tree.audio if is_below(at, folder)], f"not in {TABLE_NAME}")
     return dataset
@@ -142,20 +142,20 @@ class _Listing:
     def __init__(self, tree: Tree, folder: str):
         self.tree, self.folder = tree, folder
         self.here = tree.path(folder, "").resolve()
-        self.found: dict[str, tuple[str, str]] = {}
+        self.found: dict[str, tuple[str, str, Path]] = {}
 
-    def find(self, text: str) -> tuple[str, str] | None:
-        """Return folder and name of the only recording that a table can mean, if there is one."""
+    def find(self, text: str) -> tuple[str, str, Path] | None:
+        """Return folder, name and path of the only recording that a table can mean, if there is one."""
         if text in self.found:
             return self.found[text]
         for spelling in dict.fromkeys((text, text.replace("\\", "/"))):
             below = posixpath.normpath(f"{self.folder}/{spelling}" if self.folder else spelling)
             at, file = posixpath.split(below)
             if file in self.tree.audio.get(at, ()):
-                return at, file
+                return at, file, self.tree.path(at, file)
         for key in (_plain(below), *([f"*/{_plain(spelling)}"] if "/" not in spelling else [])):
             if len(near := self._spellings.get(key, ())) == 1:
-                return near[0]
+                return *near[0], self.tree.path(*near[0])
         return None
 
     @functools.cached_property
@@ -173,7 +173,7 @@ class _Listing:
         """Return folder, name and path of a clip, or say why there is none."""
         if found := self.find(text):
             self.found[text] = found
-            return *found, self.tree.path(*found)
+            return found
         try:
             path = (self.here / text).resolve()
             there = path.is_file()
@@ -183,8 +183,8 @@ class _Listing:
             raise CorpusError(f"{where}: {text!r} leads out of {self.tree.root}; keep clips inside it.")
         if not there:
             raise CorpusError(f"{where}: there is no file {path}; correct the table or add the clip.")
-        self.found[text] = posixpath.split(path.relative_to(self.tree.root).as_posix())
-        return *self.found[text], path
+        self.found[text] = *posixpath.split(path.relative_to(self.tree.root).as_posix()), path
+        return self.found[text]
 
 
 def _plain(path: str) -> str:
@@ -206,8 +206,7 @@ def _read_spans(
                 f"{table}, line {number}: {row['start_s']!r} to {row['end_s']!r} is no span of seconds of a recording, "
                 f"which has at most {LONGEST_SECONDS / 3600:g} hours."
             )
-        place = listing.find(row["path"].strip())
-        path = listing.tree.path(*place) if place else None
+        *_, path = listing.find(row["path"].strip()) or (None,)
         if path in clips:
             spans[path].append((start, end))
             lines[path].append(f"line {number}: {row['path']} to {end:g} s")

@@ -279,19 +279,19 @@ def test_a_name_that_may_be_two_files_is_no_name(tmp_path):
 
 
 def test_spans_that_fit_no_clip_are_refused_with_the_first_three_rows(tmp_path):
-    root = table(tmp_path / "set", "path,label\nx/a.wav,hybrid\nb.wav,real\n")
-    for name in ("x/a.wav", "b.wav"):
+    root = table(tmp_path / "set", "path,label\nx/a.wav,hybrid\nb.wav,real\n.hidden/c.wav,hybrid\n")
+    for name in ("x/a.wav", "b.wav", ".hidden/c.wav"):
         (root / name).parent.mkdir(exist_ok=True)
         soundfile.write(root / name, np.full(16_000, len(name) / 100), 16_000)
-    spans = ["path;start_s;end_s", "X\\A;0,5;1,04"]
+    spans = ["path;start_s;end_s", "X\\A;0,5;1,04", ".hidden/c.wav;0;1"]
     (root / "hybrid_spans.csv").write_text("\n".join(spans), encoding="utf-8")
-    assert [clip.spans for clip in find_clips([root])] == [((0.5, 1.04),), None]
+    assert [clip.spans for clip in find_clips([root])] == [((0.5, 1.04),), None, ((0.0, 1.0),)]
     for more, said in (
         (
             [f"gone{n}.wav;0;1" for n in range(4)],
-            r"4 rows name no clip of clips\.csv \(line 3: gone0\.wav, .*gone2\.wav\)",
+            r"4 rows name no clip of clips\.csv \(line 4: gone0\.wav, .*gone2\.wav\)",
         ),
-        (["x/a.wav;0.2;1.5"], r"1 row ends behind the end of a clip \(line 3: x/a\.wav to 1\.5 s of 1\.00 s\)"),
+        (["x/a.wav;0.2;1.5"], r"1 row ends behind the end of a clip \(line 4: x/a\.wav to 1\.5 s of 1\.00 s\)"),
     ):
         (root / "hybrid_spans.csv").write_text("\n".join([*spans, *more]), encoding="utf-8")
         with pytest.raises(CorpusError, match=said + "; correct or remove"):
