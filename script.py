@@ -157,11 +157,11 @@ def run(arguments: Namespace, watch: interrupts.Watch) -> int:
 
         print("\n".join(list_devices()))
         return 0
-    from deepfake_audio.model.checkpoint import newest_checkpoint, read_checkpoint
+    from deepfake_audio.model.checkpoint import choose_checkpoint, read_checkpoint
 
-    checkpoint = read_checkpoint(arguments.model or newest_checkpoint(places.outputs()))
-    bundled = " (bundled model)" if checkpoint.path.resolve() == places.bundled() else ""
-    console.say(f"Model: {clean(checkpoint.path)}{bundled}, trained {checkpoint.trained}")
+    path, why = (arguments.model, "as you named it") if arguments.model else choose_checkpoint(places.outputs())
+    checkpoint = read_checkpoint(path)
+    console.say(f"Model: {clean(checkpoint.path)}, trained {checkpoint.trained} ({clean(why)})")
     clips = len(checkpoint.seen())
     if clips < FEW_CLIPS:
         console.say(f"warning: it has seen {clips} clips in training, splices included: too few for unseen speakers.")

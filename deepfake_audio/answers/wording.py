@@ -19,7 +19,7 @@ NEXT_STEP = {
     "Real": "Next: a forgery that is new to the model sounds real to it, too; check where the recording comes from.",
     "Fake": "Next: listen to it (a tone can come out as Fake) and ask for the original; this alone proves nothing.",
     "Hybrid": "Next: listen across the boundaries of fake segments, for other sounds, too; this alone proves nothing.",
-    UNCERTAIN: "Next: look for a longer or cleaner copy, closest to the original; do not choose a side by this.",
+    UNCERTAIN: "Next: look for a longer or cleaner copy, closest to the original; decide nothing by this.",
     NO_SPEECH: "Next: give a recording in which somebody speaks for at least a second.",
 }
 
@@ -28,6 +28,8 @@ DESPITE = {
     ("Fake", "Real"): "As a whole it sounds synthetic, although segments look real by themselves.",
 }
 """What a verdict means although the timeline has segments of the other kind."""
+
+ABOUT_UNCLEAR = "Segments marked Unclear look fake, but real speech looks like that too often to say so."
 
 CONFIDENCE = ((0.97, "very high"), (0.9, "high"), (0.7, "moderate"), (0.5, "low"), (0.0, "very low"))
 
@@ -166,4 +168,5 @@ def explain(result: dict) -> list[str]:
     found = {segment["label"] for segment in result["segments"]}
     despite = (sentence for (label, other), sentence in DESPITE.items() if label == verdict and other in found)
     meaning = next(despite, MEANING[verdict])
-    return [*decided, f"{meaning} Confidence is {confidence_in_words(result['confidence'])}."]
+    unclear = [ABOUT_UNCLEAR] if UNCLEAR in found else []
+    return [*decided, f"{meaning} Confidence is {confidence_in_words(result['confidence'])}.", *unclear]

@@ -23,6 +23,7 @@ from ..training.calibrate import scan_examples
 from ..training.runs import REPORT, new_folder
 from ..work import cluster
 from .card import Card, format_table, write_metrics, write_model_card
+from .choice import choose
 from .metrics import evaluate
 from .scores import ClipScore, read_scores, score_examples, write_scores
 
@@ -72,6 +73,9 @@ class Report:
         """Print figures and files; open the plots in windows if asked to, until they are closed."""
         print(format_table(self.metrics))
         print()
+        if choice := self.metrics.get("choice"):
+            whose = "this model" if choice["own"] else "the bundled model"
+            print(f"Unless --model names another, {whose} answers from now on: {choice['why']}.\n")
         for path in self.files:
             print(path)
         if show:
@@ -119,6 +123,8 @@ def examine(
     write_scores(folder / "scores.csv", judged)
     scores = read_scores(folder / "scores.csv")  # the file alone is what every figure comes from
     metrics = evaluate(scores)
+    if log is not None:
+        metrics["choice"] = choose(examples, scores)
     timelines = {score.path: score.frame_probabilities for score in judged}
     plots = _draw(folder / "plots", scores, timelines, metrics, store, checkpoint, log, show)
     write_model_card(folder / "MODEL_CARD.md", metrics, card, engine.network.count_params())

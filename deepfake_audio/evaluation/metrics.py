@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
 from ..errors import RunError
 from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
+from .bootstrap import draws, units, with_interval
 from .ranking import Ranking, equal_error_rate, even_weights
-from .scores import ANSWERS, KIND_LABELS, ClipScore
+from .scores import ANSWERS, ClipScore
 from .timelines import boundary_errors, frame_eer, frames_inside, span_frames
 
 CALIBRATION_BINS = 15
@@ -20,9 +21,6 @@ CALIBRATION_BINS = 15
 
 SMALLEST_GROUP = 5
 """Generators, sources, languages, ... with fewer clips than this are left out of the tables."""
-
-FEWEST_SOURCES = 10
-"""From so many named sources on, intervals are those of other sources rather than of other clips."""
 
 GROUPS = ("generator", "family", "source", "language", "sample_rate", "original_format")
 """Columns of the scores file by which clips are told apart in tables."""
@@ -174,39 +172,6 @@ def _timeline_metrics(scores: Sequence[ClipScore]) -> _Metrics:
     }
 
 
-def _units(scores: Sequence[ClipScore]) -> tuple[str, np.ndarray, list[np.ndarray]]:
-    """Return what the bootstrap draws: its name, the unit of each clip, and strata of units that keep their number."""
-    sources = [score.source for score in scores]
-    if len(set(sources) - {""}) >= FEWEST_SOURCES:
-        # A clip that names no source is one of its own.
-        names = {name: unit for unit, name in enumerate(dict.fromkeys(s or i for i, s in enumerate(sources)))}
-        return "sources", np.array([names[s or i] for i, s in enumerate(sources)]), [np.arange(len(names))]
-    kinds = np.array([score.kind for score in scores])
-    strata = [np.flatnonzero(kinds == kind) for kind in KIND_LABELS if kind in kinds]
-    return "clips", np.arange(len(scores)), strata
-
-
-def _draws(unit: np.ndarray, strata: Sequence[np.ndarray], resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each clip counts, shape (clips,): once each, then as in bootstrap samples."""
-    yield np.ones(len(unit))
-    rng = np.random.default_rng(seed)
-    for _ in range(resamples):
-        drawn = np.zeros(unit.max() + 1)
-        for members in strata:
-            drawn[members] = np.bincount(rng.integers(0, len(members), len(members)), minlength=len(members))
-        yield drawn[unit]
-
-
-def _with_interval(values: Sequence[float], count: int) -> dict:
-    """First value, and the range of the middle 95 % of the others."""
-    value, others = values[0], np.array(values[1:])
-    others = others[np.isfinite(others)]
-    if not np.isfinite(value):
-        return {"value": None, "low": None, "high": None, "n": count}
-    low, high = (float(end) for end in np.percentile(others, (2.5, 97.5))) if len(others) else (None, None)
-    return {"value": float(value), "low": low, "high": high, "n": count}
-
-
 def evaluate(
     scores: Sequence[ClipScore],
     resamples: int = 1000,
@@ -268,12 +233,12 @@ def evaluate(
 
     Notes
     -----
-    Intervals are bootstrap percentiles (Efron & Tibshirani, 1993, chapter 13). Where at least `FEWEST_SOURCES` sources
-    are named, sources are drawn with replacement, each with all its clips: what would other sources have given?
-    Otherwise clips are drawn within each kind. Those that share a speaker or a generator are not independent, which
-    this ignores: the intervals are a lower bound of the uncertainty. A rate of exactly 0 or 1 gets an interval without
-    width; n clips without one error still allow a rate of about 3 / n. The calibration error of a small sample is
-    biased upwards, and more so in a resample, so its interval may lie above its value.
+    Intervals are bootstrap percentiles (Efron & Tibshirani, 1993, chapter 13). Where enough sources are named
+    (`bootstrap.FEWEST_SOURCES`), sources are drawn with replacement, each with all its clips: what would other sources
+    have given? Otherwise clips are drawn within each kind. Those that share a speaker or a generator are not
+    independent, which this ignores: the intervals are a lower bound of the uncertainty. A rate of exactly 0 or 1 gets
+    an interval without width; n clips without one error still allow a rate of about 3 / n. The calibration error of a
+    small sample is biased upwards, and more so in a resample, so its interval may lie above its value.
     """
     if not scores:
         raise RunError("there are no scores to evaluate; the test set of the split is empty")
@@ -284,13 +249,13 @@ def evaluate(
         **_answer_metrics(scores, columns),
         **_timeline_metrics(scores),
     }
-    resampled, unit, strata = _units(scores)
+    resampled, unit, strata = units(scores)
     values: dict = {name: [] for name in metrics}
     with np.errstate(divide="ignore", invalid="ignore"):  # NaN is how a metric says that it cannot be computed
-        for weights in _draws(unit, strata, resamples, seed):
+        for weights in draws(unit, strata, resamples, seed):
             for name, (_, measure) in metrics.items():
                 values[name].append(measure(weights))
-    found = {name: _with_interval(values[name], count) for name, (count, _) in metrics.items()}
+    found = {name: with_interval(values[name], count) for name, (count, _) in metrics.items()}
 
     confusion = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), dtype=int)
     np.add.at(confusion, (columns.truth, columns.decision), 1)

@@ -20,7 +20,7 @@ from ..errors import AudioError
 from ..features.draw import Glimpse
 from ..features.log_mel import LogMelStream
 from ..features.speech import SpeechMeter, speech_seconds
-from ..model.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint
+from ..model.checkpoint import Checkpoint, choose_checkpoint, read_checkpoint
 from ..model.engines import ENGINES, load_engine
 from ..settings import OPERATING_POINT
 from ..sound.reading import stream_audio
@@ -58,7 +58,7 @@ class Detector:
         operating_point: int = OPERATING_POINT,
     ):
         if not isinstance(checkpoint, Checkpoint):
-            checkpoint = read_checkpoint(Path(checkpoint or newest_checkpoint(places.outputs())))
+            checkpoint = read_checkpoint(Path(checkpoint or choose_checkpoint(places.outputs())[0]))
         self.checkpoint = checkpoint
         self.settings = checkpoint.settings
         self.threshold, self.operating_point = threshold, operating_point

@@ -308,8 +308,13 @@ def _refuse(path: Path, reason: str) -> None:
         )
 
 
-def newest_checkpoint(outputs: Path) -> Path:
-    """Return the checkpoint of the newest finished run under `outputs`, or the bundled model.
+def choose_checkpoint(outputs: Path) -> tuple[Path, str]:
+    """Return the checkpoint that answers if none is named, and why: the bundled one, unless a newer one errs less.
+
+    Parameters
+    ----------
+    outputs : Path
+        Folder of runs. The report of the newest one says whether its model errs less than the bundled one.
 
     Raises
     ------
@@ -318,8 +323,17 @@ def newest_checkpoint(outputs: Path) -> Path:
     """
     bundled = places.bundled()
     own = [path for path in Path(outputs).glob(f"*/{MODEL}") if path != bundled]
-    if own:
-        return max(own, key=lambda path: (path.stat().st_mtime, str(path)))
-    if bundled.is_file():
-        return bundled
-    raise CheckpointError(f"There is no trained checkpoint under {outputs}; train one with: {places.TRAIN}")
+    newest = max(own, key=lambda path: (path.stat().st_mtime, str(path)), default=None)
+    if newest is None and not bundled.is_file():
+        raise CheckpointError(f"There is no trained checkpoint under {outputs}; train one with: {places.TRAIN}")
+    if newest is None:
+        return bundled, "bundled model, as there is none of your own"
+    if not bundled.is_file():
+        return newest, "your newest one, as there is no bundled model"
+    try:
+        choice = json.loads(newest.with_name("metrics.json").read_text(encoding="utf-8"))["choice"]
+        answers, why = bool(choice["own"]), str(choice["why"])
+    except (OSError, ValueError, LookupError, TypeError):
+        answers, why = False, "its report does not compare them"
+    name = f"{newest.parent.name}/{newest.name}"
+    return (newest, f"your newest one: {why}") if answers else (bundled, f"bundled model rather than {name}: {why}")

@@ -111,6 +111,13 @@ def test_a_long_recording_begins_with_its_most_suspicious_segments_and_fits_one_
     assert not any("suspicious" in line for line in wording.describe(result(segments=segments, seconds=300.0)))
 
 
+def test_unclear_segments_accuse_nobody():
+    unclear = [{"start": 0.0, "end": 1.0, "label": "Unclear", "fake_probability": 0.51}]
+    first, second = wording.explain(result("Real", segments=unclear))
+    assert "person speaking throughout" in first and second == wording.ABOUT_UNCLEAR
+    assert "Unclear  probability of fake 0.51" in wording.describe(result("Real", segments=unclear))[3]
+
+
 def test_times_have_hours_where_the_recording_has():
     assert [wording.clock(s, 59.0) for s in (0, 1.239, 59.999)] == ["0:00.00", "0:01.24", "1:00.00"]
     assert [wording.clock(s, 3600.0) for s in (0, 61.6, 3600)] == ["0:00:00", "0:01:02", "1:00:00"]

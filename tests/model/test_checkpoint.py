@@ -24,7 +24,7 @@ from deepfake_audio.model.checkpoint import (
     MEMBER,
     SEEN_MEMBER,
     Checkpoint,
-    newest_checkpoint,
+    choose_checkpoint,
     read_checkpoint,
     save_checkpoint,
 )
@@ -290,27 +290,42 @@ def test_a_failing_save_leaves_the_old_file_and_nothing_else(good, tmp_path):
     assert read_checkpoint(path).settings == DECIDED
 
 
-def test_newest_checkpoint_is_the_one_written_last(tmp_path):
+def test_newest_checkpoint_is_the_one_written_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "bundled", lambda: tmp_path / "none")
     for number, (name, when) in enumerate([("run-b", 300), ("run-c", 200), ("run-a", 400), ("run-d", 400)]):
         path = tmp_path / name / "model.keras"
         path.parent.mkdir()
         path.write_bytes(bytes(number))
         os.utime(path, (when, when))
     (tmp_path / "run-z").mkdir()  # unfinished
-    assert newest_checkpoint(tmp_path) == tmp_path / "run-d" / "model.keras"
+    assert choose_checkpoint(tmp_path)[0] == tmp_path / "run-d" / "model.keras"
 
 
-def test_the_bundled_checkpoint_is_used_until_there_is_an_own_one(tmp_path, monkeypatch):
+def test_the_bundled_checkpoint_is_used_unless_a_report_says_that_an_own_one_errs_less(tmp_path, monkeypatch):
     bundled = tmp_path / "pretrained" / "model.keras"
     bundled.parent.mkdir()
     bundled.write_bytes(b"")
     monkeypatch.setattr(places, "bundled", lambda: bundled)
-    assert newest_checkpoint(tmp_path) == bundled
+    assert choose_checkpoint(tmp_path) == (bundled, "bundled model, as there is none of your own")
     own = tmp_path / "run-1" / "model.keras"
     own.parent.mkdir()
     own.write_bytes(b"")
     os.utime(own, (1, 1))  # a fresh clone gives the bundled one today's date
-    assert newest_checkpoint(tmp_path) == own
+    for text in (
+        None,
+        "no JSON",
+        "[]",
+        "{}",
+        '{"choice": {"own": true}}',
+        '{"choice": {"own": false, "why": "EER 9 %"}}',
+    ):
+        if text:
+            (own.parent / "metrics.json").write_text(text, encoding="utf-8")
+        path, why = choose_checkpoint(tmp_path)
+        assert path == bundled and why.startswith("bundled model rather than run-1/model.keras: ")
+    assert why.endswith(": EER 9 %")
+    (own.parent / "metrics.json").write_text('{"choice": {"own": true, "why": "EER 5 %"}}', encoding="utf-8")
+    assert choose_checkpoint(tmp_path) == (own, "your newest one: EER 5 %")
 
 
 def test_clips_are_known_again_by_content(good, tmp_path):
@@ -335,4 +350,4 @@ def test_going_on_keeps_what_the_network_hears_and_learns_more_slowly(good):
 def test_no_checkpoint_at_all_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "bundled", lambda: tmp_path / "none")
     with pytest.raises(CheckpointError, match=r"python CNNRNNLSTM\.py"):
-        newest_checkpoint(tmp_path / "outputs")
+        choose_checkpoint(tmp_path / "outputs")
