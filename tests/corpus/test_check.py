@@ -267,7 +267,7 @@ def test_the_json_answer_has_the_agreed_form(tmp_path, capsys):
     datasets = find_datasets([one.root, two.root])
     check_data(datasets, seed=0, everything=False, jobs=1, as_json=True)
     answer = json.loads(capsys.readouterr().out)
-    assert list(answer) == ["datasets", "shortcuts", "warnings", "refusal"]
+    assert list(answer) == ["schema", "datasets", "shortcuts", "warnings", "refusal"]
     assert answer["refusal"] is None
     assert set(answer["shortcuts"]) == {"level", "silence", "noise floor", "bandwidth", "length", "format"}
     assert all(0 <= area <= 1 for area in answer["shortcuts"].values())
