@@ -29,7 +29,7 @@ __all__ = ["Detector", "__version__"]
 
 def __getattr__(name: str):
     if name == "Detector":
-        from .judging.detector import Detector
+        from .api import Detector
 
         return Detector
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

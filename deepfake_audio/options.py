@@ -44,7 +44,7 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Tell Real, Fake and Hybrid speech apart, with time stamps.")
     add = parser.add_argument
     add("paths", nargs="*", type=_unquoted, metavar="PATH",
-        help="recordings, folders, patterns like *.mp3; none: listen to the microphone")  # fmt: skip
+        help="recordings, folders, patterns like *.mp3, - for a pipe; none: listen to the microphone")  # fmt: skip
     add("--model", type=_path, metavar="FILE",
         help="checkpoint, or the folder of a run (default: your newest, else the bundled model)")  # fmt: skip
     add("--json", action="store_true", help="one JSON object per file and line, nothing else")
@@ -77,6 +77,8 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     if arguments.threshold is not None and arguments.operating_point is not None:
         parser.error("--threshold takes the place of --operating-point: give one of them")
     arguments.operating_point = arguments.operating_point or OPERATING_POINT
+    if arguments.dask and "-" in arguments.paths:
+        parser.error("a pipe ends on this computer, so --dask does not go with -")
     if arguments.json and arguments.quiet:
         parser.error("--json and --quiet contradict each other")
     return arguments

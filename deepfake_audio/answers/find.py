@@ -5,12 +5,16 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..judging.many import STANDARD_INPUT
 from ..sound import kinds
 from ..sound.reading import AUDIO_SUFFIXES
+
+PIPES = (STANDARD_INPUT, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -22,9 +26,9 @@ MOST_KINDS = 8
 def find_recordings(names: Sequence[str], passed_over: Counter | None = None) -> list[tuple[Path, str | None]]:
     """Turn files, folders and patterns into the recordings that they stand for.
 
-    A folder stands for every recording below it (known by its suffix or its first bytes, hidden files left out), a
-    pattern such as ``calls/*.wav`` or ``**/*.mp3`` for every recording that fits, a file for itself whatever its
-    name. Each recording comes once, however often it is named.
+    ``-`` stands for a recording that comes through a pipe, a folder for every recording below it (known by its suffix
+    or its first bytes, hidden files left out), a pattern such as ``calls/*.wav`` or ``**/*.mp3`` for every recording
+    that fits, a file for itself whatever its name. Each recording comes once, however often it is named.
 
     Parameters
     ----------
@@ -57,12 +61,18 @@ def find_recordings(names: Sequence[str], passed_over: Counter | None = None) ->
         elif _ADDRESS.match(name):
             what = f"'{name}' is an address, and nothing is fetched from the network"
             recordings, errors = [], [(path, f"{what}: download it first, with  curl -L -o recording.mp3 '{name}'")]
+        elif name in PIPES:
+            recordings, errors = [Path(STANDARD_INPUT)], []
+            if sys.stdin is None or sys.stdin.isatty():
+                sentence = f"'{name}' is the keyboard: send a recording into it, as in  ffmpeg -i X -f wav - | ... -"
+                recordings, errors = [], [(path, sentence)]
         elif _is_folder(path):
             recordings, errors = _recordings_below(path, passed_over)
         elif glob.has_magic(name) and not os.path.lexists(name):
             recordings, errors = _recordings_like(name, passed_over)
         else:
-            recordings, errors = [path], []
+            # A file of this name is no pipe.
+            recordings, errors = [path.absolute() if str(path) == STANDARD_INPUT else path], []
         for recording in recordings:
             add(recording)
         for place, error in errors:

@@ -12,12 +12,10 @@ import numpy as np
 import soundfile
 
 from ..errors import MicrophoneError, OutputError
+from ..judging.stream import ROLLING_SECONDS
 from ..settings import NO_SPEECH
 from ..sound.level import SILENCE_PEAK
 from ..sound.microphone import Microphone
-
-ROLLING_SECONDS = 6.0
-"""The live verdict is about so much of the past."""
 
 REFRESH_SECONDS = 1.0
 """Of sound, between two live verdicts."""
@@ -164,6 +162,6 @@ def warm_up(detector) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, round(ROLLING_SECONDS * rate)).astype(np.float32)
     started = time.monotonic()
     for length in (1.0, ROLLING_SECONDS / 2, ROLLING_SECONDS):
-        detector.judge(noise[: round(length * rate)])
+        detector.judge(noise[: round(length * rate)], rate)
         if time.monotonic() - started > 20:
             return

@@ -54,8 +54,8 @@ class Report:
 
     Parameters
     ----------
-    path : Path
-        HTML file to write.
+    path : Path or None
+        HTML file to write; None where only :meth:`page` is wanted.
     settings : Settings
         Of the checkpoint.
     model : dict
@@ -67,9 +67,9 @@ class Report:
         If another scan is writing it.
     """
 
-    def __init__(self, path: Path, settings: Settings, model: dict[str, str]):
-        self.path, self.settings, self.model = Path(path), settings, model
-        self._lock = claim(self.path)
+    def __init__(self, path: Path | None, settings: Settings, model: dict[str, str]):
+        self.path, self.settings, self.model = path, settings, model
+        self._lock = None if path is None else claim(path)
         self._recordings: list[dict] = []
         self._rows: list[dict] = []
         self._summary = Summary()
@@ -112,13 +112,14 @@ class Report:
         """
         try:
             with atomic_path(self.path) as temporary:
-                temporary.write_text(self._page(), encoding="utf-8", newline="\n")
+                temporary.write_text(self.page(), encoding="utf-8", newline="\n")
         except OSError as error:
             raise OutputError(
                 f"'{self.path}' cannot be written ({error.strerror}): close what shows it, or name another file."
             ) from error
 
-    def _page(self) -> str:
+    def page(self) -> str:
+        """Return the page."""
         style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
         policy = (
             "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'; "

@@ -18,7 +18,7 @@ from ..text import cell
 
 COLUMNS = (
     *("path", "verdict", "reason", "confidence", "p_real", "p_fake", "p_hybrid", "seconds", "speech_seconds"),
-    *("fake_seconds", "fake_segments", "sha256", "model", "trained", "rule", "error"),
+    *("fake_seconds", "fake_segments", "channels", "notes", "sha256", "model", "trained", "rule", "error"),
 )
 """Of the CSV table."""
 
@@ -172,11 +172,13 @@ class Table:
             return
         self._superseded |= row is not None
         shares = result["probabilities"] or {}
+        channels = (f"{one['verdict']} {one['confidence']:.2f}" for one in result["channels"] or ())
         fakes = (f"{s['start']:.2f}-{s['end']:.2f}" for s in result["segments"] if s["label"] == "Fake")
         values = (
             *(result[key] for key in ("path", "verdict", "reason", "confidence")),
             *(shares.get(name) for name in CLASS_NAMES),
             *(result["seconds"], result["speech_seconds"], result["fake_seconds"], "; ".join(fakes)),
+            *("; ".join(channels), " ".join(result["notes"])),
             *(result["sha256"], self.model["name"], self.model["trained"], self.rule, result["error"]),
         )
         size = os.fstat(self._file.fileno()).st_size

@@ -39,7 +39,7 @@ NO_FAKE_SEGMENT = "no credible fake segment"
 NO_REAL_SEGMENT = "no credible real speech"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Judgement:
     """The answer for one recording.
 
@@ -60,8 +60,10 @@ class Judgement:
     reason : str or None
         Why the verdict is Uncertain: one of ``MIGHT_ACCUSE``, ``MIGHT_VOUCH``, ``NO_FAKE_SEGMENT``,
         ``NO_REAL_SEGMENT``.
+    channels : tuple of Judgement or None
+        About each channel, where they hold different sounds: all else is about the worst of them then.
     notes : tuple of str
-        Sentences on how the file was read, where that is not as usual.
+        What a reader should know about how the recording was read.
     """
 
     verdict: str
@@ -72,7 +74,11 @@ class Judgement:
     seconds: float
     speech_seconds: float
     reason: str | None = None
+    channels: tuple[Judgement, ...] | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<{self.verdict} {self.confidence:.2f}, {self.seconds:.1f} s>"
 
     @property
     def fake_seconds(self) -> float:
@@ -81,14 +87,24 @@ class Judgement:
 
     def to_dict(self) -> dict:
         """Plain JSON types, rounded to what they are worth."""
+        answer = self._about_one()
+        channels = None if self.channels is None else [channel._about_one() for channel in self.channels]
+        return {
+            **{key: answer[key] for key in ("verdict", "reason", "confidence", "probabilities")},
+            "seconds": round(self.seconds, 3),
+            "speech_seconds": round(self.speech_seconds, 3),
+            "fake_seconds": round(self.fake_seconds, 3),
+            "segments": answer["segments"],
+            "channels": channels,
+            "notes": list(self.notes),
+        }
+
+    def _about_one(self) -> dict:
         return {
             "verdict": self.verdict,
             "reason": self.reason,
             "confidence": round(self.confidence, 4),
             "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
-            "seconds": round(self.seconds, 3),
-            "speech_seconds": round(self.speech_seconds, 3),
-            "fake_seconds": round(self.fake_seconds, 3),
             "segments": [
                 {
                     "start": round(s.start, 3),
@@ -98,7 +114,6 @@ class Judgement:
                 }
                 for s in self.segments
             ],
-            "notes": list(self.notes),
         }
 
 

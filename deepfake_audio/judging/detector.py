@@ -7,25 +7,30 @@ one. What is kept of a recording are a few numbers per timeline frame, so hours 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import places
-from ..errors import AudioError
 from ..features.draw import Glimpse
-from ..features.log_mel import LogMelStream
-from ..features.speech import SpeechMeter, speech_seconds
 from ..model.checkpoint import Checkpoint, choose_checkpoint, read_checkpoint
 from ..model.engines import ENGINES, load_engine
-from ..settings import OPERATING_POINT
+from ..settings import NO_SPEECH, OPERATING_POINT, UNCERTAIN
+from ..sound.channels import ChannelMeter
 from ..sound.reading import stream_audio
+from ..sound.sources import Samples, opened
 from .decision import Judgement, decide, name_rule
-from .scanner import Scan, Scanner, scan_features
+from .scanner import Scan
+from .stream import Hearing, Rolling, Stream
+
+SEVERITY = ("Fake", "Hybrid", UNCERTAIN, "Real", NO_SPEECH)
+"""Of several channels the first one of these is the verdict on the recording."""
 
 
 class Detector:
@@ -65,21 +70,25 @@ class Detector:
         self.rule = name_rule(threshold, operating_point)
         self.engine = load_engine(checkpoint, engine)
         # Every core runs a batch of windows, whichever recording it is of, while others are decoded and transformed.
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="network")
+        self.pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="network")
 
     def judge(
         self,
-        recording: str | os.PathLike | np.ndarray,
+        source: Any,
+        sample_rate: float | None = None,
         glimpse: Glimpse | None = None,
         heard: Callable[[float], None] | None = None,
     ) -> Judgement:
         """Judge a recording of any length; a file is read piece by piece.
 
+        Channels that hold different sounds are judged each, and the recording as the worst of them.
+
         Parameters
         ----------
-        recording : path or ndarray of float32, shape (samples,)
-            An audio file of any kind that :func:`deepfake_audio.sound.reading.read_audio` reads, or mono samples in
-            -1..1 at the checkpoint's sample rate.
+        source : path, bytes, open binary file, or array
+            See :func:`deepfake_audio.sound.sources.opened`.
+        sample_rate : float, optional
+            In Hz; needed for arrays, and only for them.
         glimpse : Glimpse, optional
             Shown the recording on its way, for pictures.
         heard : callable, optional
@@ -88,12 +97,47 @@ class Detector:
         Raises
         ------
         AudioError
-            If the file cannot be read, or holds nothing.
+            If it cannot be read, or holds nothing.
         """
-        # Whatever listened is gone before the decision: of hours, both need memory.
-        notes: list[str] = []
-        judgement = self.decide(self._scan(recording, glimpse, heard, notes), overwrite_timeline=True)
-        judgement = dataclasses.replace(judgement, notes=tuple(notes))
+        meter, notes, empty = ChannelMeter(), [], copy.deepcopy(glimpse)
+        with opened(source, sample_rate) as kept:
+            scan = self._scan(stream_audio(kept, self._rate, notes, meter=meter), glimpse, heard)
+            audible = meter.apart()
+            if audible is None:
+                judgement = self._decide(scan, glimpse)
+            else:
+                del scan  # of hours, both need memory
+                judgement = self._judge_channels(kept, audible, glimpse, empty, heard)
+        return dataclasses.replace(judgement, notes=tuple(notes))
+
+    def _judge_channels(
+        self,
+        source: Path | Samples,
+        audible: Sequence[bool],
+        glimpse: Glimpse | None,
+        empty: Glimpse | None,
+        heard: Callable[[float], None] | None,
+    ) -> Judgement:
+        """Judge each channel; what is seen and heard of the recording is the worst one then."""
+        judgements, worst = [], None
+        for channel, has_sound in enumerate(audible):
+            seen = copy.deepcopy(empty)
+            scan = self._scan(stream_audio(source, self._rate, channel=channel), seen, heard)
+            if not has_sound:
+                scan = dataclasses.replace(scan, speech_seconds=0.0)
+            judgements.append(self._decide(scan, seen))
+            if worst is None or _severity(judgements[-1]) < _severity(worst):
+                worst = judgements[-1]
+                if glimpse is not None:
+                    glimpse.__dict__, seen.__dict__ = seen.__dict__, glimpse.__dict__
+        return dataclasses.replace(worst, channels=tuple(judgements))
+
+    @property
+    def _rate(self) -> int:
+        return self.settings.features.sample_rate
+
+    def _decide(self, scan: Scan, glimpse: Glimpse | None) -> Judgement:
+        judgement = self.decide(scan, overwrite_timeline=True)
         if glimpse is not None:
             glimpse.timeline = judgement.frame_probabilities
         return judgement
@@ -103,37 +147,29 @@ class Detector:
         return decide(scan, self.settings, self.threshold, overwrite_timeline, self.operating_point)
 
     def _scan(
-        self,
-        recording: str | os.PathLike | np.ndarray,
-        glimpse: Glimpse | None,
-        heard: Callable[[float], None] | None,
-        notes: list[str],
+        self, pieces: Iterable[np.ndarray], glimpse: Glimpse | None, heard: Callable[[float], None] | None
     ) -> Scan:
-        features = self.settings.features
-        if isinstance(recording, np.ndarray):
-            if not len(recording):
-                raise AudioError("The recording holds no samples; record again or give another file.")
-            pieces = iter([recording])
-        else:
-            pieces = stream_audio(recording, features.sample_rate, notes)
-        spectrogram, meter = LogMelStream(features, self.engine.mel_filters), SpeechMeter(features.sample_rate)
-        scanner, count = Scanner(self.settings, self.engine.predict, self._pool), 0
-
-        def see(frames: np.ndarray) -> None:
-            scanner.push(frames)
-            if glimpse is not None:
-                glimpse.see(frames)
-
+        hearing = Hearing(self, glimpse)
         for piece in pieces:
-            count += len(piece)
-            meter.push(piece)
-            see(spectrogram.push(piece))
-            if glimpse is not None:
-                glimpse.hear(piece)
+            hearing.push(piece)
             if heard is not None:
-                heard(count / features.sample_rate)
-        see(spectrogram.finish())
-        return scanner.finish(count / features.sample_rate, meter.seconds())
+                heard(hearing.samples / self._rate)
+        return hearing.finish()
+
+    def stream(self, sample_rate: float) -> Stream:
+        """Return what judges a sound that goes on.
+
+        Parameters
+        ----------
+        sample_rate : float
+            Of the samples that come, in Hz.
+
+        Raises
+        ------
+        AudioError
+            If it is no rate.
+        """
+        return Stream(self, sample_rate)
 
     def rolling(self, seconds: float) -> Rolling:
         """Return what judges the last seconds of a sound that goes on."""
@@ -144,45 +180,6 @@ class Detector:
         return self.checkpoint.about()
 
 
-class Rolling:
-    """The last seconds of a sound that goes on; features of a frame are computed once, however often it is judged.
-
-    Parameters
-    ----------
-    detector : Detector
-        Who judges.
-    seconds : float
-        How much of the past a judgement is about.
-    """
-
-    BLOCK_FRAMES = 5
-    """Features lag behind the sound by no more than this."""
-
-    def __init__(self, detector: Detector, seconds: float):
-        features = detector.settings.features
-        self._detector = detector
-        self._most_frames = round(seconds / features.hop_seconds)
-        self._stream = LogMelStream(features, detector.engine.mel_filters, self.BLOCK_FRAMES)
-        self._samples = np.zeros(0, dtype=np.float32)
-        self._frames = np.zeros((0, features.mel_bands), dtype=np.float16)
-
-    def push(self, samples: np.ndarray) -> None:
-        """Take the next samples, shape (samples,)."""
-        most_samples = self._most_frames * self._detector.settings.features.hop_samples
-        self._samples = np.concatenate([self._samples, samples])[-most_samples:]
-        self._frames = np.concatenate([self._frames, self._stream.push(samples)])[-self._most_frames :]
-
-    def judge(self) -> Judgement:
-        """Judge what is kept.
-
-        Raises
-        ------
-        AudioError
-            If hardly anything came yet.
-        """
-        if not len(self._frames):
-            raise AudioError("There is hardly any sound yet; listen for longer.")
-        settings, rate = self._detector.settings, self._detector.settings.features.sample_rate
-        seconds, speech = len(self._samples) / rate, speech_seconds(self._samples, rate)
-        scan = scan_features(self._frames, settings, self._detector.engine.predict, seconds, speech)
-        return self._detector.decide(scan)
+def _severity(judgement: Judgement) -> tuple[int, float]:
+    """Return what sorts the worst channel first."""
+    return SEVERITY.index(judgement.verdict), -judgement.confidence

@@ -8,25 +8,31 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from ..console import bar
 from ..errors import DeepfakeAudioError, Stopped
 from ..features.draw import Glimpse
 from ..files import file_sha256
 from ..sound import decoders
+from ..sound.sources import opened
 from ..text import clean
 from ..version import SCHEMA
 
 RESULT_KEYS = (
     *("schema", "path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds"),
-    *("fake_seconds", "segments", "notes", "sha256", "model", "threshold", "operating_point", "error"),
+    *("fake_seconds", "segments", "channels", "notes", "sha256", "model", "threshold", "operating_point", "error"),
 )
 """What an answer holds, in this order; ``None`` where there is nothing to say."""
+
+STANDARD_INPUT = "-"
+"""In place of a path: the recording comes through a pipe."""
 
 
 @dataclasses.dataclass
@@ -71,11 +77,11 @@ def answer(
         Told how many seconds have been read.
     """
     result = blank(path, None, model)
+    piped = str(path) == STANDARD_INPUT
     try:
-        result |= detector.judge(path, glimpse, heard).to_dict()
-        result["threshold"] = detector.threshold
-        result["operating_point"] = detector.operating_point if detector.threshold is None else None
-        result["sha256"] = file_sha256(path)
+        with opened(sys.stdin.buffer if piped else path, name="Standard input") as kept:
+            result |= detector.judge(kept, glimpse=glimpse, heard=heard).to_dict() | rule_of(detector)
+            result["sha256"] = file_sha256(kept)
     except DeepfakeAudioError as error:
         result["error"] = str(error)
     except OSError as error:
@@ -129,6 +135,12 @@ def blank(path: Path, error: str | None, model: dict[str, str]) -> dict:
     return dict.fromkeys(RESULT_KEYS) | said
 
 
+def rule_of(detector) -> dict:
+    """Return what an answer says about the rule of the verdict."""
+    point = detector.operating_point if detector.threshold is None else None
+    return {"threshold": detector.threshold, "operating_point": point}
+
+
 def answer_all(
     found: Iterable[tuple[Path, str | None]], judge: Callable[[Path], Answer], model: dict[str, str], jobs: int = 1
 ) -> Iterator[Answer]:
@@ -145,24 +157,29 @@ def answer_all(
     jobs : int
         Recordings that are worked on at the same time.
     """
+
+    def answered(one: tuple[Path, str | None]) -> Answer:
+        path, error = one
+        return Answer(blank(path, error, model)) if error else judge(path)
+
+    return in_order(answered, found, jobs)
+
+
+def in_order(work: Callable[[Any], Any], items: Iterable[Any], jobs: int) -> Iterator[Any]:
+    """Yield what `work` makes of each item, in their order; as many threads as `jobs` call it."""
     pool = ThreadPoolExecutor(jobs)
     waiting = deque()
     try:
-        for path, error in found:
-            waiting.append((path, error, None if error else pool.submit(judge, path)))
+        for item in items:
+            waiting.append(pool.submit(work, item))
             # Answers may hold pictures and sound: only so many wait for one that takes long.
             while len(waiting) > 4 * jobs:
-                yield _first(waiting, model)
+                yield waiting.popleft().result()
         while waiting:
-            yield _first(waiting, model)
+            yield waiting.popleft().result()
     finally:
         # After Ctrl-C nobody waits for the files that were begun.
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _first(waiting: deque, model: dict[str, str]) -> Answer:
-    path, error, future = waiting.popleft()
-    return Answer(blank(path, error, model)) if future is None else future.result()
 
 
 def judge_all(

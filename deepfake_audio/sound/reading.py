@@ -23,7 +23,9 @@ from ..errors import AudioError
 from ..files import atomic_path
 from ..settings import SAMPLE_RATE
 from . import decoders, ffmpeg
+from .channels import ChannelMeter
 from .level import LOUDEST, OVERSHOOT, SILENCE_PEAK, Level, describe_gain
+from .sources import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, Samples
 
 # fmt: off
 AUDIO_SUFFIXES = frozenset({
@@ -36,9 +38,6 @@ AUDIO_SUFFIXES = frozenset({
 
 FULL_SCALE = 32_768
 """Steps of the 16-bit grid from zero to 1.0."""
-
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 1_000_000
-"""Rates outside are taken for a damaged header, before resampling turns them into terabytes."""
 
 HELD_BLOCKS = 4
 """Decoded blocks that are kept until it is known how loud a recording is; of more, it is decoded again."""
@@ -84,14 +83,22 @@ def read_audio(path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, notes: l
 
 
 def stream_audio(
-    path: str | os.PathLike, sample_rate: int = SAMPLE_RATE, notes: list[str] | None = None
+    path: str | os.PathLike | Samples,
+    sample_rate: int = SAMPLE_RATE,
+    notes: list[str] | None = None,
+    channel: int | None = None,
+    meter: ChannelMeter | None = None,
 ) -> Iterator[np.ndarray]:
     """Read any recording piece by piece; the pieces in a row are what :func:`read_audio` returns.
 
     Parameters
     ----------
     path, sample_rate, notes
-        As for :func:`read_audio`.
+        As for :func:`read_audio`; samples in memory take the same way.
+    channel
+        The one that is wanted, from 0; without it, the mean of all.
+    meter
+        Shown all channels.
 
     Yields
     ------
@@ -103,8 +110,9 @@ def stream_audio(
     AudioError
         As :func:`read_audio` does, possibly after some pieces.
     """
-    path = Path(path)
-    _check_file(path)
+    if not isinstance(path, Samples):
+        path = Path(path)
+        _check_file(path)
     resampler, rate, any_samples = None, None, False
     with contextlib.closing(_decode_scaled(path, [] if notes is None else notes)) as decoded:
         for rate, channels in decoded:
@@ -112,11 +120,13 @@ def stream_audio(
                 raise AudioError(
                     f"'{path}' claims a sample rate of {rate} Hz, so its header is damaged: export it again."
                 )
-            samples = _mix_down(channels)
+            samples = _mix_down(channels if channel is None else channels[:, channel : channel + 1])
             if not (np.abs(samples) <= LOUDEST).all():
                 raise AudioError(
                     f"'{path}' holds samples that are NaN or infinite, or nearly: export it again as 16-bit audio."
                 )
+            if meter is not None:
+                meter.push(rate, channels)
             if rate != sample_rate:
                 resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
                 samples = resampler.resample_chunk(samples)
@@ -243,7 +253,7 @@ def about_audio(path: str | os.PathLike) -> dict | None:
         return None
 
 
-def _decode_scaled(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
+def _decode_scaled(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
     """Yield native rate and blocks, scaled where the samples lie beyond full scale or are hardly there.
 
     Only float samples can be too loud anywhere; of all others, the first block with sound in it tells.
@@ -268,8 +278,13 @@ def _decode_scaled(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarr
                 yield rate, block * np.float32(gain)
 
 
-def _decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray, bool]]:
+def _decode(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int, np.ndarray, bool]]:
     """Yield native rate, blocks of shape (frames, channels), and whether its samples are floats in the file."""
+    if isinstance(path, Samples):
+        size = max(1, decoders.BLOCK_VALUES // path.values.shape[1])
+        for start in range(0, len(path.values), size):
+            yield path.sample_rate, path.values[start : start + size], path.is_float
+        return
     try:
         with decoders.Recording(path) as recording:
             header = recording.header

@@ -103,7 +103,7 @@ def one_trial(detector, device: ClockedDevice, onset: float, words: np.ndarray) 
     with tempfile.TemporaryDirectory() as folder, Microphone(None, rate) as source:
         live.listen(detector, source, Path(folder) / "recording.flac", show, onset + 3.5)
     started = time.monotonic()
-    detector.judge(samples[-round(live.ROLLING_SECONDS * rate) :])
+    detector.judge(samples[-round(live.ROLLING_SECONDS * rate) :], rate)
     return printed[0] - (device.started + needed), time.monotonic() - started
 
 

@@ -60,7 +60,7 @@ def test_a_file_has_the_same_features_in_training_and_when_it_is_judged(detector
 @pytest.mark.parametrize("seconds", [0.0001, 0.01, 0.2, 0.48, 0.5, 7.3])
 def test_clips_of_any_length_are_answered(detector, seconds):
     samples = tiny.voice("Real", max(seconds, 0.0001), np.random.default_rng(0))
-    judgement = detector.judge(samples)
+    judgement = detector.judge(samples, SAMPLE_RATE)
     assert judgement.seconds == pytest.approx(len(samples) / SAMPLE_RATE)
     assert np.isfinite(judgement.frame_probabilities).all()
     if judgement.verdict == NO_SPEECH:
@@ -71,22 +71,22 @@ def test_clips_of_any_length_are_answered(detector, seconds):
 
 def test_loudness_does_not_matter(detector):
     samples = tiny.voice("Hybrid", 1.5, np.random.default_rng(1))
-    one, other = detector.judge(samples), detector.judge(0.25 * samples)
+    one, other = (detector.judge(scale * samples, SAMPLE_RATE) for scale in (1.0, 0.25))
     assert list(one.probabilities.values()) == pytest.approx(list(other.probabilities.values()), abs=0.01)
 
 
 def test_silence_is_no_speech_and_nothing_is_an_error(detector):
-    assert detector.judge(np.zeros(SAMPLE_RATE, dtype=np.float32)).verdict == NO_SPEECH
+    assert detector.judge(np.zeros(SAMPLE_RATE), SAMPLE_RATE).verdict == NO_SPEECH
     with pytest.raises(AudioError, match="no samples"):
-        detector.judge(np.zeros(0, dtype=np.float32))
+        detector.judge(np.zeros(0), SAMPLE_RATE)
 
 
 def test_an_answer_is_plain_json_with_rounded_numbers(detector):
-    answer = detector.judge(tiny.voice("Hybrid", 2.0, np.random.default_rng(2))).to_dict()
+    answer = detector.judge(tiny.voice("Hybrid", 2.0, np.random.default_rng(2)), SAMPLE_RATE).to_dict()
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
     assert list(answer) == [
         *("verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds", "segments"),
-        "notes",
+        *("channels", "notes"),
     ]
     assert answer["confidence"] == round(answer["confidence"], 4)
     assert set(answer["segments"][0]) == {"start", "end", "label", "fake_probability"}
@@ -159,7 +159,7 @@ def test_the_package_names_the_detector_and_imports_nothing_heavy():
         "assert not heavy, heavy\n"
         "from deepfake_audio import Detector\n"
         "assert 'tensorflow' not in sys.modules\n"
-        "assert Detector.__module__ == 'deepfake_audio.judging.detector'\n"
+        "assert Detector.__module__ == 'deepfake_audio.api'\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -178,9 +178,11 @@ def test_without_a_checkpoint_the_newest_run_judges(detector, tmp_path, monkeypa
 
 def test_threads_share_one_detector(detector, tmp_path):
     clips = [tiny.voice(label, 1.5, np.random.default_rng(n)) for n, label in enumerate(["Real", "Fake", "Hybrid"] * 4)]
-    alone = [detector.judge(clip).to_dict() for clip in clips]
+    alone = [detector.judge(clip, SAMPLE_RATE).to_dict() for clip in clips]
     with ThreadPoolExecutor(4) as pool:
-        together = [judgement.to_dict() for judgement in pool.map(detector.judge, clips)]
+        together = [
+            judgement.to_dict() for judgement in pool.map(lambda clip: detector.judge(clip, SAMPLE_RATE), clips)
+        ]
     assert together == alone
 
 
@@ -188,7 +190,7 @@ def test_a_path_and_its_samples_get_the_same_answer(detector, tmp_path):
     samples = tiny.voice("Hybrid", 1.5, np.random.default_rng(9))
     write_flac(tmp_path / "clip.flac", samples)
     answers = [detector.judge(what).to_dict() for what in (tmp_path / "clip.flac", str(tmp_path / "clip.flac"))]
-    assert answers[0] == answers[1] == detector.judge(quantise(samples)).to_dict()
+    assert answers[0] == answers[1] == detector.judge(quantise(samples), SAMPLE_RATE).to_dict()
 
 
 def test_a_file_that_comes_in_pieces_has_the_answer_of_the_whole(detector, tmp_path):
@@ -196,9 +198,9 @@ def test_a_file_that_comes_in_pieces_has_the_answer_of_the_whole(detector, tmp_p
 
     path = tmp_path / "clip.wav"
     soundfile.write(path, tiny.voice("Hybrid", 60.0, np.random.default_rng(4)), 44_100)
-    whole, heard = detector.judge(reading.read_audio(path)), []
+    whole, heard = detector.judge(reading.read_audio(path), SAMPLE_RATE), []
     glimpse = Glimpse(SAMPLE_RATE, 0.01)
-    pieces = detector.judge(path, glimpse, heard.append)
+    pieces = detector.judge(path, glimpse=glimpse, heard=heard.append)
     assert pieces.to_dict() == whole.to_dict()
     assert len(heard) > 1 and heard == sorted(heard) and heard[-1] == pytest.approx(whole.seconds, abs=0.5)
     np.testing.assert_array_equal(

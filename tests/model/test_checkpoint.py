@@ -101,7 +101,7 @@ def test_other_windows_and_bands_just_work(frames, mel_bands, tmp_path):
         window=dataclasses.replace(SETTINGS.window, frames=frames),
     )
     detector = Detector(tiny.save_untrained(tmp_path / "model.keras", some))
-    judgement = detector.judge(tiny.voice("Hybrid", 1.3, np.random.default_rng(0)))
+    judgement = detector.judge(tiny.voice("Hybrid", 1.3, np.random.default_rng(0)), 16_000)
     assert judgement.seconds == pytest.approx(1.3)
     assert sum(judgement.probabilities.values()) == pytest.approx(1.0, abs=1e-5)
 

@@ -22,6 +22,7 @@ from deepfake_audio.judging.scanner import scan_features
 from deepfake_audio.model import export, trust
 from deepfake_audio.model.checkpoint import ONNX_MEMBER, copy_with, read_checkpoint
 from deepfake_audio.model.engines import KerasEngine, OnnxEngine, load_engine
+from deepfake_audio.sound.reading import quantise
 
 SETTINGS = tiny.settings()
 BUNDLED = HERE / "outputs" / "pretrained" / "model.keras"
@@ -104,14 +105,14 @@ def test_a_verdict_imports_nothing_that_it_does_not_need(made, tmp_path):
 
 @pytest.mark.parametrize("cores", [None, 1, 64])
 def test_the_number_of_cores_does_not_matter(made, monkeypatch, cores):
-    samples = tiny.voice("Hybrid", 60.0, np.random.default_rng(0))
+    samples = quantise(tiny.voice("Hybrid", 60.0, np.random.default_rng(0)))
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     detector = Detector(made)
     spectrogram = log_mel(samples, SETTINGS.features)
     seconds = len(samples) / SETTINGS.features.sample_rate
     speech = speech_seconds(samples, SETTINGS.features.sample_rate)
     expected = decide(scan_features(spectrogram, SETTINGS, detector.engine.predict, seconds, speech), SETTINGS)
-    assert detector.judge(samples).to_dict() == expected.to_dict()
+    assert detector.judge(samples, 16_000).to_dict() == expected.to_dict()
 
 
 # What is refused
