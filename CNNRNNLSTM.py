@@ -4,6 +4,7 @@
     python CNNRNNLSTM.py --data DIR --check-data  show what would be used and how it would be split
     python CNNRNNLSTM.py --kaggle OWNER/NAME      train on a dataset from Kaggle
     python CNNRNNLSTM.py --set training.epochs=60 --set augment.noise_chance=0.4
+    python CNNRNNLSTM.py --data DIR --folds 5 --ship FOLDER
     python CNNRNNLSTM.py --list-settings          show all that can be set
     python CNNRNNLSTM.py --resume                 go on with a run that was interrupted
     python CNNRNNLSTM.py --evaluate outputs/RUN/model.keras --data DIR
@@ -22,7 +23,6 @@ from deepfake_audio import early
 if __name__ == "__main__":
     early.begin(early.TRAINING)
 
-import time
 from argparse import Namespace
 
 from deepfake_audio import console, interrupts, options, places
@@ -73,14 +73,14 @@ def evaluate(arguments: Namespace, watch: interrupts.Watch) -> None:
 def train(arguments: Namespace, watch: interrupts.Watch) -> None:
     """Train a network and report it, or go on with the run that was interrupted."""
     from deepfake_audio.corpus.check import remarks
-    from deepfake_audio.corpus.manifest import describe, describe_data, fingerprint, report_skipped, write_manifest
+    from deepfake_audio.corpus.manifest import describe, describe_data, fingerprint
     from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
     from deepfake_audio.corpus.split import split_corpus
     from deepfake_audio.evaluation.card import Card
     from deepfake_audio.evaluation.examine import examine, only_unseen
-    from deepfake_audio.examples.features import examples_with_features
     from deepfake_audio.features.store import FeatureCache
     from deepfake_audio.model.checkpoint import read_checkpoint
+    from deepfake_audio.training.learn import learn
     from deepfake_audio.training.runs import Run, tidy_finished
     from deepfake_audio.work import cluster
 
@@ -124,38 +124,107 @@ def train(arguments: Namespace, watch: interrupts.Watch) -> None:
             new.discard()
         raise
     watch.sentence = f"Interrupted. Finished features and epochs are kept; {clean(go_on(arguments))}"
-    write_manifest(run.folder / "manifest.csv", splits)
 
-    # Hybrids and features.
-    started = time.monotonic()
-    where = run.folder / "hybrids", arguments.cache
-    with cluster(arguments.dask):
-        examples, store = examples_with_features(splits, settings, *where, arguments.jobs)
-    placed = [clip for members in splits.sets.values() for clip in members]
+    # Hybrids, features, fit and calibration: of the test set, nothing but the features.
     left_out = [row for dataset in datasets for row in dataset.left_out]
-    skipped = warn(report_skipped(placed, store.failures, run.folder, left_out))
-
-    # Fit: TensorFlow is loaded here. Training and validation set only; calibration is on validation.
-    console.say(f"Training on {len(examples['train'])} clips, up to {settings.training.epochs} epochs.")
-    from deepfake_audio.training.fit import finish, fit
-
-    result = fit(examples["train"], examples["validation"], store, settings, run.folder, init_from=arguments.init_from)
-    checkpoint = finish(result, examples, store, settings, run.model, manifest, arguments.init_from)
+    learned = learn(run, splits, arguments.cache, arguments.jobs, arguments.dask, left_out)
 
     # Report: the test set is judged once, by the file that script.py will use.
     card = Card(
-        checkpoint=checkpoint,
+        checkpoint=learned.checkpoint,
         data=describe_data(clips),
-        split=splits.counts(without=store.failures),
-        training_minutes=(time.monotonic() - started) / 60,
+        split=splits.counts(without=learned.store.failures),
+        training_minutes=learned.minutes,
         shortcuts=areas,
-        warnings=[*splits.warnings, *skipped, *aside],
+        warnings=[*splits.warnings, *learned.skipped, *aside],
         command=again(arguments, settings, base),
     )
-    report = examine(run.folder, examples["test"], store, card, result.log, arguments.show)
+    report = examine(run.folder, learned.examples["test"], learned.store, card, learned.log, arguments.show)
     run.tidy()
     judge = console.command_line([*places.JUDGE.split(), "FILE", "--model", run.model])
     return tell(report, arguments, watch, f"\nJudge a recording with:\n    {judge}")
+
+
+def cross_validate(arguments: Namespace, watch: interrupts.Watch) -> None:
+    """Judge every source by a network that has not seen it; with --ship, train one on all of them as well."""
+    from deepfake_audio.corpus.check import remarks
+    from deepfake_audio.corpus.manifest import describe, describe_data, report_skipped
+    from deepfake_audio.corpus.shortcuts import shortcuts, suspicions
+    from deepfake_audio.evaluation.card import Card
+    from deepfake_audio.evaluation.examine import examine
+    from deepfake_audio.evaluation.folds import about_folds, folder_of_folds, ship, table_of_folds
+    from deepfake_audio.evaluation.scores import read_scores
+    from deepfake_audio.examples.example import examples_of_clips
+    from deepfake_audio.examples.features import extract_features
+    from deepfake_audio.model.checkpoint import MODEL
+    from deepfake_audio.training.folds import everything_split, fold_splits, near_duplicates
+    from deepfake_audio.training.learn import learn
+    from deepfake_audio.training.runs import REPORT, Run
+    from deepfake_audio.work import cluster
+
+    # Corpus: recordings that stand under several sources are found by their features.
+    settings = options.settings_of(arguments)
+    datasets = corpus(arguments)
+    aside = warn(remarks(datasets))
+    clips = [clip for dataset in datasets for clip in dataset.clips]
+    bar = console.progress("Mel-spectrograms")
+    with cluster(arguments.dask):
+        examples = examples_of_clips(clips, {clip.name: "" for clip in clips})
+        store = extract_features(examples, arguments.cache, settings.features, arguments.jobs, bar)
+    near = near_duplicates(clips, store)
+    splits = fold_splits(clips, arguments.folds, near, settings.training.seed)
+    home = folder_of_folds(arguments.outputs, settings, splits)
+    home.mkdir(parents=True, exist_ok=True)
+    report_skipped(clips, store.failures, home, [row for dataset in datasets for row in dataset.left_out])
+    watch.sentence = f"Interrupted. Finished folds and epochs are kept in {clean(home)}; start the same command again."
+    command, data = again(arguments, settings), describe_data(clips)
+
+    # Folds: each a run of its own, in a folder that the same command finds again.
+    for number, fold in enumerate(splits, 1):
+        folder = home / f"fold-{number}"
+        if (folder / REPORT).is_file():
+            continue
+        console.say(f"\nFold {number} of {len(splits)}\n{describe(fold)}")
+        run = Run.at(folder, settings, arguments.data)
+        learned = learn(run, fold, arguments.cache, arguments.jobs, arguments.dask)
+        counts, warnings = fold.counts(without=learned.store.failures), [*learned.skipped, *aside]
+        card = Card(learned.checkpoint, data, counts, warnings, command, learned.minutes)
+        families = {clip.generator_family for clip in fold.sets["train"] if clip.label == "Fake"}
+        examine(folder, learned.examples["test"], learned.store, card, learned.log, trained_families=families)
+        run.tidy()
+    folders = [home / f"fold-{number}" for number in range(1, len(splits) + 1)]
+
+    # Ship: the same recipe on all sources, but for a tenth that calibrates; its figures are those of the folds.
+    if arguments.ship:
+        everything = everything_split(clips, near, settings.training.seed)
+        console.say(f"\nAll sources\n{describe(everything)}")
+        run = Run.at(home / "everything", settings, arguments.data)
+        path = arguments.ship / MODEL
+        learned = learn(run, everything, arguments.cache, arguments.jobs, arguments.dask, path=path)
+        found = [shortcuts(fold, jobs=arguments.jobs) for fold in splits]
+        areas = {name: sum(each[name] for each in found) / len(found) for name in found[0]}
+        scores = [score for folder in folders for score in read_scores(folder / "scores.csv")]
+        counts = everything.counts(without=learned.store.failures)
+        card = Card(
+            checkpoint=learned.checkpoint,
+            data=data,
+            sources=sorted({clip.source for clip in clips} - {""}),
+            split={split: counts[split] for split in ("train", "validation")},
+            training_minutes=learned.minutes,
+            shortcuts=areas,
+            about_shortcuts="fitted and tested within each fold, the mean of them",
+            about_results=about_folds(len(folders), scores, clips),
+            warnings=[*suspicions(areas), *learned.skipped, *aside],
+            command=command,
+            remarks=arguments.remarks.read_text(encoding="utf-8") if arguments.remarks else "",
+        )
+        ship(arguments.ship, folders, card, learned.parameters)
+        run.tidy()
+    watch.sentence = f"Interrupted, but all is done: the folds are in {clean(home)}."
+    with console.results():
+        print(table_of_folds(folders))
+        for path in (*folders, *([arguments.ship] if arguments.ship else [])):
+            print(path)
 
 
 def warn(lines: list[str]) -> list[str]:
@@ -169,6 +238,8 @@ def again(arguments: Namespace, settings: Settings, base=None) -> str:
     """Return the command that trains the same network again."""
     words = [*places.TRAIN.split(), *(["--data", *arguments.data] if arguments.data else [])]
     words += ["--init-from", arguments.init_from] if base else []
+    words += ["--folds", arguments.folds] if arguments.folds else []
+    words += ["--ship", arguments.ship] if arguments.ship else []
     own = base.to_go_on_from(Settings()) if base else Settings()
     words += [word for change in differences(settings, own) for word in ("--set", change)]
     return console.command_line(words + label_words(arguments))
@@ -211,6 +282,8 @@ def main(argv: list[str] | None = None) -> int:
             check(arguments)
         elif arguments.evaluate:
             evaluate(arguments, watch)
+        elif arguments.folds:
+            cross_validate(arguments, watch)
         else:
             train(arguments, watch)
 

@@ -121,16 +121,22 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
     mode.add_argument("--check-data", action="store_true", help="tell what is there, train nothing")
+    mode.add_argument("--folds", type=_whole_number(2, 100), metavar="N",
+        help="judge every source by one of N networks that have not seen it")  # fmt: skip
     mode.add_argument("--evaluate", type=_path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
+    add("--ship", type=_path, metavar="DIR", help="with --folds: then train on all sources; write the checkpoint there")
+    add("--remarks", type=_path, metavar="FILE", help="with --ship: Markdown for its model card")
     add("--decode-all", action="store_true", help="with --check-data: decode every recording, not only a sample")
     add("--json", action="store_true", help="with --check-data: one JSON object")
     arguments = parser.parse_args(argv)
     if (arguments.json or arguments.decode_all) and not arguments.check_data:
         parser.error("--json and --decode-all go with --check-data")
+    if (arguments.ship and not arguments.folds) or (arguments.remarks and not arguments.ship):
+        parser.error("--ship goes with --folds, and --remarks with --ship")
     if arguments.dask and arguments.check_data:
         parser.error("--dask computes features, which --check-data does not need")
-    if arguments.init_from and (arguments.resume or arguments.evaluate):
-        parser.error("--init-from starts a new training; it does not go with --resume or --evaluate")
+    if arguments.init_from and (arguments.resume or arguments.evaluate or arguments.folds):
+        parser.error("--init-from starts a new training; it does not go with --resume, --evaluate or --folds")
     arguments.data = [*arguments.folders, *arguments.data]
     if (arguments.changes or arguments.settings) and (arguments.resume or arguments.evaluate):
         parser.error("--set and --settings are for a new run: --resume and --evaluate have settings of their own")

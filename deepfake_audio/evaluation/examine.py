@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .. import console
@@ -92,6 +92,7 @@ def examine(
     card: Card,
     log: Path | None = None,
     show: bool = False,
+    trained_families: Collection[str] | None = None,
 ) -> Report:
     """Judge a test set once and write everything that is said about it.
 
@@ -109,6 +110,8 @@ def examine(
         Training log, for the learning curves.
     show : bool
         Keep the plots for windows, too.
+    trained_families : collection of str, optional
+        Families of generators that training had, if the metrics shall tell them from others.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def examine(
     judged = score_examples(scans, settings)
     write_scores(folder / "scores.csv", judged)
     scores = read_scores(folder / "scores.csv")  # the file alone is what every figure comes from
-    metrics = evaluate(scores)
+    metrics = evaluate(scores, trained_families=trained_families)
     if log is not None:
         metrics["choice"] = choose(examples, scores)
     timelines = {score.path: score.frame_probabilities for score in judged}

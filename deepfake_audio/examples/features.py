@@ -162,7 +162,8 @@ def examples_with_features(
         Of all of them.
     """
     examples = {
-        split: split_examples(split, splits, settings, folder, console.progress(split)) for split in splits.sets
+        split: split_examples(split, splits, settings, folder, console.progress(split)) if members else []
+        for split, members in splits.sets.items()
     }
     everything = [example for members in examples.values() for example in members]
     return examples, extract_features(everything, cache, settings.features, jobs, console.progress("Mel-spectrograms"))

@@ -113,6 +113,12 @@ class Run:
         return run
 
     @classmethod
+    def at(cls, folder: Path, settings: Settings, data: Sequence[Path]) -> Run:
+        """Begin a run in a folder of its own, or go on there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder, settings, data)
+
+    @classmethod
     def interrupted(cls, outputs: Path) -> Run | None:
         """Return the newest run under `outputs` that is not finished, if there is one."""
         _remove_stillborn(outputs)

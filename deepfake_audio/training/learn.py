@@ -1,0 +1,83 @@
+"""From a split to a checkpoint: hybrids, features, fit, calibration."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import console
+from ..corpus.clips import Clip
+from ..corpus.manifest import fingerprint, report_skipped, write_manifest
+from ..corpus.split import Splits
+from ..examples.example import Example
+from ..examples.features import FeatureStore, examples_with_features
+from ..model.checkpoint import Checkpoint
+from ..work import cluster
+from .runs import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """What :func:`learn` leaves behind: the checkpoint, the examples of each set, their features, the training log,
+    what to tell of clips that were skipped, the number of weights, and the minutes that it took."""
+
+    checkpoint: Checkpoint
+    examples: dict[str, list[Example]]
+    store: FeatureStore
+    log: Path
+    skipped: list[str]
+    parameters: int
+    minutes: float
+
+
+def learn(
+    run: Run,
+    splits: Splits,
+    cache: Path,
+    jobs: int = 1,
+    dask: str | None = None,
+    left_out: Sequence[tuple[Clip, str]] = (),
+    path: Path | None = None,
+) -> Learned:
+    """Train a network and calibrate it, or go on where that stopped.
+
+    Parameters
+    ----------
+    run : Run
+        Its settings, its folder for all that is kept, and the checkpoint that it starts from.
+    splits : Splits
+        The corpus. The test set gets examples and features, and has no part in training.
+    cache : Path
+        Of the features.
+    jobs : int
+        Threads for features.
+    dask : str, optional
+        Scheduler of a cluster that computes them.
+    left_out : sequence of (Clip, str)
+        Clips that were left aside before, with the reason.
+    path : Path, optional
+        Checkpoint to write, unless it is that of the run.
+
+    Returns
+    -------
+    Learned
+    """
+    started, settings = time.monotonic(), run.settings
+    write_manifest(run.folder / "manifest.csv", splits)
+    with cluster(dask):
+        examples, store = examples_with_features(splits, settings, run.folder / "hybrids", cache, jobs)
+    placed = [clip for members in splits.sets.values() for clip in members]
+    skipped = report_skipped(placed, store.failures, run.folder, left_out)
+    for line in skipped:
+        console.say(f"warning: {line}")
+
+    # TensorFlow is loaded here. Training and validation set only; calibration is on validation.
+    console.say(f"Training on {len(examples['train'])} clips, up to {settings.training.epochs} epochs.")
+    from .fit import finish, fit
+
+    fitted = fit(examples["train"], examples["validation"], store, settings, run.folder, init_from=run.init_from)
+    checkpoint = finish(fitted, examples, store, settings, path or run.model, fingerprint(splits), run.init_from)
+    minutes = (time.monotonic() - started) / 60
+    return Learned(checkpoint, examples, store, fitted.log, skipped, fitted.parameters, minutes)
