@@ -29,7 +29,7 @@ from argparse import Namespace
 from collections import Counter
 
 from deepfake_audio import console, interrupts, options, places
-from deepfake_audio.errors import DeepfakeAudioError, OutputError
+from deepfake_audio.errors import OutputError
 from deepfake_audio.text import clean
 
 FEW_CLIPS = 1000
@@ -172,18 +172,12 @@ def main(argv: list[str] | None = None) -> int:
     """Return the exit code."""
     console.prepare()
     arguments = options.judging(argv, places.outputs())
-    try:
-        with interrupts.Watch(farewell(arguments)) as watch, console.results():
+
+    def work(watch: interrupts.Watch) -> int:
+        with console.results():
             return run(arguments, watch)
-        return interrupts.EXIT_CODE
-    except DeepfakeAudioError as error:
-        console.say(f"error: {clean(error)}")
-        return 1
-    except BrokenPipeError:
-        return 1  # whoever read the results has stopped
-    except OSError as error:
-        console.say(f"error: {clean(error.filename)} cannot be read or written ({error.strerror or error}).")
-        return 1
+
+    return options.run(work, farewell(arguments))
 
 
 if __name__ == "__main__":

@@ -51,11 +51,17 @@ class FeatureSettings:
     """Log-mel spectrogram: see :mod:`deepfake_audio.features.log_mel`."""
 
     sample_rate: int = within(8_000, 48_000, SAMPLE_RATE)
+    """Hz at which recordings are analysed."""
     fft_samples: int = within(64, 8_192, 512)
+    """Samples of one spectrum."""
     hop_samples: int = within(64, 4_096, 160)
+    """Samples from one spectrum to the next."""
     mel_bands: int = within(1, MOST_UNITS, 80)
+    """Bands of the spectrogram."""
     lowest_hz: float = within(0.0, 24_000.0, 0.0)
+    """Lower end of the lowest band."""
     highest_hz: float = within(0.0, 24_000.0, 8000.0)
+    """Upper end of the highest band."""
     dynamic_range_db: float = within(1.0, 300.0, 80.0)
     """Everything further than this below the loudest point of a window is floored."""
 
@@ -111,6 +117,7 @@ class NetworkSettings:
     """Width and regularisation of CNN -> SimpleRNN -> LSTM -> softmax."""
 
     convolution_filters: tuple[int, ...] = within(1, MOST_UNITS, (16, 24, 32, 48))
+    """Filters of each convolution."""
     strided: bool = False
     """Shrink by strides in every convolution, not by pooling after it: 1.6 times as fast."""
     texture_filters: int = within(0, MOST_UNITS, 0)
@@ -119,12 +126,16 @@ class NetworkSettings:
     texture_steps: int = within(1, MOST_STEPS, 25)
     """Recurrent steps over which the response around a step is averaged."""
     texture_dropout: float = share(0.5)
+    """Share of the texture that a training step hides."""
     path_dropout: float = share(0.0)
     """How often a training window's verdict has to do without the recurrent states, so that it does not lean on the
     path that learns its training voices by heart first."""
     rnn_units: int = within(2, MOST_UNITS, 64)
+    """Units of the SimpleRNN, both directions together."""
     lstm_units: int = within(2, MOST_UNITS, 64)
+    """Units of the LSTM, both directions together."""
     dropout: float = share(0.3)
+    """Share of the hidden values that a training step hides."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,9 +149,13 @@ class HybridSettings:
     most_per_split: int = within(0, 20_000, 4000)
     """Upper bound on either, so that a large corpus does not fill the disk with splices."""
     most_spans: int = within(1, 20, 3)
+    """Spans in one hybrid at most."""
     shortest_span_seconds: float = within(0.05, 10.0, 0.2)
+    """Shortest span that is spliced in."""
     longest_span_seconds: float = within(0.05, 60.0, 3.0)
+    """Longest span that is spliced in."""
     longest_crossfade_seconds: float = within(0.0, 1.0, 0.08)
+    """Longest crossfade at a boundary."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,21 +166,28 @@ class AugmentSettings:
     """Copies of every training clip, whatever its class, that go through a random room, noise and codec. None: in the
     default run they cost more than they bring; a long run on a large corpus needs them."""
     shift_chance: float = share(0.3)
+    """How often the spectrum of a window is shifted."""
     most_shift_bands: float = within(0.0, MOST_UNITS, 3.0)
     """Largest shift of the whole spectrum along the mel axis. It smooths what synthesis smooths: not for the texture
     path."""
     equaliser_chance: float = share(0.5)
+    """How often a window passes a random equaliser."""
     equaliser_db: float = within(0.0, 60.0, 3.0)
+    """Spread of the equaliser's gains."""
     noise_chance: float = share(0.0)
+    """How often noise is laid under a window."""
     most_noise_db: float = within(0.0, 200.0, 70.0)
     """Quietest noise, in dB under the loudest point of the window."""
     least_noise_db: float = within(0.0, 200.0, 30.0)
     """Loudest noise, likewise."""
     band_limit_chance: float = share(0.25)
+    """How often a window loses its upper band."""
     lowest_cutoff_hz: float = within(0.0, 24_000.0, 3400.0)
+    """Lowest frequency above which it is lost."""
     floor_chance: float = share(0.0)
     """How often everything further than 45-80 dB under the peak is floored, as gates and codecs do."""
     mask_chance: float = share(0.5)
+    """How often bands of a window are masked."""
     mask_share: float = share(0.15)
     """Widest frequency mask as a share of the mel bands."""
 
@@ -175,7 +197,9 @@ class TrainingSettings:
     """Optimisation."""
 
     epochs: int = within(1, 10**9, 40)
+    """Passes after each of which the network is validated."""
     batch_size: int = within(1, 10**9, 32)
+    """Windows in one step."""
     windows_per_epoch: int = within(1, 10**9, 1024)
     """More for a large corpus: an epoch has at least one window for every second training clip."""
     most_minutes_per_speaker: float = within(0.0, 1e9, 60.0)
@@ -190,16 +214,24 @@ class TrainingSettings:
     validation_windows: int = within(1, 10**9, 10**9)
     """Windows by which an epoch is judged at most, evenly spread over the validation set."""
     learning_rate: float = within(0.0, 10.0, 2e-3)
+    """Largest one of the schedule, after the warm-up."""
     weight_decay: float = within(0.0, 10.0, 1e-4)
+    """Of Adam."""
     focal_gamma: float = within(0.0, 100.0, 2.0)
+    """How much the loss of a verdict leaves to windows that are judged well already."""
     label_smoothing: float = share(0.0)
+    """Share of each verdict's label that is spread over all classes."""
     weight_averaging: float = share(0.0)
     """Momentum of a running average of the weights, which is what is validated, chosen and kept: the weights of any one
     step follow its last few batches. 0 for none."""
     frame_loss_weight: float = within(0.0, 1e6, 1.0)
+    """Weight of the timeline in the loss; that of the verdict is one."""
     boundary_loss_weight: float = within(0.0, 1e6, 0.5)
+    """Weight of the boundaries in the loss."""
     patience_epochs: int = within(0, 10**9, 25)
+    """Epochs without a better one after which training stops."""
     seed: int = within(0, 2**32 - 1, 0)
+    """Of the split and of everything that is drawn."""
 
 
 OPERATING_POINTS = (1, 2, 5)

@@ -76,3 +76,9 @@ def test_every_setting_is_listed_as_it_can_be_typed():
     assert {line.split("=")[0] for line in shown} == names and changed(Settings(), shown) == Settings()
     at = lines.index("training.page_share=0.7  (0 to 1)")
     assert lines[at + 1] == "    Share of the others that come from sources with both classes."
+
+
+def test_every_setting_says_what_it_means():
+    lines = listing(Settings())
+    assert len(lines) == 2 * sum(map(len, to_dict(Settings()).values()))
+    assert all(line.startswith("    ") and line.endswith(".") for line in lines[1::2])

@@ -32,9 +32,9 @@ LIVES = 4
 TRAINING = {
     "listing the corpus": "CNNRNNLSTM corpus",
     "splitting, audit": "deepfake_audio.corpus.split split_corpus",
-    "splicing": "deepfake_audio.examples.example split_examples",
+    "splicing": "deepfake_audio.examples.features split_examples",
     "features": "deepfake_audio.examples.features extract_features",
-    "training": "deepfake_audio.corpus.manifest report_skipped",
+    "training": "deepfake_audio.training.learn report_skipped",
     "calibration": "deepfake_audio.training.calibrate fit_decision",
     "export": "deepfake_audio.model.export try_export",
     "report": "deepfake_audio.evaluation.examine examine",
