@@ -219,7 +219,7 @@ def cross_validate(arguments: Namespace, watch: interrupts.Watch) -> None:
             remarks=arguments.remarks.read_text(encoding="utf-8") if arguments.remarks else "",
         )
         ship(arguments.ship, folders, card, learned.parameters)
-        run.tidy()
+        run.release()  # with its states: the same command again trains nothing
     watch.sentence = f"Interrupted, but all is done: the folds are in {clean(home)}."
     with console.results():
         print(table_of_folds(folders))
