@@ -126,7 +126,7 @@ def examine(
     write_scores(folder / "scores.csv", judged)
     scores = read_scores(folder / "scores.csv")  # the file alone is what every figure comes from
     metrics = evaluate(scores, trained_families=trained_families)
-    if log is not None:
+    if log is not None and trained_families is None:  # networks of folds answer nobody
         metrics["choice"] = choose(examples, scores)
     timelines = {score.path: score.frame_probabilities for score in judged}
     plots = _draw(folder / "plots", scores, timelines, metrics, store, checkpoint, log, show)
