@@ -273,9 +273,9 @@ def _decode_scaled(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int
         with contextlib.closing(again):
             while held:
                 rate, block = held.pop(0)
-                yield rate, block * np.float32(gain)
+                yield rate, block if gain == 1.0 else block * np.float32(gain)
             for rate, block, _ in again:
-                yield rate, block * np.float32(gain)
+                yield rate, block if gain == 1.0 else block * np.float32(gain)
 
 
 def _decode(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int, np.ndarray, bool]]:

@@ -90,6 +90,19 @@ def test_mp3_whose_header_miscounts(tmp_path, mp3s, share):
     assert seconds(path) == pytest.approx(3, abs=0.05 + CODEC_SECONDS)
 
 
+@pytest.mark.parametrize(("minutes", "share"), [(0, 1), (0, 0.5), (3, 1), (3, 0.5)])
+def test_flac_whose_header_miscounts(tmp_path, speech, minutes, share):
+    path = tmp_path / "x.flac"
+    samples = np.resize(speech, minutes * 60 * SAMPLE_RATE) if minutes else speech  # numbers of several bytes
+    soundfile.write(path, samples, SAMPLE_RATE)
+    data = bytearray(path.read_bytes())
+    assert struct.unpack_from(">I", data, 22) == (len(samples),)
+    struct.pack_into(">I", data, 22, int(share * len(samples)))
+    path.write_bytes(data)
+    assert len(read_audio(path)) == len(samples)
+    assert (about_audio(path) is None) == (share < 1)
+
+
 @pytest.mark.parametrize(
     ("suffix", "options"),
     [
