@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 
 from .errors import RunError
@@ -22,11 +22,22 @@ ANSWER_SECONDS = 900.0
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
 
 
-def parallel(jobs: int):
-    """Return joblib's workers, which hand results over one by one in order: threads, inside `cluster` its workers."""
-    from joblib import Parallel
+def in_parallel(function: Callable, rows: Iterable[tuple], jobs: int) -> Iterator:
+    """Yield what a function returns for each row of arguments, in their order.
 
-    return Parallel(n_jobs=jobs, prefer="threads", return_as="generator", timeout=_patience.get())
+    Parameters
+    ----------
+    function : callable
+        Inside a :func:`cluster` block it and its arguments travel to the workers.
+    rows : iterable of tuple
+        The arguments of each call.
+    jobs : int
+        Threads, outside such a block.
+    """
+    from joblib import Parallel, delayed
+
+    workers = Parallel(n_jobs=jobs, prefer="threads", return_as="generator", timeout=_patience.get())
+    return workers(delayed(function)(*row) for row in rows)
 
 
 @contextlib.contextmanager
@@ -93,8 +104,9 @@ async def _reach(address: str) -> None:
 
 
 def _ready() -> bool:
-    """Import on a worker what the work needs."""
-    from .examples import features  # noqa: F401
-    from .judging import many  # noqa: F401
+    """Import on a worker what the work needs, besides this package."""
+    import onnxruntime
+    import soundfile
+    import soxr
 
-    return True
+    return bool(onnxruntime and soundfile and soxr)

@@ -28,12 +28,6 @@ ROWS = (
 
 ROW_OF = {room: number for number, row in enumerate(ROWS) for room in row}
 
-EXCEPTIONS = {
-    ("work", "examples.features"): "what a worker of a cluster loads before it is given work",
-    ("work", "judging.many"): "the same",
-}
-"""Imports against the order, each with what it is for; the list only ever gets shorter."""
-
 HEAVY = {"tensorflow", "keras", "librosa", "sklearn", "matplotlib", "scipy"}
 
 
@@ -78,17 +72,12 @@ def test_every_module_has_a_room():
 
 
 def test_imports_point_up():
-    wrong = {arrow for arrow in ARROWS if _row(arrow[1]) > _row(arrow[0])}
-    new = sorted(wrong - EXCEPTIONS.keys())
-    assert not new, f"these import what stands further down in ROWS: {new}"
-    gone = sorted(EXCEPTIONS.keys() - wrong)
-    assert not gone, f"these are no exceptions any more, take them off the list: {gone}"
+    wrong = sorted(arrow for arrow in ARROWS if _row(arrow[1]) > _row(arrow[0]))
+    assert not wrong, f"these import what stands further down in ROWS: {wrong}"
 
 
 def test_no_circle():
     imports = {module: {target for source, target in ARROWS if source == module} for module in MODULES}
-    for source, target in EXCEPTIONS:
-        imports[source].discard(target)
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as error:

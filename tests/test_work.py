@@ -94,7 +94,7 @@ def clips(tmp_path):
 
 def test_without_an_address_everything_stays_here():
     with work.cluster(None):
-        assert list(work.parallel(2)([])) == []
+        assert list(work.in_parallel(divmod, [(7, 2), (9, 4)], 2)) == [(3, 1), (2, 1)]
 
 
 def test_the_missing_package_is_one_sentence(monkeypatch):

@@ -19,6 +19,7 @@ from ..settings import CLASS_NAMES, SAMPLE_RATE
 from ..sound.reading import about_audio, read_audio
 from ..text import clean, counted
 from ..version import SCHEMA
+from ..work import in_parallel
 from .clips import SPLITS, Clip, Dataset, class_of, says_its_length
 from .manifest import describe, describe_data
 from .shortcuts import shortcuts, suspicions, whole_hops
@@ -188,8 +189,6 @@ def inspect(
     list of Report
         One per dataset.
     """
-    from joblib import Parallel, delayed
-
     split_of = {}
     if splits:
         split_of = {clip.name: split for split, clips in splits.sets.items() for clip in clips}
@@ -202,7 +201,7 @@ def inspect(
     chosen = [(report, number) for report in reports
               for number in (range(len(report.splits)) if everything else _sample(report, rng))]  # fmt: skip
     paths = [report.dataset.clips[number].path for report, number in chosen]
-    results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(delayed(probe)(path) for path in paths)
+    results = in_parallel(probe, zip(paths, strict=True), jobs)
     for done, ((report, number), result) in enumerate(zip(chosen, results, strict=True), 1):
         report.probes[number] = result
         if progress:

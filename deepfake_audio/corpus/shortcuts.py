@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import AudioError
 from ..settings import SAMPLE_RATE
 from ..sound.reading import about_audio, read_audio
+from ..work import in_parallel
 from .clips import Clip
 from .split import Splits
 
@@ -105,7 +106,6 @@ def shortcuts(
         For each property the area under the ROC curve on the test set: 0.5 is chance, 1.0 says that the property
         alone gives every fake away. Empty where a class has no readable clip in either set.
     """
-    from joblib import Parallel, delayed
     from sklearn.metrics import roc_auc_score
     from sklearn.tree import DecisionTreeClassifier
 
@@ -124,7 +124,7 @@ def shortcuts(
             return None  # counted where features are extracted
 
     measured = []
-    results = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(delayed(one)(clip) for _, clip in chosen)
+    results = in_parallel(one, ((clip,) for _, clip in chosen), jobs)
     for number, found in enumerate(results, start=1):
         measured.append(found)
         if progress:

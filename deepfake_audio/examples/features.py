@@ -7,7 +7,7 @@ number of clips.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..features.speech import speech_seconds
 from ..features.store import Extent, FeatureCache, Spectrogram
 from ..settings import FeatureSettings, Settings
 from ..sound.reading import about_audio, read_audio
-from ..work import parallel
+from ..work import in_parallel
 from .channels import through_channel
 from .example import Example, split_examples
 
@@ -110,25 +110,26 @@ def extract_features(
     cache = FeatureCache(folder, settings)
     store = FeatureStore(cache)
     _announce(examples, cache, settings, jobs)
-    with parallel(jobs) as workers:
-        # A part of the clips at a time: memory holds a few of them, whatever their number.
-        for part in _parts(examples):
-            keys = _keys(part, cache, jobs)
-            found = cache.find(keys)
-            missing = [(key, example) for key, example in zip(keys, part, strict=True) if key not in found]
-            done = len(store.extents) + len(store.failures) + len(part) - len(missing)
-            if progress and done:
+    # A part of the clips at a time: memory holds a few of them, whatever their number.
+    for part in _parts(examples):
+        keys = _keys(part, cache, jobs)
+        found = cache.find(keys)
+        missing = [(key, example) for key, example in zip(keys, part, strict=True) if key not in found]
+        done = len(store.extents) + len(store.failures) + len(part) - len(missing)
+        if progress and done:
+            progress(done, len(examples))
+        # Workers of a cluster have another working directory.
+        rows = ((example.path.absolute(), example.channel_seed, settings) for _, example in missing)
+        results = in_parallel(spectrogram, rows, jobs) if missing else ()
+        for (key, example), result in zip(missing, results, strict=True):
+            if isinstance(result, Spectrogram):
+                found[key] = cache.add(key, result)
+            else:
+                store.failures[example.name] = result
+            done += 1
+            if progress:
                 progress(done, len(examples))
-            results = _computed([example for _, example in missing], settings, workers)
-            for (key, example), result in zip(missing, results, strict=True):
-                if isinstance(result, Spectrogram):
-                    found[key] = cache.add(key, result)
-                else:
-                    store.failures[example.name] = result
-                done += 1
-                if progress:
-                    progress(done, len(examples))
-            store.extents |= {e.name: found[key] for key, e in zip(keys, part, strict=True) if key in found}
+        store.extents |= {e.name: found[key] for key, e in zip(keys, part, strict=True) if key in found}
     if not store.extents:
         raise RunError(
             f"None of the {len(examples)} clips could be read; the first says: {next(iter(store.failures.values()))}"
@@ -205,16 +206,6 @@ def _header_seconds(path: Path) -> float:
         # A damaged header must not be what stops a run.
         return min(about["frames"] / about["samplerate"], size / LEAST_BYTES_PER_SECOND)
     return size / COMPRESSED_BYTES_PER_SECOND
-
-
-def _computed(examples: Sequence[Example], settings: FeatureSettings, workers) -> Iterable[Spectrogram | str]:
-    """Yield the spectrogram of each clip, or why there is none, in their order."""
-    from joblib import delayed
-
-    if not examples:
-        return []
-    # Workers of a cluster have another working directory.
-    return workers(delayed(spectrogram)(e.path.absolute(), e.channel_seed, settings) for e in examples)
 
 
 def spectrogram(path: Path, channel_seed: Sequence[int], settings: FeatureSettings) -> Spectrogram | str:

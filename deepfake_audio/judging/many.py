@@ -237,13 +237,11 @@ def judge_on_cluster(
     judge : Judge
         Travels to the workers.
     """
-    from joblib import delayed
-
-    from ..work import parallel
+    from ..work import in_parallel
 
     there = [Answer(blank(path, error, judge.model)) if error else known(path) for path, error in found]
     wanted = [path for (path, _), answered in zip(found, there, strict=True) if not answered]
-    answers = parallel(-1)(delayed(judge)(path) for path in wanted)
+    answers = in_parallel(judge, zip(wanted, strict=True), -1)
     yield from _shown((answered or next(answers) for answered in there), bar(len(found), leave=False))
 
 
