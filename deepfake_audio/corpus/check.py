@@ -228,14 +228,19 @@ def _lengths(report: Report) -> dict[tuple[str, str, int], set[int]]:
     """Return the different lengths in samples by source, class and rate: of originals, else of the files decoded."""
     lengths = defaultdict(set)
     for number, clip in enumerate(report.dataset.clips):
-        if clip.original_samples.isdecimal() and clip.sample_rate.isdecimal():
-            exact = says_its_length(clip.original_format or "PCM")
-            rate, frames = int(clip.sample_rate), int(clip.original_samples) if exact else 0
-        else:
+        rate, frames = _whole(clip.sample_rate), _whole(clip.original_samples)
+        if not (rate and frames):
             rate, frames = (found.rate, found.frames) if (found := report.probes.get(number)) else (0, 0)
+        elif not says_its_length(clip.original_format or "PCM"):
+            frames = 0
         if frames:
             lengths[clip.source, clip.label, rate].add(frames)
     return lengths
+
+
+def _whole(text: str) -> int:
+    """Return a whole number, which spreadsheets may write as ``22050.0``; 0 where it is none."""
+    return int(match[1]) if (match := re.fullmatch(r"(\d{1,15})(\.0)?", text, re.ASCII)) else 0
 
 
 def _sample(report: Report, rng: np.random.Generator) -> list[int]:

@@ -248,7 +248,7 @@ def test_real_clips_of_whole_hops_are_suspected(grow, rate, hop, warned, suffix)
 def test_lengths_of_originals_count_where_clips_were_cut(grow, kind, lengths, suspected):
     names = [f"{n}.wav" for n in range(20)]
     grow.clips(*names)
-    rows = [f"{name},real,demo page,22050,{kind},{256 * (100 + n % lengths)}" for n, name in enumerate(names)]
+    rows = [f"{name},real,demo page,22050.0,{kind},{256 * (100 + n % lengths)}" for n, name in enumerate(names)]
     grow.text("clips.csv", "path,label,source,original_sample_rate,original_format,original_samples", *rows)
     found = [line for line in report_of(grow.root, split=False).warnings if "vocoder" in line]
     assert len(found) == suspected
