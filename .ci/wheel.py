@@ -41,7 +41,7 @@ def main() -> None:
         call(sys.executable, "-m", "venv", home)
         call(home / BIN / "python", "-m", "pip", "install", "--quiet", *Path(folder).glob("*.whl"))
         answer = call(home / BIN / "deepfake-audio", CLIP, "--quiet", cwd=elsewhere)
-        if "(bundled model)" not in answer or answer.split()[0] not in ("Real", "Fake", "Hybrid", "Uncertain"):
+        if "bundled model" not in answer or answer.split()[0] not in ("Real", "Fake", "Hybrid", "Uncertain"):
             sys.exit(f"the installed package does not judge {CLIP}: {answer}")
         for extra, command, *words in SENTENCES:
             said = call(home / BIN / command, *words, code=1, cwd=elsewhere).strip().splitlines()
