@@ -239,3 +239,15 @@ def test_a_threshold_decides_and_says_what_it_costs(model, tmp_path):
         assert answer["threshold"] == float(threshold)
         verdicts.append(answer["verdict"])
     assert verdicts[0] != "Real" and verdicts[1] == "Real"
+
+
+def test_what_is_odd_about_a_file_is_said_in_each_answer_and_what_is_passed_over_once(model, tmp_path):
+    folder, page = tmp_path / "calls", tmp_path / "page.html"
+    folder.mkdir()
+    wave(folder / "loud.wav", 8 * SOUND / np.abs(SOUND).max(), subtype="FLOAT")
+    (folder / "notes.txt").write_text("no sound", encoding="utf-8")
+    code, out, err = judged(folder, "--json", "--report", page, "--model", model)
+    (note,) = json.loads(out)["notes"]
+    assert code == 0 and "18.1 dB above full scale" in note
+    assert f"note: '{folder / 'loud.wav'}': {note}" in err and err.count("Passed over") == 1 and "1 .txt" in err
+    assert note in page.read_text(encoding="utf-8")
