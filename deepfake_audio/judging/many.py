@@ -129,7 +129,7 @@ def _kept_detector(checkpoint: Path, threshold: float | None, engine: str, opera
     return Detector(checkpoint, threshold, engine, operating_point)
 
 
-def blank(path: Path, error: str | None, model: dict[str, str]) -> dict:
+def blank(path: Path | str, error: str | None, model: dict[str, str]) -> dict:
     """Return a result that says nothing, or nothing but an error."""
     said = {"schema": SCHEMA, "path": str(path), "model": model, "segments": [], "notes": [], "error": error}
     return dict.fromkeys(RESULT_KEYS) | said
