@@ -211,6 +211,7 @@ def test_results_are_on_stdout_and_everything_else_on_stderr(trained):
     assert {Path(p).name for p in paths} >= {"scores.csv", "metrics.json", "MODEL_CARD.md", "confusion_matrix.png"}
     assert all(Path(p).is_file() for p in paths)
     assert "python script.py FILE --model" in done.stdout
+    assert "Unless --model names another, the bundled model answers from now on" in done.stdout
     assert "Epoch" not in done.stdout and "Epoch 3/3" in done.stderr
     assert "Traceback" not in done.stderr and "\r" not in done.stderr, "no progress bars where nobody watches"
 
@@ -218,6 +219,8 @@ def test_results_are_on_stdout_and_everything_else_on_stderr(trained):
 def test_every_figure_comes_from_the_scores_file(trained):
     run, _ = trained
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    choice = metrics.pop("choice")
+    assert choice["own"] is False and "too few to tell" in choice["why"], "the starter clips are few"
     again = evaluate(read_scores(run / "scores.csv"))
     assert metrics == json.loads(json.dumps(again))
 
