@@ -78,5 +78,8 @@ class Level:
 def describe_gain(gain: float) -> str:
     """Return a sentence for who reads the verdict on what was scaled."""
     peak_db = 20 * np.log10(SCALED_PEAK / gain)
-    where = "above" if peak_db > 0 else "under"
-    return f"Its peak lies {abs(peak_db):.1f} dB {where} full scale: it was scaled to be heard as a whole."
+    if peak_db > 0:
+        return f"Its peak lies {peak_db:.1f} dB above full scale: it was scaled to be heard as a whole."
+    return (
+        f"Its peak lies {-peak_db:.1f} dB under full scale: it was scaled, but 16 bits keep little of so quiet a voice."
+    )
