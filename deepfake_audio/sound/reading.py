@@ -269,8 +269,9 @@ def _decode_scaled(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int
         gain = level.gain(1.0 if is_float else OVERSHOOT) if level else 1.0
         if gain != 1.0:
             notes.append(describe_gain(gain))
-        again = _decode(path, []) if count > HELD_BLOCKS else decoded
-        with contextlib.closing(again):
+        if count > HELD_BLOCKS:
+            decoded.close()  # its decoder is the one that is needed
+        with contextlib.closing(_decode(path, []) if count > HELD_BLOCKS else decoded) as again:
             while held:
                 rate, block = held.pop(0)
                 yield rate, block if gain == 1.0 else block * np.float32(gain)

@@ -1,6 +1,7 @@
 """However loud a recording is stored, it is read as if it had been stored as it should."""
 
 import subprocess
+import time
 
 import imageio_ffmpeg
 import numpy as np
@@ -51,6 +52,16 @@ def test_what_is_too_loud_or_hardly_there_is_scaled(tmp_path, monkeypatch, speec
     else:
         assert not notes
         assert np.abs(samples - speech * peak / np.abs(speech).max()).max() < 2 / 32768
+
+
+def test_speech_behind_a_long_silence_needs_one_decoder(tmp_path, monkeypatch, speech):
+    monkeypatch.setattr(decoders, "BLOCK_VALUES", 4000)
+    monkeypatch.setattr(decoders, "MOST_DECODERS", 1)
+    monkeypatch.setattr(decoders, "TIMEOUT_SECONDS", 5.0)
+    late, started = np.concatenate([np.zeros(3 * SAMPLE_RATE), speech]), time.monotonic()
+    samples, notes = store(tmp_path / "x.flac", late, 0.5)
+    assert not notes and np.abs(samples - late * 0.5 / np.abs(late).max()).max() < 2 / 32768
+    assert time.monotonic() - started < 4.5
 
 
 def test_quiet_speech_on_16_bits_is_heard(tmp_path, speech):
