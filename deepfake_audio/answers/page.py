@@ -171,7 +171,8 @@ def _verdict(answer: dict) -> dict:
 def _channels(result: dict) -> list[dict]:
     channels = result.get("channels") or []
     return [
-        _verdict(channel) | {"name": name, "shares": _shares(channel["probabilities"])}
+        _verdict(channel)
+        | {"name": name, "shares": "" if channel["verdict"] == NO_SPEECH else _shares(channel["probabilities"])}
         for name, channel in zip(channel_names(len(channels)), channels, strict=True)
     ]
 

@@ -119,7 +119,8 @@ def describe(result: dict) -> list[str]:
     ]
     channels = result.get("channels") or []
     for name, channel in zip(channel_names(len(channels)), channels, strict=True):
-        lines.append(f"  {name}: {channel['verdict']}, confidence {channel['confidence']:.2f}")
+        confidence = "" if channel["verdict"] == NO_SPEECH else f", confidence {channel['confidence']:.2f}"
+        lines.append(f"  {name}: {channel['verdict']}{confidence}")
     most, suspicious = MOST_SEGMENTS, most_suspicious(result)
     if suspicious:
         most -= MOST_SUSPICIOUS
