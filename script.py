@@ -6,6 +6,7 @@
     python script.py calls/ --csv answers.csv       one row per file; the same command again goes on where it stopped
     python script.py call.m4a --report call.html    a page with player, spectrogram and timeline
     python script.py call.m4a --json                one JSON object per file
+    ffmpeg -i talk.mkv -f wav - | python script.py -    a recording that comes through a pipe
     python script.py clip.flac --model outputs/RUN/model.keras
 
 Results go to stdout, everything else to stderr. Exit code 0: all files judged, 1: some file failed, 2: usage,
@@ -27,6 +28,7 @@ import contextlib
 import json
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Iterator
 
 from deepfake_audio import console, interrupts, options, places
 from deepfake_audio.errors import OutputError
@@ -36,7 +38,7 @@ FEW_CLIPS = 1000
 """After the starter corpus a model has seen some 450, splices included; the bundled model has seen 5,555."""
 
 
-def tell(result: dict, arguments: Namespace) -> None:
+def show(result: dict, arguments: Namespace) -> None:
     """Print one answer; what went wrong goes to stderr."""
     from deepfake_audio.answers.wording import describe
 
@@ -52,12 +54,41 @@ def tell(result: dict, arguments: Namespace) -> None:
         console.say(f"error: {clean(result['error'])}")
 
 
-def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
-    """Judge all that is named; return the exit code."""
-    from deepfake_audio.answers import outputs
+def find(arguments: Namespace) -> list[tuple[Path, str | None]]:
+    """Return what is named: recordings, and sentences in place of those that cannot be found."""
     from deepfake_audio.answers.find import describe_passed_over, find_recordings
-    from deepfake_audio.answers.table import Summary
+    from deepfake_audio.answers.outputs import check
+
+    passed_over = Counter()
+    found = find_recordings(arguments.paths, passed_over)
+    if passed_over:
+        console.say(clean(describe_passed_over(passed_over)))
+    if arguments.labels and len(found) > 1:
+        raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
+    check(found, {"--csv": arguments.csv, "--report": arguments.report, "--labels": arguments.labels})
+    return found
+
+
+def judge(arguments: Namespace, checkpoint, found, files, detector=None) -> Iterator:
+    """Yield an answer per recording, in order, from this machine or a cluster."""
     from deepfake_audio.judging import many
+    from deepfake_audio.judging.detector import Detector
+    from deepfake_audio.sound import decoders
+
+    rule = arguments.threshold, arguments.engine, arguments.operating_point
+    if arguments.dask:
+        worker = many.Judge(checkpoint.path, *rule, files.model, files.glimpse())
+        return many.judge_on_cluster(found, worker, files.known)
+    if detector is None and any(error is None for _, error in found):
+        decoders.prepare()
+        detector = Detector(checkpoint, *rule)
+    return many.judge_all(found, detector, files.model, arguments.jobs, files.glimpse, files.known)
+
+
+def answer(arguments: Namespace, checkpoint, detector=None) -> int:
+    """Find what is named, judge it, show and write the answers; return the exit code."""
+    from deepfake_audio.answers.outputs import Outputs
+    from deepfake_audio.answers.table import Summary
     from deepfake_audio.judging.decision import name_rule
     from deepfake_audio.work import cluster
 
@@ -65,37 +96,21 @@ def judge_recordings(arguments: Namespace, checkpoint, detector=None) -> int:
         from deepfake_audio.evaluation.rates import expected_rates
 
         console.say(expected_rates(checkpoint.path, arguments.threshold))
-    passed_over = Counter()
-    found = find_recordings(arguments.paths, passed_over)
-    if passed_over:
-        console.say(clean(describe_passed_over(passed_over)))
-    if arguments.labels and len(found) > 1:
-        raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
-    outputs.check(found, {"--csv": arguments.csv, "--report": arguments.report, "--labels": arguments.labels})
-    summary, known = Summary(), 0
+    found, summary, known = find(arguments), Summary(), 0
     wanted = arguments.csv, arguments.report, arguments.plot, arguments.labels
     rule = name_rule(arguments.threshold, arguments.operating_point)
-    with outputs.Outputs(checkpoint, *wanted, rule) as files, cluster(arguments.dask):
-        if detector is None and not arguments.dask and any(error is None for _, error in found):
-            from deepfake_audio.judging.detector import Detector
-            from deepfake_audio.sound import decoders
-
-            decoders.prepare()
-            detector = Detector(checkpoint, arguments.threshold, arguments.engine, arguments.operating_point)
-        if arguments.dask:
-            use = checkpoint.path, arguments.threshold, arguments.engine, arguments.operating_point
-            judge = many.Judge(*use, files.model, files.glimpse())
-            judged = many.judge_on_cluster(found, judge, files.known)
-        else:
-            judged = many.judge_all(found, detector, files.model, arguments.jobs, files.glimpse, files.known)
-        with contextlib.closing(judged):  # after an error or Ctrl-C, too
-            for answer in judged:
-                summary.add(answer.result)
-                if answer.known:
-                    known += 1
-                else:
-                    tell(answer.result, arguments)
-                    files.add(answer)
+    with (
+        Outputs(checkpoint, *wanted, rule) as files,
+        cluster(arguments.dask),
+        contextlib.closing(judge(arguments, checkpoint, found, files, detector)) as judged,  # after Ctrl-C, too
+    ):
+        for one in judged:
+            summary.add(one.result)
+            if one.known:
+                known += 1
+            else:
+                show(one.result, arguments)
+                files.add(one)
     if known:
         console.say(f"{known} of {len(found)} recordings were already answered in {clean(arguments.csv)}.")
     if len(found) > 1 and not (arguments.json or arguments.quiet):
@@ -134,7 +149,7 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
         arguments.paths = [str(recording)]
         if not isinstance(ended, OutputError):  # on a disk that is full there is no room for a page, either
             arguments.report = arguments.report or recording.with_name("report.html")
-        code = judge_recordings(arguments, checkpoint, detector)
+        code = answer(arguments, checkpoint, detector)
         console.say(f"Recording and report: {clean(recording.parent)}")
     else:
         console.say("Nothing was heard, so there is nothing to judge and nothing was kept.")
@@ -150,13 +165,8 @@ def farewell(arguments: Namespace) -> str:
     return "Interrupted; the answers above stand (with --csv FILE, the same command goes on where it stopped)."
 
 
-def run(arguments: Namespace, watch: interrupts.Watch) -> int:
-    """Do what was asked for; return the exit code."""
-    if arguments.list_devices:
-        from deepfake_audio.sound.microphone import list_devices
-
-        print("\n".join(list_devices()))
-        return 0
+def choose(arguments: Namespace):
+    """Return the checkpoint that answers, and say which one and why."""
     from deepfake_audio.model.checkpoint import choose_checkpoint, read_checkpoint
 
     path, why = (arguments.model, "as you named it") if arguments.model else choose_checkpoint(places.outputs())
@@ -165,17 +175,23 @@ def run(arguments: Namespace, watch: interrupts.Watch) -> int:
     clips = len(checkpoint.seen())
     if clips < FEW_CLIPS:
         console.say(f"warning: it has seen {clips} clips in training, splices included: too few for unseen speakers.")
-    return judge_recordings(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)
+    return checkpoint
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Return the exit code."""
+    """Return the exit code: 0 fine, 1 some file failed, 2 usage, 130 interrupted."""
     console.prepare()
     arguments = options.judging(argv, places.outputs())
 
     def work(watch: interrupts.Watch) -> int:
         with console.results():
-            return run(arguments, watch)
+            if arguments.list_devices:
+                from deepfake_audio.sound.microphone import list_devices
+
+                print("\n".join(list_devices()))
+                return 0
+            checkpoint = choose(arguments)
+            return answer(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)
 
     return options.run(work, farewell(arguments))
 
