@@ -28,7 +28,7 @@ from argparse import Namespace
 from deepfake_audio import console, interrupts, options, places
 from deepfake_audio.corpus.kaggle import dataset_folder
 from deepfake_audio.errors import RunError
-from deepfake_audio.settings import Settings, differences, listing
+from deepfake_audio.settings import Settings
 from deepfake_audio.text import clean
 
 
@@ -241,7 +241,7 @@ def again(arguments: Namespace, settings: Settings, base=None) -> str:
     words += ["--folds", arguments.folds] if arguments.folds else []
     words += ["--ship", arguments.ship] if arguments.ship else []
     own = base.to_go_on_from(Settings()) if base else Settings()
-    words += [word for change in differences(settings, own) for word in ("--set", change)]
+    words += [word for change in options.differences(settings, own) for word in ("--set", change)]
     return console.command_line(words + label_words(arguments))
 
 
@@ -277,7 +277,7 @@ def main(argv: list[str] | None = None) -> int:
     def work(watch: interrupts.Watch) -> None:
         if arguments.list_settings:
             with console.results():
-                print("\n".join(listing(options.settings_of(arguments))))
+                print("\n".join(options.listing(options.settings_of(arguments))))
         elif arguments.check_data:
             check(arguments)
         elif arguments.evaluate:

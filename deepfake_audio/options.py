@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
+import inspect
+import itertools
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +16,8 @@ from typing import TYPE_CHECKING
 from . import console, interrupts
 from .corpus.clips import class_of
 from .corpus.kaggle import HANDLE, PAGE
-from .errors import DeepfakeAudioError
-from .settings import OPERATING_POINT, OPERATING_POINTS, Settings, TrainingSettings, changed, read_settings
+from .errors import DeepfakeAudioError, in_short
+from .settings import OPERATING_POINT, OPERATING_POINTS, Settings, TrainingSettings, changed, from_dict, to_dict
 from .text import clean
 from .version import __version__
 
@@ -165,6 +169,61 @@ def settings_of(arguments: argparse.Namespace, base: Checkpoint | None = None) -
 def _changes(arguments: argparse.Namespace) -> list[str]:
     short = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "seed")}
     return [f"training.{name}={value}" for name, value in short.items() if value is not None] + arguments.changes
+
+
+def differences(settings: Settings, base: Settings | None = None) -> list[str]:
+    """Return the changes that make `settings` of `base`, the defaults if None; calibration is left to the training."""
+    values, others = to_dict(settings), to_dict(base or Settings())
+    return [
+        f"{group}.{name}={json.dumps(value, separators=(',', ':'))}"
+        for group, part in values.items()
+        for name, value in part.items()
+        if group != "decision" and value != others[group][name]
+    ]
+
+
+def read_settings(path: Path) -> Settings:
+    """Return the settings that a run left in its ``settings.json``.
+
+    Raises
+    ------
+    ValueError
+        When the file cannot be read, or comes from a version with other settings.
+    """
+    try:
+        return from_dict(Settings, json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); name the settings.json of a run") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} does not hold the settings of this version ({in_short(error)}); take another, or --set "
+            "what differs from the defaults"
+        ) from error
+
+
+def listing(settings: Settings) -> list[str]:
+    """Return for every setting what can be typed behind ``--set``, its bounds, and what it means, two lines each."""
+    lines = []
+    for group in dataclasses.fields(settings):
+        part, about = getattr(settings, group.name), _docstrings(type(group.default))
+        for field in dataclasses.fields(part):
+            value = json.dumps(getattr(part, field.name), separators=(",", ":"))
+            least, most = field.metadata.get("within", (None, None))
+            bounds = "true or false" if least is None else f"{least:g} to {most:g}"
+            lines.append(f"{group.name}.{field.name}={value}  ({bounds})")
+            if field.name in about:
+                lines.append(f"    {about[field.name]}")
+    return lines
+
+
+def _docstrings(kind: type) -> dict[str, str]:
+    """Return what stands below the fields of a class, in its source: Python keeps only the docstring of the class."""
+    body = ast.parse(inspect.getsource(kind)).body[0].body
+    return {
+        field.target.id: " ".join(below.value.value.split())
+        for field, below in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr)
+    }
 
 
 def run(work: Callable[[interrupts.Watch], int | None], farewell: str, go_on: str = "") -> int:

@@ -6,17 +6,11 @@ uses only those, never the defaults below.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
-import itertools
 import json
 import reprlib
 import typing
 from collections.abc import Iterable
-from pathlib import Path
-
-from .errors import in_short
 
 CLASS_NAMES = ("Real", "Fake", "Hybrid")
 """Order of the softmax outputs."""
@@ -375,61 +369,6 @@ def changed(settings: Settings, changes: Iterable[str]) -> Settings:
         except ValueError as error:
             raise ValueError(f"{text!r} is no value for {name}: write 8, 0.5, true or [16,24]") from error
     return from_dict(Settings, values)
-
-
-def differences(settings: Settings, base: Settings | None = None) -> list[str]:
-    """Return the changes that make `settings` of `base`, the defaults if None; calibration is left to the training."""
-    values, others = to_dict(settings), to_dict(base or Settings())
-    return [
-        f"{group}.{name}={json.dumps(value, separators=(',', ':'))}"
-        for group, part in values.items()
-        for name, value in part.items()
-        if group != "decision" and value != others[group][name]
-    ]
-
-
-def read_settings(path: Path) -> Settings:
-    """Return the settings that a run left in its ``settings.json``.
-
-    Raises
-    ------
-    ValueError
-        When the file cannot be read, or comes from a version with other settings.
-    """
-    try:
-        return from_dict(Settings, json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}); name the settings.json of a run") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path} does not hold the settings of this version ({in_short(error)}); take another, or --set "
-            "what differs from the defaults"
-        ) from error
-
-
-def listing(settings: Settings) -> list[str]:
-    """Return for every setting what :func:`changed` takes, its bounds, and what it means, a line or two each."""
-    lines = []
-    for group in dataclasses.fields(settings):
-        part, about = getattr(settings, group.name), _docstrings(type(group.default))
-        for field in dataclasses.fields(part):
-            value = json.dumps(getattr(part, field.name), separators=(",", ":"))
-            least, most = field.metadata.get("within", (None, None))
-            bounds = "true or false" if least is None else f"{least:g} to {most:g}"
-            lines.append(f"{group.name}.{field.name}={value}  ({bounds})")
-            if field.name in about:
-                lines.append(f"    {about[field.name]}")
-    return lines
-
-
-def _docstrings(kind: type) -> dict[str, str]:
-    """Return what stands below the fields of a class, in its source: Python keeps only the docstring of the class."""
-    body = ast.parse(inspect.getsource(kind)).body[0].body
-    return {
-        field.target.id: " ".join(below.value.value.split())
-        for field, below in itertools.pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr)
-    }
 
 
 def _value(kind: type, field: dataclasses.Field, wanted: type, value: typing.Any):

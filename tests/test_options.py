@@ -8,7 +8,8 @@ import pytest
 
 from deepfake_audio import options
 from deepfake_audio.model.checkpoint import Checkpoint
-from deepfake_audio.settings import NetworkSettings, Settings, changed, differences, listing, to_dict
+from deepfake_audio.options import differences, listing
+from deepfake_audio.settings import NetworkSettings, Settings, changed, to_dict
 
 OUTPUTS = Path("outputs")
 

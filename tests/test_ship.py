@@ -12,7 +12,7 @@ from commands import HERE, TRAIN, python
 from deepfake_audio.corpus.recognise import find_clips
 from deepfake_audio.evaluation.scores import read_scores
 from deepfake_audio.model.checkpoint import read_checkpoint
-from deepfake_audio.settings import differences
+from deepfake_audio.options import differences
 from deepfake_audio.sound.reading import write_flac
 
 
