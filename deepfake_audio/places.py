@@ -9,7 +9,7 @@ CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "CNNRNNLSTM.py").is_file() else N
 JUDGE = "python script.py" if CHECKOUT else "deepfake-audio"
 TRAIN = "python CNNRNNLSTM.py" if CHECKOUT else "deepfake-audio-train"
 
-OPTIONAL = {"web": "gradio>=6,<7", "dask": "distributed>=2025.1,<2027", "kaggle": "kagglehub>=1.0.3,<2"}
+OPTIONAL = {"web": "gradio>=6,<7", "dask": "distributed>=2025.1,<2027", "kaggle": "kagglehub>=1.0.2,<2"}
 """Extras that requirements.txt leaves out."""
 
 
