@@ -7,6 +7,7 @@
     python script.py call.m4a --report call.html    a page with player, spectrogram and timeline
     python script.py call.m4a --json                one JSON object per file
     ffmpeg -i talk.mkv -f wav - | python script.py -    a recording that comes through a pipe
+    python script.py --web                          a page in the browser: drop recordings there, or speak
     python script.py clip.flac --model outputs/RUN/model.keras
 
 Results go to stdout, everything else to stderr. Exit code 0: all files judged, 1: some file failed, 2: usage,
@@ -156,6 +157,18 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     return 1 if ended else code
 
 
+def open_page(arguments: Namespace, checkpoint) -> int:
+    """Judge what is dropped on a page in the browser, until Ctrl-C; return the exit code."""
+    from deepfake_audio.answers import web
+
+    web.check(arguments.host, arguments.port)  # what is wrong is said before the network loads
+    from deepfake_audio.judging.detector import Detector
+
+    detector = Detector(checkpoint, arguments.threshold, arguments.engine, arguments.operating_point)
+    web.serve(detector, arguments.host, arguments.port, arguments.login, arguments.jobs)
+    return 0
+
+
 def farewell(arguments: Namespace) -> str:
     """Say what Ctrl-C leaves behind."""
     if not arguments.paths:
@@ -191,6 +204,8 @@ def main(argv: list[str] | None = None) -> int:
                 print("\n".join(list_devices()))
                 return 0
             checkpoint = choose(arguments)
+            if arguments.web:
+                return open_page(arguments, checkpoint)
             return answer(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)
 
     return options.run(work, farewell(arguments))

@@ -6,6 +6,7 @@ import argparse
 import ast
 import dataclasses
 import inspect
+import ipaddress
 import itertools
 import json
 import os
@@ -33,6 +34,11 @@ DOCUMENTS = (".pdf", ".docx", ".doc", ".odt", ".txt", ".md", ".json", ".png", ".
 
 LEAST_SECONDS, MOST_SECONDS = 0.3, 36_000.0
 """How long the microphone can be listened to."""
+
+THIS_COMPUTER, PORT = "127.0.0.1", 7860
+"""Where the page in the browser listens."""
+
+LOGIN_VARIABLE = "DEEPFAKE_AUDIO_LOGIN"
 
 
 def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
@@ -71,9 +77,16 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--seconds", type=_duration, metavar="N", help="listen to the microphone for N seconds instead of until Ctrl-C")
     add("--device", metavar="NAME", help="microphone: its number, or part of its name")
     add("--list-devices", action="store_true", help="list the microphones")
+    add("--web", action="store_true", help="open a page in the browser: drop recordings there, or speak")
+    add("--port", type=_whole_number(1, 65_535), metavar="N", help=f"of that page (default: {PORT})")
+    add("--host", metavar="ADDRESS",
+        help=f"where that page listens (default: {THIS_COMPUTER}); for other computers only with --login")  # fmt: skip
+    add("--login", metavar="NAME:PASSWORD", default=os.environ.get(LOGIN_VARIABLE),
+        help=f"who may open that page; no list of processes shows it in the variable {LOGIN_VARIABLE}")  # fmt: skip
     add("--version", action="version", version=VERSION)
     add("--outputs", type=_path, metavar="DIR", default=outputs, help="where recordings go (default: outputs/)")
     arguments = parser.parse_args(argv)
+    _check_page(parser, arguments)
     if arguments.paths and (arguments.seconds or arguments.device or arguments.list_devices):
         parser.error("--seconds, --device and --list-devices are for the microphone: give no PATH with them")
     if arguments.dask and not arguments.paths:
@@ -86,6 +99,32 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     if arguments.json and arguments.quiet:
         parser.error("--json and --quiet contradict each other")
     return arguments
+
+
+def _check_page(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse what does not go with a page in the browser, and one that is open to everybody."""
+    if not arguments.web:
+        if arguments.host is not None or arguments.port is not None:
+            parser.error("--host and --port are for the page in the browser: give --web with them")
+        return
+    others = ("paths", "json", "quiet", "csv", "report", "plot", "labels", "dask", "seconds", "device", "list_devices")
+    if any(getattr(arguments, name) for name in others):
+        parser.error("--web judges what is dropped on its page and offers report and JSON there: leave PATH, files "
+                     "to write, --dask and the microphone's options out")  # fmt: skip
+    arguments.host, arguments.port = arguments.host or THIS_COMPUTER, arguments.port or PORT
+    if arguments.login is not None:
+        name, _, password = arguments.login.partition(":")
+        if not (name and password):  # which are not repeated
+            parser.error(f"--login, or the variable {LOGIN_VARIABLE}, is not NAME:PASSWORD")
+    elif not _is_this_computer(arguments.host):
+        parser.error(f"--host {clean(arguments.host)} lets other computers in: say who may, with --login NAME:PASSWORD")
+
+
+def _is_this_computer(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:

@@ -37,3 +37,7 @@ for (const part of document.querySelectorAll("article")) {
   });
   audio.addEventListener("seeking", place);
 }
+if (window.parent !== window) {
+  const tell = () => window.parent.postMessage({ reportHeight: document.body.scrollHeight }, "*");
+  new ResizeObserver(tell).observe(document.body);
+}
