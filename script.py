@@ -100,18 +100,16 @@ def answer(arguments: Namespace, checkpoint, detector=None) -> int:
     found, summary, known = find(arguments), Summary(), 0
     wanted = arguments.csv, arguments.report, arguments.plot, arguments.labels
     rule = name_rule(arguments.threshold, arguments.operating_point)
-    with (
-        Outputs(checkpoint, *wanted, rule) as files,
-        cluster(arguments.dask),
-        contextlib.closing(judge(arguments, checkpoint, found, files, detector)) as judged,  # after Ctrl-C, too
-    ):
-        for one in judged:
-            summary.add(one.result)
-            if one.known:
-                known += 1
-            else:
-                show(one.result, arguments)
-                files.add(one)
+    with Outputs(checkpoint, *wanted, rule) as files, cluster(arguments.dask):
+        judged = judge(arguments, checkpoint, found, files, detector)
+        with contextlib.closing(judged):  # after Ctrl-C, too
+            for one in judged:
+                summary.add(one.result)
+                if one.known:
+                    known += 1
+                else:
+                    show(one.result, arguments)
+                    files.add(one)
     if known:
         console.say(f"{known} of {len(found)} recordings were already answered in {clean(arguments.csv)}.")
     if len(found) > 1 and not (arguments.json or arguments.quiet):
