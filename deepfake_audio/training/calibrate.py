@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -69,32 +69,63 @@ def fit_decision(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> D
 def _fit_verdict(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> DecisionSettings:
     """Fit the weights of the verdict and the thresholds between which it is withheld.
 
-    The thresholds are read off probabilities that each clip got from weights fitted without its source. Clips without
-    speech get no verdict and have no say.
+    The thresholds are read off probabilities that each clip got from weights fitted without its source, and hold for
+    clips and for all clips of a voice in a row. Clips without speech get no verdict and have no say.
     """
     decision = settings.decision
     scans = [row for row in scans if row[1].speech_seconds >= decision.least_speech_seconds] or scans
+    clips = len(scans)
+    scans = [*scans, *_joined(scans)]
     examples = [example for example, _ in scans]
     found = np.stack([statistics(scan, voiced_frames(scan, settings), settings) for _, scan in scans])
     truth = np.array([CLASS_NAMES.index(example.label) for example in examples])
     groups = np.array([example.source or example.group for example in examples])
-    weights = _even_weights(truth, groups)
+    weights = np.zeros(len(scans))  # what is joined has been seen already
+    weights[:clips] = _even_weights(truth[:clips], groups[:clips])
     fitted = fit_verdict_weights(found, truth, weights)
     held_out = _held_out_probabilities(found, truth, groups, weights)
     not_real = 1.0 - held_out[:, CLASS_NAMES.index("Real")]
 
-    def quantile(kind: str, of: Sequence[str], share: float) -> float:
-        members = [index for index, example in enumerate(examples) if example.kind == kind]
+    def quantile(kind: str, of: Sequence[str], share: float, rows: range) -> float:
+        members = [index for index in rows if examples[index].kind == kind]
         return _even_quantile(not_real[members], [of[index] for index in members], share) if members else 0.5
 
     families = [example.family or example.generator or group for example, group in zip(examples, groups, strict=True)]
+    short, long = range(clips), range(clips, len(scans))
     return dataclasses.replace(
         decision,
         verdict_weights=tuple(map(float, fitted.ravel())),
         accusation_thresholds=tuple(
-            max(0.5, quantile("real", groups, 1.0 - percent / 100)) for percent in OPERATING_POINTS
+            max(0.5, *(quantile("real", groups, 1.0 - percent / 100, rows) for rows in (short, long)))
+            for percent in OPERATING_POINTS
         ),
-        assurance_threshold=min(0.5, quantile("fake", families, MOST_VOUCHED)),
+        assurance_threshold=min(0.5, quantile("fake", families, MOST_VOUCHED, short)),
+    )
+
+
+def _joined(scans: Sequence[tuple[Example, Scan]]) -> list[tuple[Example, Scan]]:
+    """Return the real clips of each voice as one recording: what people bring is longer than what data sets hold."""
+    voices = defaultdict(list)
+    for example, scan in scans:
+        if example.kind == "real":
+            voices[example.source or example.group, example.speaker].append((example, scan))
+    return [(rows[0][0], _join([scan for _, scan in rows])) for rows in voices.values() if len(rows) > 1]
+
+
+def _join(scans: Sequence[Scan]) -> Scan:
+    """Return the answers over recordings that follow each other."""
+    starts = np.cumsum([0, *(len(scan.timeline) for scan in scans)])
+    known = all(scan.levels is not None for scan in scans)
+    return Scan(
+        verdicts=np.concatenate([scan.verdicts for scan in scans]),
+        timeline=np.concatenate([scan.timeline for scan in scans]),
+        boundaries=np.concatenate([scan.boundaries for scan in scans]),
+        windows_of_frames=np.concatenate(
+            [scan.windows_of_frames + start for scan, start in zip(scans, starts[:-1], strict=True)]
+        ),
+        seconds=sum(scan.seconds for scan in scans),
+        speech_seconds=sum(scan.speech_seconds for scan in scans),
+        levels=np.concatenate([scan.levels for scan in scans]) if known else None,
     )
 
 

@@ -14,7 +14,13 @@ from deepfake_audio.features.store import FeatureCache, Spectrogram
 from deepfake_audio.judging.decision import decide
 from deepfake_audio.judging.scanner import Scan
 from deepfake_audio.settings import CLASS_NAMES, OPERATING_POINTS
-from deepfake_audio.training.calibrate import MOST_SECONDS_ACCUSED, MOST_VOUCHED, fit_decision, scan_examples
+from deepfake_audio.training.calibrate import (
+    MOST_SECONDS_ACCUSED,
+    MOST_VOUCHED,
+    _joined,
+    fit_decision,
+    scan_examples,
+)
 
 SETTINGS = tiny.settings()
 FRAMES = 200
@@ -154,6 +160,22 @@ def test_an_operating_point_accuses_as_few_real_clips_as_it_says_and_sources_cou
         assert np.mean([np.mean(told) for told in accused.values()]) <= point / 100 + 0.02
     fakes = [judged_with(scan, decision).verdict for clip, scan in scans if clip.label == "Fake"]
     assert 0 < fakes.count("Real") / len(fakes) <= MOST_VOUCHED + 0.03
+
+
+def test_an_operating_point_holds_for_long_recordings_too(tmp_path):
+    scans, _ = made_up_scans(tmp_path, 1.0, count=600)
+    # One voice in ten sounds synthetic in every clip: clip by clip a little, in a row for certain.
+    rows = []
+    for number, (clip, scan) in enumerate(scans):
+        clip = dataclasses.replace(clip, source=f"source {number % 20}", speaker=f"voice {number % 20}")
+        odd = clip.label == "Real" and number % 20 < 2
+        timeline = np.full(LABELS, 0.4 + 0.2 * odd + 0.3 * (clip.label == "Fake"))
+        rows.append((clip, dataclasses.replace(scan, timeline=timeline)))
+    settings = dataclasses.replace(SETTINGS, decision=fit_decision(rows, SETTINGS))
+    joined = _joined(rows)
+    assert len(joined) == 20 and all(scan.seconds > 5 * SECONDS for _, scan in joined)
+    told = [decide(scan, settings, operating_point=5).verdict for _, scan in joined]
+    assert sum(verdict in ("Fake", "Hybrid") for verdict in told) <= 1
 
 
 def test_segments_are_called_fake_where_real_speech_seldom_looks_so(tmp_path):
