@@ -23,7 +23,7 @@ sys.path[:0] = [str(HERE), str(HERE / "tests")]
 from deepfake_audio.features.log_mel import mel_filters  # noqa: E402
 from deepfake_audio.judging.detector import Detector  # noqa: E402
 from deepfake_audio.model.checkpoint import Checkpoint  # noqa: E402
-from deepfake_audio.settings import CLASS_NAMES, Settings  # noqa: E402
+from deepfake_audio.settings import CLASS_NAMES, OPERATING_POINT, Settings  # noqa: E402
 from deepfake_audio.sound import decoders  # noqa: E402 - after the path to it
 from deepfake_audio.sound.reading import read_audio  # noqa: E402
 
@@ -54,7 +54,7 @@ class Listener(Detector):
     """A detector that reads, transforms and decides like any other, with a coin for a network."""
 
     def __init__(self):
-        self.settings, self.threshold, self._pool = Settings(), None, None
+        self.settings, self.threshold, self.pool, self.operating_point = Settings(), None, None, OPERATING_POINT
         self.checkpoint = Checkpoint(Path("none"), self.settings, "never", "0", 0, "", {})
         self.engine = Coin(self.settings)
 
