@@ -197,10 +197,10 @@ def test_an_interrupted_scan_keeps_the_answers_that_were_given(model, tmp_path, 
         write_flac(tmp_path / "in" / f"{number}.flac", SOUND)
     judge = Detector.judge
 
-    def stop_at_the_second(self, path, *rest):
+    def stop_at_the_second(self, path, **options):
         if path.name == "1.flac":
             raise KeyboardInterrupt
-        return judge(self, path, *rest)
+        return judge(self, path, **options)
 
     monkeypatch.setattr(Detector, "judge", stop_at_the_second)
     arguments = [tmp_path / "in", "--model", model, "--jobs", "1", "--csv", tmp_path / "a.csv", "--quiet"]
