@@ -157,7 +157,10 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
 
 def open_page(arguments: Namespace, checkpoint) -> int:
     """Judge what is dropped on a page in the browser, until Ctrl-C; return the exit code."""
-    from deepfake_audio.answers import web
+    try:
+        from deepfake_audio.answers import web
+    except ImportError as error:  # matplotlib or Jinja2, which draw the pages of recordings
+        raise OutputError(f"--web needs the package {error.name}: run '{places.how_to_install('web')}'.") from error
 
     web.check(arguments.host, arguments.port)  # what is wrong is said before the network loads
     from deepfake_audio.judging.detector import Detector

@@ -19,6 +19,7 @@ SENTENCES = (
     ("mic", "deepfake-audio", "--list-devices"),
     ("report", "deepfake-audio", CLIP, "--plot", "pictures"),
     ("dask", "deepfake-audio", CLIP, "--dask", "tcp://127.0.0.1:1"),
+    ("web", "deepfake-audio", "--web"),
     ("kaggle", "python", "-c", "from deepfake_audio.corpus.kaggle import dataset_folder; dataset_folder('a/b')"),
 )
 """What needs each extra."""
