@@ -190,7 +190,7 @@ class AugmentSettings:
 class TrainingSettings:
     """Optimisation."""
 
-    epochs: int = within(1, 10**9, 40)
+    epochs: int = within(1, 10**9, 24)
     """Passes after each of which the network is validated."""
     batch_size: int = within(1, 10**9, 32)
     """Windows in one step."""

@@ -331,8 +331,8 @@ def test_a_run_is_not_resumed_with_other_clips(small_corpus, tmp_path):
 
 
 KEYS = (
-    *("path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds", "fake_seconds"),
-    *("segments", "notes", "sha256", "model", "threshold", "error"),
+    *("schema", "path", "verdict", "reason", "confidence", "probabilities", "seconds", "speech_seconds"),
+    *("fake_seconds", "segments", "channels", "notes", "sha256", "model", "threshold", "operating_point", "error"),
 )
 
 
@@ -370,7 +370,8 @@ def test_many_files_as_json(trained, recordings, one_real_one_fake):
             continue
         assert answer["sha256"] == file_sha256(answer["path"])
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=2e-3)
-        assert answer["confidence"] == max(answer["probabilities"].values())
+        shares = answer["probabilities"]
+        assert answer["confidence"] == shares.get(answer["verdict"], max(shares.values()))
         for segment in answer["segments"]:
             assert list(segment) == ["start", "end", "label", "fake_probability"]
             assert 0 <= segment["start"] < segment["end"] <= answer["seconds"] + 1e-6
@@ -396,7 +397,7 @@ def test_people_read_verdict_and_timeline_on_any_console_from_any_folder(trained
     verdict = r"  ((Real|Fake|Hybrid),|Uncertain, closest to \w+ with) confidence [01]\.\d\d  \(Real [01]\.\d\d, Fake"
     assert re.match(verdict, lines[1])
     assert re.match(r"  \d+\.\d s, \d+\.\d s of speech or other sound, \d+\.\d s in fake segments", lines[2])
-    segments = [line for line in lines if re.match(r" +\d+\.\d\d - +\d+\.\d\d s  (Real|Fake) +prob", line)]
+    segments = [line for line in lines if re.match(r" +\d+\.\d\d - +\d+\.\d\d s  (Real|Fake|Unclear) +prob", line)]
     assert segments and lines[-1].startswith("  Next: ")
     assert f"trained {read_checkpoint(run / 'model.keras').trained}" in done.stderr
 
@@ -405,7 +406,8 @@ def test_the_newest_model_is_the_default_and_quiet_is_one_word_per_file(trained,
     run, _ = trained
     # A checkout of its own, so that the outputs of this one do not matter.
     shutil.copytree(HERE / "deepfake_audio", tmp_path / "deepfake_audio")
-    shutil.copyfile(JUDGE, tmp_path / "script.py")
+    for script in (JUDGE, TRAIN):
+        shutil.copyfile(script, tmp_path / script.name)
     none = python(tmp_path / "script.py", one_real_one_fake[0])
     assert none.returncode == 1 and "train one with: python CNNRNNLSTM.py" in none.stderr
 
