@@ -126,7 +126,6 @@ def decide(
     scan: Scan,
     settings: Settings,
     threshold: float | None = None,
-    overwrite_timeline: bool = False,
     operating_point: int = OPERATING_POINT,
 ) -> Judgement:
     """Turn the answers of all windows into one.
@@ -143,15 +142,13 @@ def decide(
     threshold : float, optional
         The verdict is Real where the probability of being anything else is under this, and otherwise the more probable
         one of Fake and Hybrid: nothing is withheld.
-    overwrite_timeline : bool
-        See :func:`deepfake_audio.judging.timeline.smooth_segments`.
     operating_point : int
         One of ``OPERATING_POINTS``.
     """
     decision = settings.decision
     voiced = voiced_frames(scan, settings)
     probabilities = class_probabilities(scan, voiced, settings)
-    frames = smooth_segments(scan, decision, overwrite_timeline)
+    frames = smooth_segments(scan, decision)
     segments = cut_segments(frames, voiced, settings.label_seconds, scan.seconds, decision)
     if scan.speech_seconds < decision.least_speech_seconds:
         # What the network makes of noise says nothing about a voice.

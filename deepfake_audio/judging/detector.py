@@ -137,14 +137,14 @@ class Detector:
         return self.settings.features.sample_rate
 
     def _decide(self, scan: Scan, glimpse: Glimpse | None) -> Judgement:
-        judgement = self.decide(scan, overwrite_timeline=True)
+        judgement = self.decide(scan)
         if glimpse is not None:
             glimpse.timeline = judgement.frame_probabilities
         return judgement
 
-    def decide(self, scan: Scan, overwrite_timeline: bool = False) -> Judgement:
+    def decide(self, scan: Scan) -> Judgement:
         """Turn the answers of all windows into one, by this detector's rule."""
-        return decide(scan, self.settings, self.threshold, overwrite_timeline, self.operating_point)
+        return decide(scan, self.settings, self.threshold, self.operating_point)
 
     def _scan(
         self, pieces: Iterable[np.ndarray], glimpse: Glimpse | None, heard: Callable[[float], None] | None

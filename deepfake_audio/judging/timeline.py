@@ -30,7 +30,7 @@ class Segment:
     fake_probability: float | None
 
 
-def smooth_segments(scan: Scan, decision: DecisionSettings, overwrite_timeline: bool = False) -> np.ndarray:
+def smooth_segments(scan: Scan, decision: DecisionSettings) -> np.ndarray:
     """Draw the timeline towards its mean between two boundaries: what was spliced in is of one kind from end to end.
 
     Parameters
@@ -39,8 +39,6 @@ def smooth_segments(scan: Scan, decision: DecisionSettings, overwrite_timeline: 
         From :func:`deepfake_audio.judging.scanner.scan_features`.
     decision : DecisionSettings
         ``boundary_threshold`` and ``segment_weight``.
-    overwrite_timeline : bool
-        The result takes the place of ``scan.timeline``, which saves the memory of another one.
 
     Returns
     -------
@@ -50,7 +48,7 @@ def smooth_segments(scan: Scan, decision: DecisionSettings, overwrite_timeline: 
     if not decision.segment_weight:
         return scan.timeline
     peaks = _peaks(scan.boundaries, decision.boundary_threshold, LEAST_SEGMENT_FRAMES)
-    drawn = scan.timeline if overwrite_timeline else scan.timeline.copy()
+    drawn = scan.timeline.copy()
     for start, end in itertools.pairwise([0, *peaks, len(drawn)]):
         segment = drawn[start:end]
         mean = segment.mean(dtype=np.float64)
