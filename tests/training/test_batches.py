@@ -219,8 +219,8 @@ def test_a_window_that_repeats_a_short_clip_has_boundaries_where_it_does():
     length = wanted // 2 - 3
     boundaries = np.zeros(length, dtype=np.int8)
     cut = cut_boundaries(boundaries, 0, SETTINGS)
-    boundaries = [boundary for boundary in (length, 2 * length) if boundary < wanted]
-    expected = sorted({f for boundary in boundaries for f in (boundary - 1, boundary, boundary + 1) if f < wanted})
+    repeats = [start for start in (length, 2 * length) if start < wanted]
+    expected = sorted({frame for start in repeats for frame in (start - 1, start, start + 1) if frame < wanted})
     assert np.flatnonzero(cut).tolist() == expected
     assert not boundaries.any(), "the labels of the clip itself stay as they were"
     long = np.zeros(2 * wanted, dtype=np.int8)
