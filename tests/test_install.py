@@ -30,7 +30,7 @@ def test_what_is_optional_is_named_with_the_same_versions_everywhere():
     for extra, spec in places.OPTIONAL.items():
         assert EXTRAS[extra][0] == spec and {*EXTRAS[extra][1:]} <= {*EXTRAS["report"]}
         assert places.how_to_install(extra) == f'pip install "{spec}"'
-    assert set(re.findall(r'"(\w[\w-]*>=[^"]+)"', CI)) <= {*EXTRAS["test"], *EXTRAS["dask"]}
+    assert set(re.findall(r'"(\w[\w-]*>=[^"]+)"', CI)) <= {*EXTRAS["test"], *EXTRAS["dask"], *EXTRAS["web"]}
 
 
 def test_a_script_begins_only_with_what_its_installation_brings():
