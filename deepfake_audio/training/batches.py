@@ -130,15 +130,19 @@ def drawing_shares(examples: Sequence[Example], seconds: np.ndarray, training: T
     for kind, members in spliced.items():
         share = 1.0 - 2 * CONTROL_SHARE if kind == "hybrid" else CONTROL_SHARE
         shares[members] = share * sizes[members] / sizes[members].sum()
-    both = {source for source, label in own if label == "Real" and (source, "Fake") in own}
+    # A page with both classes weighs the same in either.
+    both = {
+        source: min(len(own[source, "Real"]), len(own[source, "Fake"]))
+        for source, label in own
+        if label == "Real" and (source, "Fake") in own
+    }
+    weights = {key: np.sqrt(both.get(key[0], sizes[members].sum())) for key, members in own.items()}
+    totals: dict[tuple[bool, str], float] = defaultdict(float)
+    for (source, label), weight in weights.items():
+        totals[source in both, label] += weight
     for (source, label), members in own.items():
-        if source in both:  # the same for both classes of a page
-            share = training.page_share * np.sqrt(min(len(own[source, name]) for name in ("Real", "Fake")))
-            total = sum(np.sqrt(min(len(own[page, "Real"]), len(own[page, "Fake"]))) for page in both)
-        else:
-            share = (1.0 - training.page_share) * np.sqrt(sizes[members].sum())
-            total = sum(np.sqrt(sizes[own[key]].sum()) for key in own if key[1] == label and key[0] not in both)
-        _spread(shares, members, examples, sizes, share / total)
+        part = training.page_share if source in both else 1.0 - training.page_share
+        _spread(shares, members, examples, sizes, part * weights[source, label] / totals[source in both, label])
     # What a part has too little of, or nothing, the rest of its class or kind makes up for.
     parts = [([index for members in spliced.values() for index in members], training.splice_share)]
     for label in ("Real", "Fake"):
