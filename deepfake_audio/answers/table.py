@@ -7,7 +7,7 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import OutputError
@@ -17,10 +17,12 @@ from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 from ..text import cell
 
 COLUMNS = (
-    *("path", "verdict", "reason", "confidence", "p_real", "p_fake", "p_hybrid", "seconds", "speech_seconds"),
-    *("fake_seconds", "fake_segments", "channels", "notes", "sha256", "model", "trained", "rule", "error"),
+    *("path", "channel", "verdict", "reason", "confidence", "p_real", "p_fake", "p_hybrid", "seconds"),
+    *("speech_seconds", "fake_seconds", "fake_segments", "channels", "notes", "sha256", "model", "trained", "rule"),
+    "error",
 )
-"""Of the CSV table."""
+"""Of the CSV table. A row without ``channel`` is about a file; as many rows as its ``channels`` says follow it, one for
+each channel that was judged by itself."""
 
 
 class Summary:
@@ -80,8 +82,8 @@ def claim(path: Path) -> Lock | None:
 class Table:
     """A CSV file of answers that grows row by row and goes on where it stopped.
 
-    Every row is on disk before the next file is judged. A row that is kept counts as done as long as its file has
-    not changed; rows of files that failed are dropped, so that those are tried again.
+    The rows of a file are on disk before the next one is judged. A file whose rows are all there counts as done as
+    long as it has not changed; rows of files that failed are dropped, so that those are tried again.
 
     Parameters
     ----------
@@ -109,17 +111,25 @@ class Table:
             raise
 
     def _open(self) -> None:
-        self._rows = {row["path"]: row for row in self._read() if not row["error"]}
+        files = _by_file(self._read())
+        whole = {
+            path: rows
+            for path, rows in files.items()
+            if not rows[0]["error"] and rows[0]["channels"] == (str(len(rows) - 1) if len(rows) > 1 else "")
+        }
+        self._rows = {path: rows[0] for path, rows in whole.items()}
         try:
-            with atomic_path(self.path) as temporary:
-                rows = [[row[column] for column in COLUMNS] for row in self._rows.values()]
-                temporary.write_bytes(_lines([COLUMNS, *rows]))
+            self._write(whole)
             # Unbuffered, so that nothing is left to be written later.
             self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise OutputError(
                 f"'{self.path}' cannot be written ({error.strerror}): close what shows it, or name another file."
             ) from error
+
+    def _write(self, files: Mapping[str, Sequence[dict[str, str]]]) -> None:
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(_lines([COLUMNS, *(row.values() for rows in files.values() for row in rows)]))
 
     def _read(self) -> list[dict[str, str]]:
         try:
@@ -171,19 +181,11 @@ class Table:
         if row is not None and row["sha256"] == result["sha256"]:
             return
         self._superseded |= row is not None
-        shares = result["probabilities"] or {}
-        channels = (f"{one['verdict']} {one['confidence']:.2f}" for one in result["channels"] or ())
-        fakes = (f"{s['start']:.2f}-{s['end']:.2f}" for s in result["segments"] if s["label"] == "Fake")
-        values = (
-            *(result[key] for key in ("path", "verdict", "reason", "confidence")),
-            *(shares.get(name) for name in CLASS_NAMES),
-            *(result["seconds"], result["speech_seconds"], result["fake_seconds"], "; ".join(fakes)),
-            *("; ".join(channels), " ".join(result["notes"])),
-            *(result["sha256"], self.model["name"], self.model["trained"], self.rule, result["error"]),
-        )
+        channels = [{"channel": number, **one} for number, one in enumerate(result["channels"] or (), 1)]
+        rows = [self._row(result | one) for one in ({"channel": None, "channels": len(channels) or None}, *channels)]
         size = os.fstat(self._file.fileno()).st_size
         try:
-            write_all(self._file, _lines([["" if value is None else cell(value) for value in values]]))
+            write_all(self._file, _lines(rows))
         except OSError as error:
             with contextlib.suppress(OSError):  # the beginning of a row is no answer
                 self._file.truncate(size)
@@ -194,6 +196,15 @@ class Table:
                 f"'{self.path}' was removed or replaced while it was written: start the same command again."
             )
 
+    def _row(self, answer: dict) -> list[str]:
+        """Return the cells of a row about a file, or one of its channels."""
+        fakes = (f"{s['start']:.2f}-{s['end']:.2f}" for s in answer["segments"] if s["label"] == "Fake")
+        shares = {f"p_{name.lower()}": (answer["probabilities"] or {}).get(name) for name in CLASS_NAMES}
+        about = {"fake_segments": "; ".join(fakes), "model": self.model["name"], "trained": self.model["trained"]}
+        of_file = {"channels": None, "notes": None} if answer["channel"] else {"notes": " ".join(answer["notes"])}
+        values = answer | shares | about | of_file | {"rule": self.rule}
+        return ["" if values[column] is None else cell(values[column]) for column in COLUMNS]
+
     def _in_place(self) -> bool:
         try:
             return os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
@@ -201,10 +212,8 @@ class Table:
             return False
 
     def _tidy(self) -> None:
-        """Keep one row of a file that changed since it was judged: the later one, in the place of the earlier one."""
-        rows = {row[0]: row for row in csv.reader(io.StringIO(self.path.read_text(encoding="utf-8"), newline=""))}
-        with atomic_path(self.path) as temporary:
-            temporary.write_bytes(_lines(rows.values()))
+        """Keep what was judged last of a file that changed, in the place of what was judged before."""
+        self._write(_by_file(self._read()))
 
     def close(self) -> None:
         """Close the file and let other scans have it."""
@@ -220,7 +229,18 @@ class Table:
                 self._lock.release()
 
 
-def _lines(rows: Iterable[Sequence[str]]) -> bytes:
+def _by_file(rows: Iterable[dict[str, str]]) -> dict[str, list[dict[str, str]]]:
+    """Return the last row about each file, with those about its channels behind it."""
+    files: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        if not row["channel"]:
+            files[row["path"]] = [row]
+        elif row["path"] in files:
+            files[row["path"]].append(row)
+    return files
+
+
+def _lines(rows: Iterable[Iterable[str]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8")

@@ -87,15 +87,8 @@ class Judgement:
 
     def to_dict(self) -> dict:
         """Plain JSON types, rounded to what they are worth."""
-        answer = self._about_one()
-        channels = None if self.channels is None else [channel._about_one() for channel in self.channels]
-        return {
-            **{key: answer[key] for key in ("verdict", "reason", "confidence", "probabilities")},
-            "seconds": round(self.seconds, 3),
-            "speech_seconds": round(self.speech_seconds, 3),
-            "fake_seconds": round(self.fake_seconds, 3),
-            "segments": answer["segments"],
-            "channels": channels,
+        return self._about_one() | {
+            "channels": None if self.channels is None else [channel._about_one() for channel in self.channels],
             "notes": list(self.notes),
         }
 
@@ -105,6 +98,9 @@ class Judgement:
             "reason": self.reason,
             "confidence": round(self.confidence, 4),
             "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
+            "seconds": round(self.seconds, 3),
+            "speech_seconds": round(self.speech_seconds, 3),
+            "fake_seconds": round(self.fake_seconds, 3),
             "segments": [
                 {
                     "start": round(s.start, 3),

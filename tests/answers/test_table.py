@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -90,6 +91,49 @@ def test_a_table_that_was_cut_in_the_middle_of_a_row_loses_that_row_only(tmp_pat
     out.write_bytes(whole[:-lost] or whole[:20])
     assert judge_into(Table(out, MODEL), folder, Pretender()) >= 1
     assert sorted(row["path"] for row in rows(out)) == [str(folder / f"{number}.wav") for number in range(4)]
+
+
+class Calls(Pretender):
+    """Hears two voices in every call."""
+
+    def judge(self, path, **options):
+        one = super().judge(path, **options)
+        quiet = dataclasses.replace(one, verdict="No speech", segments=(), speech_seconds=0.0)
+        return dataclasses.replace(one, channels=(quiet, one), notes=("As a call.",)) if "call" in path.name else one
+
+
+def test_channels_have_a_row_each_behind_that_of_their_file(tmp_path):
+    folder, out = tmp_path / "talks", tmp_path / "answers.csv"
+    for name in ("a.wav", "call.wav", "z.wav"):
+        recording(folder / name)
+    judge_into(Table(out, MODEL), folder, Calls())
+    found = rows(out)
+    assert [row["channel"] for row in found] == ["", "", "1", "2", ""]
+    assert [row["verdict"] for row in found if row["channel"]] == ["No speech", "Fake"]
+    assert [row["path"].endswith("call.wav") for row in found] == [False, True, True, True, False]
+    a, call, left, right, _ = found
+    assert (a["channels"], call["channels"], left["channels"]) == ("", "2", "")
+    assert (call["notes"], left["notes"], right["sha256"]) == ("As a call.", "", call["sha256"])
+    assert (left["fake_segments"], right["fake_segments"], left["speech_seconds"]) == ("", "0.50-2.00", "0.0")
+
+
+def test_a_call_whose_rows_are_not_all_there_is_judged_again(tmp_path):
+    folder, out = tmp_path / "talks", tmp_path / "answers.csv"
+    for name in ("call-1.wav", "call-2.wav"):
+        recording(folder / name)
+    judge_into(Table(out, MODEL), folder, Calls())
+    whole = out.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for kept in range(1, len(lines)):
+        out.write_bytes(b"".join(lines[:kept]) + lines[kept][:20])
+        assert judge_into(Table(out, MODEL), folder, Calls()) == 2 - (kept - 1) // 3
+        assert out.read_bytes() == whole
+    assert judge_into(Table(out, MODEL), folder, Calls()) == 0
+    soundfile.write(folder / "call-1.wav", np.ones(99), 16_000)
+    assert judge_into(Table(out, MODEL), folder, Calls()) == 1
+    changed = rows(out)
+    assert [row["channel"] for row in changed] == ["", "1", "2", "", "1", "2"]
+    assert {row["sha256"] for row in changed[:3]} == {file_sha256(folder / "call-1.wav")}
 
 
 HOLD = """
