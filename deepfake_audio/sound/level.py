@@ -16,6 +16,16 @@ OVERSHOOT = 1.42
 SCALED_PEAK = 10 ** (-3 / 20)
 """Where the peak goes of what is scaled."""
 
+COARSE_STEPS = 256
+"""A recording with fewer steps from zero to its peak is coarse: its pauses are zeros, its quiet sounds square waves,
+and a voice would be taken for a machine's. Noise of one step, as rounding makes anyway, hides that."""
+
+QUIET_PEAK = COARSE_STEPS / 2**15
+"""What stays under this (-42 dB) is scaled before it is rounded to 16 bits, or it would be coarse then."""
+
+GRIDS = 2.0**-7, 2.0**-15
+"""Steps of 8 and 16 bits."""
+
 FRAME_SECONDS = 0.064
 STEADY_DB = 5.0
 """Between the 10th and the 95th percentile of the levels of frames, noise has less than this and speech more; very low
@@ -55,16 +65,17 @@ class Level:
             self._powers.append((steps**2).reshape(frames, self._frame * samples.shape[1]).mean(axis=1))
             self._waiting = waiting[frames * self._frame :]
 
-    def gain(self, most: float = OVERSHOOT) -> float:
+    def gain(self, most: float = OVERSHOOT, least: float = SILENCE_PEAK) -> float:
         """Return what to multiply the samples with; 1 for silence and for what needs no scaling.
 
         Parameters
         ----------
-        most : float
-            Peaks up to this need none.
+        most, least : float
+            Peaks up to and from these on need none.
         """
         too_loud = most < self.peak <= LOUDEST
-        return SCALED_PEAK / self.peak if too_loud or (0 < self.peak < SILENCE_PEAK and self._varies()) else 1.0
+        quiet = 0 < self.peak < least and (self.peak >= SILENCE_PEAK or self._varies())
+        return SCALED_PEAK / self.peak if too_loud or quiet else 1.0
 
     def _varies(self) -> bool:
         powers = np.concatenate(self._powers)
@@ -75,11 +86,41 @@ class Level:
         return bool(high - low > STEADY_DB)
 
 
-def describe_gain(gain: float) -> str:
-    """Return a sentence for who reads the verdict on what was scaled."""
-    peak_db = 20 * np.log10(SCALED_PEAK / gain)
-    if peak_db > 0:
-        return f"Its peak lies {peak_db:.1f} dB above full scale: it was scaled to be heard as a whole."
-    return (
-        f"Its peak lies {-peak_db:.1f} dB under full scale: it was scaled, but 16 bits keep little of so quiet a voice."
-    )
+def grid_step(samples: np.ndarray) -> float:
+    """Return the step of the coarsest of ``GRIDS`` on which all samples lie, or 0 where they lie on none."""
+    for step in GRIDS:
+        steps = samples / np.float32(step)
+        if (steps == np.rint(steps)).all():
+            return step
+    return 0.0
+
+
+class Dither:
+    """Noise of one step for a coarse recording; the same each time.
+
+    Parameters
+    ----------
+    step : float
+        Of the grid on which the samples lie.
+    """
+
+    def __init__(self, step: float):
+        self._step, self._rng = np.float32(step), np.random.default_rng(0)
+
+    def add(self, block: np.ndarray) -> np.ndarray:
+        """Return samples, shape (samples, channels), with noise in all channels that are not silent."""
+        noise = self._rng.random(block.shape, dtype=np.float32) - np.float32(0.5)
+        return block + noise * self._step * block.any(axis=0)
+
+
+def describe_level(peak: float, gain: float, coarse: bool) -> str:
+    """Return a sentence for who reads the verdict on what was scaled, or is coarse."""
+    peak_db, about = 20 * np.log10(peak), []
+    if gain != 1.0:
+        where = "above" if peak_db > 0 else "under"
+        about.append(f"Its peak lies {abs(peak_db):.1f} dB {where} full scale: it was scaled to be heard as a whole.")
+    if coarse:
+        about.append(
+            "It was stored so quietly, or on so few bits, that noise covers traces of synthesis: look for another copy."
+        )
+    return " ".join(about)

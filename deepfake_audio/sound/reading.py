@@ -24,7 +24,7 @@ from ..files import atomic_path
 from ..settings import SAMPLE_RATE
 from . import decoders, ffmpeg
 from .channels import ChannelMeter
-from .level import LOUDEST, OVERSHOOT, SILENCE_PEAK, Level, describe_gain
+from .level import COARSE_STEPS, LOUDEST, OVERSHOOT, QUIET_PEAK, SILENCE_PEAK, Dither, Level, describe_level, grid_step
 from .sources import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, Samples
 
 # fmt: off
@@ -259,24 +259,34 @@ def _decode_scaled(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int
     Only float samples can be too loud anywhere; of all others, the first block with sound in it tells.
     """
     with contextlib.closing(_decode(path, notes)) as decoded:
-        held, count, level = [], 0, None
+        held, count, level, step = [], 0, None, np.inf
         for rate, block, is_float in decoded:
             level, count = level or Level(rate), count + 1
             level.push(block)
+            step = min(step, grid_step(block)) if step and level.peak <= OVERSHOOT else 0.0
             held = [*held, (rate, block)] if count <= HELD_BLOCKS else []
-            if not is_float and SILENCE_PEAK <= level.peak <= OVERSHOOT:
+            if not is_float and QUIET_PEAK <= level.peak <= OVERSHOOT:
                 break
-        gain = level.gain(1.0 if is_float else OVERSHOOT) if level else 1.0
-        if gain != 1.0:
-            notes.append(describe_gain(gain))
+        if level is None:
+            return
+        gain = np.float32(level.gain(1.0 if is_float else OVERSHOOT, QUIET_PEAK))
+        coarse = level.peak < COARSE_STEPS * step and (gain != 1 or level.peak >= SILENCE_PEAK)
+        if gain != 1 or coarse:
+            notes.append(describe_level(level.peak, gain, coarse))
+        dither = Dither(step) if coarse else None
         if count > HELD_BLOCKS:
             decoded.close()  # its decoder is the one that is needed
         with contextlib.closing(_decode(path, []) if count > HELD_BLOCKS else decoded) as again:
             while held:
                 rate, block = held.pop(0)
-                yield rate, block if gain == 1.0 else block * np.float32(gain)
+                yield rate, _scaled(block, gain, dither)
             for rate, block, _ in again:
-                yield rate, block if gain == 1.0 else block * np.float32(gain)
+                yield rate, _scaled(block, gain, dither)
+
+
+def _scaled(block: np.ndarray, gain: np.float32, dither: Dither | None) -> np.ndarray:
+    block = dither.add(block) if dither else block
+    return block if gain == 1 else block * gain
 
 
 def _decode(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int, np.ndarray, bool]]:

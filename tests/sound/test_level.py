@@ -9,9 +9,11 @@ import pytest
 import soundfile
 
 from deepfake_audio.features.speech import speech_seconds
+from deepfake_audio.judging.detector import Detector
+from deepfake_audio.places import bundled
 from deepfake_audio.settings import SAMPLE_RATE
 from deepfake_audio.sound import decoders
-from deepfake_audio.sound.reading import read_audio
+from deepfake_audio.sound.reading import read_audio, stream_audio
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,52 @@ def test_quiet_speech_on_16_bits_is_heard(tmp_path, speech):
     assert "70." in notes[0]
     spoken = speech_seconds(speech.astype(np.float32), SAMPLE_RATE)
     assert speech_seconds(samples, SAMPLE_RATE) == pytest.approx(spoken, rel=0.2)
+
+
+def on_grid(speech, bits, peak):
+    """Return speech on the grid of 8 or 16 bits, as whole numbers of 32."""
+    return np.round(speech * peak / np.abs(speech).max() * 2 ** (bits - 1)).astype(np.int32) << (32 - bits)
+
+
+@pytest.mark.parametrize(("bits", "peak", "coarse"), [(8, 0.7, True), (16, 0.0077, True), (16, 0.0079, False)])
+def test_pauses_of_coarse_recordings_are_not_silent(tmp_path, speech, bits, peak, coarse):
+    gated = np.stack([on_grid(speech, bits, peak), np.zeros(len(speech), np.int32)], axis=1)
+    pauses = gated[:, 0] == 0
+    assert pauses.any()
+    for name, subtype in (("x.wav", f"PCM_{'U8' if bits == 8 else bits}"), ("x.caf", "PCM_32"), ("y.wav", "DOUBLE")):
+        values = gated / 2.0**31 if subtype == "DOUBLE" else gated
+        soundfile.write(tmp_path / name, values, SAMPLE_RATE, subtype=subtype)
+        notes = []
+        left, right = (
+            np.concatenate(list(stream_audio(tmp_path / name, notes=notes, channel=channel))) for channel in (0, 1)
+        )
+        assert (len(set(notes)) == 1 and "so few bits" in notes[0]) if coarse else not notes
+        scale = np.abs(left).max() / np.abs(gated).max()
+        assert (np.ptp(left[pauses]) > 0.9 * scale * 2 ** (32 - bits)) == coarse
+        assert np.abs(left / scale - gated[:, 0]).max() <= 1.1 * 2 ** (32 - bits)
+        assert not right.any(), "nobody speaks there"
+        assert np.array_equal(left, np.concatenate(list(stream_audio(tmp_path / name, channel=0))))
+
+
+@pytest.mark.parametrize(("bits", "peak_db"), [(16, -60), (16, -70), (8, -3), (8, -20)])
+def test_coarse_recordings_accuse_nobody_who_would_not_be_otherwise(tmp_path, starter, bits, peak_db):
+    detector, accused = Detector(bundled()), []
+    for clip in sorted((starter / "real").glob("*.flac"))[::4]:
+        samples, rate = soundfile.read(clip)
+        soundfile.write(tmp_path / "x.wav", on_grid(samples, bits, 10 ** (peak_db / 20)), rate, subtype="PCM_32")
+        if detector.judge(tmp_path / "x.wav").verdict in ("Fake", "Hybrid"):
+            accused.append((clip.name, detector.judge(clip).verdict))
+    assert [name for name, otherwise in accused if otherwise not in ("Fake", "Hybrid")] == []
+
+
+def test_float_files_need_not_be_loud(tmp_path, starter):
+    detector, verdicts = Detector(bundled()), []
+    for clip in sorted(starter.glob("*/*.flac"))[::20]:
+        samples, rate = soundfile.read(clip)
+        for peak in (10 ** (-3 / 20), 10 ** (-55 / 20)):
+            soundfile.write(tmp_path / "x.wav", samples * peak / np.abs(samples).max(), rate, subtype="FLOAT")
+            verdicts.append(detector.judge(tmp_path / "x.wav").verdict)
+    assert verdicts[::2] == verdicts[1::2] and len(set(verdicts)) > 1
 
 
 @pytest.mark.parametrize("kind", ["silence", "one step", "hiss", "rumble", "hum", "hiss behind silence"])
