@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import itertools
 import re
-import struct
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import AudioError
-from . import decoders, kinds
+from . import decoders, kinds, lengths
+from .matroska import read_blocks
 
 MEMORY_BYTES = 2**31
 """What one ffmpeg may take: of each piece of it on every system, of all of it on Linux."""
@@ -35,13 +37,16 @@ DEMUXERS = (
     "voc,w64,wav,wv"
 )
 
-# Sun AU: the one float container whose header may leave the length open, which is what a pipe needs.
-AU_HEADER = struct.Struct(">4s5I")
-AU_FLOAT32 = 6
+OFF_SECONDS = 0.1
+"""Where packets say when they are to be heard, what comes later than this has silence before it."""
 
-# Where packets say when they are to be heard, gaps between them are filled with silence. What is off by less than a
-# tenth of a second is left alone.
-BY_THE_CLOCK = "aresample=async=1:first_pts=0:min_comp=0.1"
+MOST_SILENCE_SECONDS = 24 * 3600.0
+"""That packets may leave between them in all."""
+
+LEAP = "Its clock leaps by {:,.0f} hours, which were left out: times behind that count from there."
+
+PIECE_BYTES = 2**20
+"""Sound is taken from ffmpeg, and handed on, in pieces of about this size."""
 
 
 def decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
@@ -59,6 +64,26 @@ def decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
     AudioError
         If there is no ffmpeg, or nothing that it can decode.
     """
+    name, shape = decoders.name_elsewhere(path.absolute()), None
+    with path.open("rb") as file:
+        starts, size = lengths.starts(file), file.seek(0, io.SEEK_END)
+    for start, end in itertools.pairwise([*starts, size]):
+        # The prefix keeps names like "-y.m4a" or "http:x" from being read as options or addresses.
+        part = f"subfile,,start,{start},end,{end},,:" if len(starts) > 1 else ""
+        try:
+            for rate, block in _decode(path, f"{part}file:{name}", shape, notes):
+                shape = rate, block.shape[1]
+                yield rate, block
+        except AudioError:
+            if shape is None:
+                raise
+            notes += [INCOMPLETE] if INCOMPLETE not in notes else []
+
+
+def _decode(
+    path: Path, address: str, shape: tuple[int, int] | None, notes: list[str]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Do so with one of several files that were joined; those behind the first one get its rate and channels."""
     first = kinds.head(path)
     try:
         import imageio_ffmpeg
@@ -79,11 +104,11 @@ def decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
         "-max_alloc",
         str(MEMORY_BYTES // 4),
     ]
-    command += ["-protocol_whitelist", "file,pipe", "-format_whitelist", DEMUXERS]
-    # The prefix keeps names like "-y.m4a" or "http:x" from being read as options or addresses.
-    command += ["-vn", "-sn", "-dn", "-i", f"file:{decoders.name_elsewhere(path.absolute())}"]
-    command += ["-af", BY_THE_CLOCK] if kinds.is_clocked(first) else []
-    command += ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    command += ["-protocol_whitelist", "file,pipe,subfile", "-format_whitelist", DEMUXERS]
+    command += ["-copyts", "-start_at_zero"]  # or it closes gaps in MPEG streams
+    command += ["-vn", "-sn", "-dn", "-i", address]
+    command += ["-ar", str(shape[0]), "-ac", str(shape[1])] if shape else []
+    command += ["-map", "0:a:0", "-map_metadata", "-1", "-c:a", "pcm_f32le", "-f", "matroska", "pipe:1"]
     # Complaints go to a file: a pipe that nobody empties would stop ffmpeg in the middle of a damaged recording.
     with tempfile.TemporaryFile() as complaints:
         try:
@@ -100,43 +125,23 @@ def decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
                 "imageio-ffmpeg', or convert the recording to WAV."
             ) from error
         _limit_memory(process)
-        timed_out = threading.Event()
-
-        def stop() -> None:
-            timed_out.set()
-            process.kill()
-
-        def in_time(read: Callable[[int], bytes], size: int) -> bytes:
-            # Only the decoder is under the clock, not whoever takes its blocks.
-            watchdog = threading.Timer(decoders.TIMEOUT_SECONDS, stop)
-            watchdog.daemon = True
-            watchdog.start()
-            try:
-                return read(size)
-            finally:
-                watchdog.cancel()
-
+        watched, any_sound = _Watched(process), False
         with process:
             try:
-                layout = _read_au_header(lambda size: in_time(process.stdout.read, size))
-                if layout:
-                    rate, channels = layout
-                    frame_bytes = 4 * channels
-                    block_bytes = max(1, decoders.BLOCK_VALUES // channels) * frame_bytes
-                    while data := in_time(process.stdout.read, block_bytes):
-                        whole = len(data) - len(data) % frame_bytes
-                        block = np.frombuffer(data[:whole], dtype=">f4").astype(np.float32).reshape(-1, channels)
-                        yield rate, block
+                blocks = read_blocks(io.BufferedReader(watched, PIECE_BYTES).read)
+                for piece in _pieces(blocks, kinds.is_clocked(first), notes):
+                    any_sound = True
+                    yield piece
                 process.wait()
             except BaseException:  # also when nobody wants the next block
                 process.kill()
                 raise
         said = _said(complaints)
-    if timed_out.is_set():
+    if watched.timed_out:
         raise AudioError(
             f"A part of '{path}' was not decoded within {decoders.TIMEOUT_SECONDS:g} s: convert it to WAV first."
         )
-    if process.returncode or layout is None:
+    if process.returncode or not any_sound:
         if "matches no streams" in said:
             raise AudioError(f"'{path}' has no sound track: choose a recording with sound.")
         if "moov atom not found" in said:
@@ -144,7 +149,7 @@ def decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
         what = kinds.misnamed(first) or "not audio, or damaged beyond reading: choose a recording, or export it as WAV"
         raise AudioError(f"'{path}' is {what}.")
     if "Error during demuxing" in said or said.count("Error submitting packet") > HARMLESS_ERRORS:
-        notes.append(INCOMPLETE)
+        notes += [INCOMPLETE] if INCOMPLETE not in notes else []
     found, mapped, _ = said.partition("[info] Stream mapping")
     if mapped and (tracks := len(SOUND_TRACK.findall(found))) > 1:
         notes.append(f"It has {tracks} sound tracks: the first one was judged.")
@@ -167,13 +172,57 @@ def _limit_memory(process: subprocess.Popen) -> None:
         resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
-def _read_au_header(read: Callable[[int], bytes]) -> tuple[int, int] | None:
-    """Return rate and channels of a float32 AU stream, or None when ffmpeg gave up before its header."""
-    header = read(AU_HEADER.size)
-    if len(header) < AU_HEADER.size:
-        return None
-    magic, offset, _, encoding, rate, channels = AU_HEADER.unpack(header)
-    if magic != b".snd" or encoding != AU_FLOAT32 or offset < AU_HEADER.size or not channels:
-        return None
-    read(offset - AU_HEADER.size)
-    return rate, channels
+class _Watched(io.RawIOBase):
+    """What a process writes; only the process is under the clock, not whoever takes it."""
+
+    def __init__(self, process: subprocess.Popen):
+        self._process, self.timed_out = process, False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        watchdog = threading.Timer(decoders.TIMEOUT_SECONDS, self._stop)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            return self._process.stdout.readinto(buffer)
+        finally:
+            watchdog.cancel()
+
+    def _stop(self) -> None:
+        self.timed_out = True
+        self._process.kill()
+
+
+def _pieces(
+    blocks: Iterable[tuple[int, int, float, bytes]], clocked: bool, notes: list[str]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield rate and samples of blocks in a row, with silence where a clock says that nothing is to be heard.
+
+    What comes earlier than the end of what was before, as where a clock begins anew, is heard behind it.
+    """
+    rate, channels, waiting, size = 0, 1, [], 0
+    position, offset, room = 0, 0.0, MOST_SILENCE_SECONDS
+    for rate, channels, seconds, data in blocks:
+        late = seconds - offset - position / rate if clocked else 0.0
+        silence = round(late * rate) if OFF_SECONDS < late <= room else 0
+        if silence:
+            room -= late
+        elif abs(late) > OFF_SECONDS:
+            offset += late
+            notes += [LEAP.format(late / 3600)] if late > 0 else []
+        if waiting and (silence or size >= PIECE_BYTES):
+            yield rate, _samples(waiting, channels)
+            waiting, size = [], 0
+        for start in range(0, silence, most := decoders.BLOCK_VALUES // channels):
+            yield rate, np.zeros((min(most, silence - start), channels), dtype=np.float32)
+        waiting.append(data)
+        size += len(data)
+        position += silence + len(data) // (4 * channels)
+    if waiting:
+        yield rate, _samples(waiting, channels)
+
+
+def _samples(pieces: Sequence[bytes], channels: int) -> np.ndarray:
+    return np.frombuffer(b"".join(pieces), dtype="<f4").astype(np.float32, copy=False).reshape(-1, channels)

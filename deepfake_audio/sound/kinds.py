@@ -9,14 +9,17 @@ from .lengths import mp3_frame_bytes
 HEAD_BYTES = 16 * 1024
 """Read of a file to see what it is."""
 
-CLOCKED = {b"\x1aE\xdf\xa3": 0, b"ftyp": 4, b"moov": 4, b"mdat": 4, b"FLV\x01": 0, b"0&\xb2u\x8ef\xcf\x11": 0}
+CLOCKED = {
+    **dict.fromkeys((b"\x1aE\xdf\xa3", b"FLV\x01", b"0&\xb2u\x8ef\xcf\x11", b"\0\0\x01\xba"), 0),
+    **dict.fromkeys((b"ftyp", b"moov", b"mdat"), 4),
+}
 """Beginnings, and where they stand, of what says for each packet when it is to be heard: Matroska and WebM, MP4 and
-QuickTime, Flash and Windows Media."""
+QuickTime, Flash, Windows Media and MPEG program streams."""
 
 SOUND = CLOCKED | {
     **dict.fromkeys((b"RF64", b"BW64", b"caff", b".snd", b"riff.\x91\xcf\x11", b"fLaC", b"OggS", b"ID3"), 0),
     **dict.fromkeys((b"#!AMR", b"MAC ", b"wvpk", b"TTA1", b"TTA2", b"NIST_1A\n", b"Creative Voice File\x1a"), 0),
-    **dict.fromkeys((b".RMF", b"tBaK", b"\0\0\x01\xba"), 0),
+    **dict.fromkeys((b".RMF", b"tBaK"), 0),
     **dict.fromkeys((b"WAVE", b"AVI ", b"AIFF", b"AIFC"), 8),
 }
 """Beginnings of all kinds of recordings that have one, videos included."""
@@ -43,17 +46,20 @@ def head(path: Path) -> bytes:
 
 def is_clocked(first: bytes) -> bool:
     """Return whether a file that begins like this says when its packets are to be heard."""
-    return any(first.startswith(magic, at) for magic, at in CLOCKED.items())
+    return any(first.startswith(magic, at) for magic, at in CLOCKED.items()) or _is_transport_stream(first)
+
+
+def _is_transport_stream(first: bytes) -> bool:
+    return any(
+        len(first) > 4 * distance and first[at : at + 5 * distance : distance].strip(b"G") == b""
+        for at, distance in PACKETS
+    )
 
 
 def is_sound(first: bytes) -> bool:
     """Return whether a file that begins like this is a recording, or a video that may have a sound track."""
-    if any(first.startswith(magic, at) for magic, at in SOUND.items()):
-        return True
-    for at, distance in PACKETS:
-        if len(first) > 4 * distance and first[at : at + 5 * distance : distance].strip(b"G") == b"":
-            return True
-    return _frames_in_a_row(first)
+    begins = any(first.startswith(magic, at) for magic, at in SOUND.items())
+    return begins or _is_transport_stream(first) or _frames_in_a_row(first)
 
 
 def _frames_in_a_row(first: bytes) -> bool:

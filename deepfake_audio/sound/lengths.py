@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from typing import BinaryIO
 
@@ -24,6 +25,20 @@ CHUNKED = {
 SEARCHED_BYTES = 2**20
 PADDING_BYTES = 2**16
 """Zeros behind the sound, at most so many, fill the last block of a disk."""
+
+BEGINNINGS = {
+    b"fLaC": re.compile(rb'fLaC[\0\x80]\0\0"'),
+    b"OggS": re.compile(rb"OggS\0\x02"),
+    b"FLV\x01": re.compile(rb"FLV\x01[\x04\x05]\0\0\0\x09"),
+    b"0&\xb2u": re.compile(rb"0&\xb2u\x8ef\xcf\x11\xa6\xd9\0\xaa\0b\xcel"),
+    b"\x1aE\xdf\xa3": re.compile(rb"\x1aE\xdf\xa3(?:[\x80-\xff]|\x01\0{6}.)B[\x82\x86]", re.DOTALL),
+}
+"""Of FLAC, Ogg, Flash, Windows Media, Matroska and WebM: ffmpeg reads only the first one of some that were joined."""
+
+LONGEST_BEGINNING = 16
+
+MOST_JOINED = 1000
+"""Files of which one is made; with more, it is taken for a single one."""
 
 FLAC_SYNCS = b"\xff\xf8", b"\xff\xf9"
 FLAC_FRAME_BYTES = 2**16
@@ -137,20 +152,48 @@ def counts_all(file: BinaryIO, kind: str) -> bool:
     """
     if kind == "MP3":
         return _counts_all_mp3(file)
-    if kind == "FLAC":  # another file may follow
-        return not _holds(file, (b'fLaC\0\0\0"', b'fLaC\x80\0\0"'), 4) and _counts_all_flac(file)
-    return kind != "OGG" or not _holds(file, (b"OggS\0\x02",), 1)
+    if kind not in ("FLAC", "OGG"):
+        return True
+    return len(starts(file)) == 1 and (kind == "OGG" or _counts_all_flac(file))
 
 
-def _holds(file: BinaryIO, words: tuple[bytes, ...], start: int) -> bool:
-    file.seek(start)
-    kept = b""
-    while data := file.read(SEARCHED_BYTES):
-        data = kept + data
-        if any(word in data for word in words):
-            return True
-        kept = data[-len(words[0]) :]
-    return False
+def starts(file: BinaryIO) -> list[int]:
+    """Return where a file begins, and each other one of its kind that was joined to it."""
+    file.seek(0)
+    head = file.read(16)
+    if head[4:8] == b"ftyp":
+        return _starts_of_mp4(file)
+    beginning, is_ogg = BEGINNINGS.get(head[:4]), head.startswith(b"OggS")
+    found, last, at, kept = [0], 0, 0, b""
+    while beginning:
+        file.seek(at + len(kept))
+        data = kept + file.read(SEARCHED_BYTES)
+        if data == kept:
+            break
+        for place in [at + match.start() for match in beginning.finditer(data)]:
+            if place > last:
+                # Tracks of one Ogg file begin in a row.
+                found += [] if is_ogg and place == _end_of_ogg_page(file, last) else [place]
+                last = place
+        kept = data[1 - LONGEST_BEGINNING :]
+        at += len(data) - len(kept)
+    return found if len(found) <= MOST_JOINED else [0]
+
+
+def _end_of_ogg_page(file: BinaryIO, at: int) -> int:
+    file.seek(at)
+    head = file.read(27 + 255)
+    return at + 27 + head[26] + sum(head[27 : 27 + head[26]]) if len(head) > 26 else 0
+
+
+def _starts_of_mp4(file: BinaryIO) -> list[int]:
+    size, at, found = file.seek(0, io.SEEK_END), 0, []
+    while at + 8 <= size and len(found) <= MOST_JOINED:
+        file.seek(at)
+        length, name, longer = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        found += [at] if name == b"ftyp" else []
+        at += longer if length == 1 else max(length, 8) if length else size
+    return found if len(found) <= MOST_JOINED else [0]
 
 
 def _counts_all_flac(file: BinaryIO) -> bool:

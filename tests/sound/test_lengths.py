@@ -12,9 +12,10 @@ import pytest
 import soundfile
 
 from deepfake_audio.settings import SAMPLE_RATE
+from deepfake_audio.sound import lengths
 from deepfake_audio.sound.ffmpeg import INCOMPLETE
 from deepfake_audio.sound.lengths import STOPPED
-from deepfake_audio.sound.reading import about_audio, read_audio
+from deepfake_audio.sound.reading import about_audio, read_audio, stream_audio
 
 CODEC_SECONDS = 0.15
 """What the codecs add before the first sample and behind the last, where no header says how much: two MP3 frames at
@@ -114,25 +115,62 @@ def test_flac_whose_header_miscounts(tmp_path, speech, minutes, share):
         (".aac", ["-c:a", "aac"]),
         (".wav", []),
         (".aiff", []),
+        (".m4a", ["-c:a", "aac"]),
+        (".wma", ["-c:a", "wmav2"]),
+        (".flv", ["-c:a", "aac"]),
+        (".webm", ["-c:a", "libopus"]),
+        (".mkv", ["-c:a", "aac"]),
+        (".ts", ["-c:a", "aac"]),
+        (".mpg", ["-c:a", "mp2"]),
     ],
 )
-@pytest.mark.parametrize("again", ["the same", "another", "another rate"])
-def test_joined_files_are_read_to_the_end(tmp_path, source, suffix, options, again):
+@pytest.mark.parametrize("again", ["the same", "another", "another rate", "stereo"])
+def test_joined_files_are_read_to_the_end(tmp_path, source, speech, suffix, options, again):
     first, second, joined = (tmp_path / f"{name}{suffix}" for name in ("first", "second", "joined"))
     ffmpeg("-i", source, *options, first)
     if again == "the same":
         second, expected = first, 6
     else:
-        rate = 24_000 if again == "another rate" else SAMPLE_RATE
-        ffmpeg("-t", 2, "-i", source, "-ar", rate, *options, second)
+        rate, channels = {"another": (SAMPLE_RATE, 1), "another rate": (24_000, 1), "stereo": (48_000, 2)}[again]
+        ffmpeg("-t", 2, "-i", source, "-ar", rate, "-ac", channels, *options, second)
         expected = 5
     joined.write_bytes(first.read_bytes() + second.read_bytes())
     notes = []
-    length = len(read_audio(joined, notes=notes)) / SAMPLE_RATE
-    if again == "another rate" and suffix in (".flac", ".ogg"):
-        assert length < 3.2 and notes == [INCOMPLETE], "ffmpeg takes one rate of these, and says so"
-    elif again != "another rate" or suffix not in (".wav", ".aiff"):  # samples of those have the first rate
-        assert length == pytest.approx(expected, abs=0.05 + CODEC_SECONDS)
+    samples = read_audio(joined, notes=notes)
+    if again in ("the same", "another") or suffix not in (".wav", ".aiff"):  # samples of those have the first rate
+        assert len(samples) / SAMPLE_RATE == pytest.approx(expected, abs=0.05 + 2 * CODEC_SECONDS)
+        assert INCOMPLETE not in notes
+        behind = samples[3 * SAMPLE_RATE :]
+        power = np.correlate(behind**2, (speech[: 2 * SAMPLE_RATE] / 32768.0) ** 2, mode="full")
+        assert abs(power.argmax() - 2 * SAMPLE_RATE) < (0.05 + 2 * CODEC_SECONDS) * SAMPLE_RATE
+
+
+def test_what_cannot_be_read_of_joined_files_is_said(tmp_path, source):
+    ffmpeg("-i", source, "-c:a", "aac", tmp_path / "x.flv")
+    (tmp_path / "x.flv").write_bytes((tmp_path / "x.flv").read_bytes() + b"FLV\x01\x04\0\0\0\x09" + bytes(9))
+    notes = []
+    assert len(read_audio(tmp_path / "x.flv", notes=notes)) / SAMPLE_RATE == pytest.approx(3, abs=0.05 + CODEC_SECONDS)
+    assert notes == [INCOMPLETE]
+
+
+@pytest.mark.parametrize("share", range(0, 20, 3))
+def test_files_are_found_wherever_they_begin(tmp_path, speech, monkeypatch, share):
+    monkeypatch.setattr(lengths, "SEARCHED_BYTES", 50)
+    soundfile.write(tmp_path / "x.flac", speech[: 1000 + share], SAMPLE_RATE)
+    data = (tmp_path / "x.flac").read_bytes()
+    with (tmp_path / "x.flac").open("wb+") as file:
+        file.write(3 * data)
+        file.flush()
+        assert lengths.starts(file) == [0, len(data), 2 * len(data)]
+        monkeypatch.setattr(lengths, "MOST_JOINED", 2)
+        assert lengths.starts(file) == [0]
+
+
+def test_tracks_of_an_ogg_file_were_not_joined(tmp_path, source):
+    ffmpeg("-i", source, "-map", 0, "-map", 0, "-c:a", "libvorbis", tmp_path / "x.ogv")
+    notes = []
+    assert len(read_audio(tmp_path / "x.ogv", notes=notes)) / SAMPLE_RATE == pytest.approx(3, abs=0.05)
+    assert INCOMPLETE not in notes
 
 
 def stopped(data, kind, size):
@@ -196,14 +234,18 @@ def test_what_stands_behind_the_sound_is_no_sound(tmp_path, speech, behind):
     assert notes == []
 
 
-def with_a_gap(path, source, *options):
+def with_a_gap(path, source, *options, seconds=20):
     """Store 3 s with 20 s between the packets after one second."""
-    ffmpeg("-i", source, "-af", "asetpts='PTS+gte(T,1)*20/TB'", *options, path)
+    ffmpeg("-i", source, "-af", f"asetpts='PTS+gte(T,1)*{seconds}/TB'", *options, path)
 
 
-@pytest.mark.parametrize(
-    ("suffix", "codec"), [(".webm", "libopus"), (".mkv", "aac"), (".m4a", "aac"), (".flv", "aac"), (".wma", "wmav2")]
-)
+CLOCKED = [
+    *((".webm", "libopus"), (".mkv", "aac"), (".m4a", "aac"), (".flv", "aac"), (".wma", "wmav2"), (".ts", "aac")),
+    (".mpg", "mp2"),
+]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), CLOCKED)
 def test_gaps_between_packets_take_their_time(tmp_path, source, speech, suffix, codec):
     with_a_gap(tmp_path / f"gap{suffix}", source, "-c:a", codec)
     samples = read_audio(tmp_path / f"gap{suffix}")
@@ -214,6 +256,39 @@ def test_gaps_between_packets_take_their_time(tmp_path, source, speech, suffix, 
     assert abs(power.argmax() - (len(speech) - SAMPLE_RATE - 1)) < 0.15 * SAMPLE_RATE
     ffmpeg("-i", source, "-c:a", codec, tmp_path / f"whole{suffix}")
     assert seconds(tmp_path / f"whole{suffix}") == pytest.approx(3, abs=0.05 + CODEC_SECONDS)
+
+
+def heard(path, notes):
+    """Return where the last sound ends, in seconds, and how long all of it is, without keeping it."""
+    length = last = 0
+    for piece in stream_audio(path, notes=notes):
+        loud = np.flatnonzero(np.abs(piece) > 0.02)
+        last = length + loud[-1] if len(loud) else last
+        length += len(piece)
+    return last / SAMPLE_RATE, length / SAMPLE_RATE
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".webm", "libopus"), (".mkv", "aac"), (".ts", "aac"), (".m4a", "aac")])
+def test_gaps_of_hours_take_their_time(tmp_path, source, suffix, codec):
+    with_a_gap(tmp_path / f"gap{suffix}", source, "-c:a", codec, seconds=2 * 3600)
+    notes = []
+    last, length = heard(tmp_path / f"gap{suffix}", notes)
+    assert length == pytest.approx(7203, abs=0.2) and last == pytest.approx(7203, abs=0.3) and not notes
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".webm", "libopus"), (".mkv", "aac"), (".wma", "wmav2")])
+def test_a_leap_of_years_is_said_and_not_filled(tmp_path, source, suffix, codec):
+    with_a_gap(tmp_path / f"gap{suffix}", source, "-c:a", codec, seconds=10**9)
+    notes = []
+    assert heard(tmp_path / f"gap{suffix}", notes) == pytest.approx((3, 3), abs=0.2)
+    assert len(notes) == 1 and "hours, which were left out" in notes[0]
+
+
+def test_many_gaps_are_filled_up_to_a_day(tmp_path, source):
+    ffmpeg("-i", source, "-af", "asetpts='PTS+trunc(T/0.2)*10000/TB'", "-c:a", "aac", tmp_path / "gaps.mkv")
+    notes = []
+    _, length = heard(tmp_path / "gaps.mkv", notes)
+    assert length < 86_405 and len(set(notes)) == 1
 
 
 def test_sound_that_begins_late_in_a_video_and_its_further_tracks(tmp_path, source):
