@@ -7,10 +7,10 @@ import numpy as np
 import soundfile
 
 
-def sound(suffix: str, *number: int) -> bytes:
+def sound(suffix: str, *number: int, seconds: float = 0.01) -> bytes:
     """Return a small valid recording, another one for every number."""
     buffer = io.BytesIO()
-    samples = np.random.default_rng(number or 0).normal(0.0, 0.1, 160)
+    samples = np.resize(np.random.default_rng(number or 0).normal(0.0, 0.1, 160), round(seconds * 16_000))
     soundfile.write(buffer, samples, 16_000, format={".wav": "WAV", ".flac": "FLAC", ".mp3": "MP3"}[suffix])
     return buffer.getvalue()
 
@@ -22,13 +22,15 @@ class Grower:
         self.root = root
         self.made = 0
 
-    def clips(self, *paths: str) -> None:
+    def clips(self, *paths: str, seconds: float = 0.01) -> None:
         """Write recordings."""
         for path in paths:
             target = self.root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             self.made += 1
-            target.write_bytes(sound(target.suffix.lower(), self.made, zlib.crc32(str(self.root).encode())))
+            target.write_bytes(
+                sound(target.suffix.lower(), self.made, zlib.crc32(str(self.root).encode()), seconds=seconds)
+            )
 
     def text(self, path: str, *lines: str, end: str = "\n") -> None:
         """Write a list or table."""
@@ -142,7 +144,7 @@ def partial_spoof(grow: Grower, labels: bool = True, vad: bool = False) -> None:
             f"LA_0079 {names['partly']} - CON spoof",
             f"LA_0080 {names['fake']} - CON spoof",
         )
-        grow.clips(*(f"database/{split}/con_wav/{name}.wav" for name in names.values()))
+        grow.clips(*(f"database/{split}/con_wav/{name}.wav" for name in names.values()), seconds=0.4)
         folder = grow.root / "database" / "segment_labels"
         if labels:
             folder.mkdir(exist_ok=True)
@@ -165,7 +167,7 @@ def half_truth(grow: Grower, flipped: bool = False) -> None:
             f"{real} 0.00-3.52-T {one}",
             f"{fake} 0.00-2.10-T/2.10-2.60-F/2.60-3.40-T {zero}",
         )
-        grow.clips(f"HAD_{split}/{folder}/{real}.wav", f"HAD_{split}/{folder}/{fake}.wav")
+        grow.clips(f"HAD_{split}/{folder}/{real}.wav", f"HAD_{split}/{folder}/{fake}.wav", seconds=3.52)
 
 
 def llama_partial_spoof(grow: Grower) -> None:
@@ -174,7 +176,7 @@ def llama_partial_spoof(grow: Grower) -> None:
             "dev01-cosyvoice-partial-cf_8842_304647_000034_000001 1.9740 spoof 0.0000-0.8510-bonafide "
             "0.8510-1.1910-spoof 1.1910-1.9740-bonafide"]  # fmt: skip
     grow.text("label_R01TTS.0.a.txt", *rows)
-    grow.clips(*(f"R01TTS.0.a/{row.split()[0]}.wav" for row in rows))
+    grow.clips(*(f"R01TTS.0.a/{row.split()[0]}.wav" for row in rows), seconds=5.7)
     grow.text("metadata_crossfade.csv", "name,shape")
 
 

@@ -22,7 +22,7 @@ from .clips import EXAMPLES_KEPT, SPLIT_NAMES, Clip, Dataset, Ignored, class_of,
 from .doubles import leave_out_contradictions
 from .folders import NAMELESS, read_class_folders, read_folders
 from .layouts import GENERAL, PROTOCOLS, Protocol, fill, layout_names, pattern, segments_in_npy
-from .tables import TABLE_NAME, read_metadata, read_tables
+from .tables import END_SECONDS, TABLE_NAME, read_metadata, read_tables, refuse_late_ends
 from .tree import HIDDEN, Tree, common_folder, distance, is_text, lines_of, title_of
 
 STARTER_NAME = "starter"
@@ -249,6 +249,7 @@ def _read_lists(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owne
     for folder, list_name, split_word in lists:
         split = SPLIT_NAMES.get(split_word.lower(), protocol.split)
         listed: set[str] = set()
+        ends: list[tuple[Path, float, str]] = []
         for number, line in lines_of(tree.path(folder, list_name)):
             where = f"{list_name} line {number}"
             row = _columns(line, columns)
@@ -261,7 +262,7 @@ def _read_lists(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owne
                 continue
             row["split_word"] = split_word.lower()
             try:
-                label, spans = _judge(tree, protocol, folder, row, numbers)
+                label, spans, end = _judge(tree, protocol, folder, row, numbers)
             except _UnusableError as reason:
                 dataset.ignore(str(reason), f"{where}: {line[:80]}")
                 continue
@@ -286,6 +287,9 @@ def _read_lists(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owne
                 split=split,
             )
             dataset.clips.append(clip)
+            ends += [(clip.path, end, f"line {number}: {stem}")] if spans else []
+        step = tree.segment_labels(folder, split_word.lower())[0] if protocol.segments is segments_in_npy else 0.0
+        refuse_late_ends(tree.path(folder, list_name), ends, END_SECONDS + step)
     tree.report_rest(dataset, sorted(homes), "recordings that no list names")
     dataset.root = tree.root / common_folder([*homes, *(folder for folder, _, _ in lists)])
     if unknown_place:
@@ -328,13 +332,13 @@ def _parts(stem: str) -> dict[str, str]:
     return {"clip_0": systems[1] if len(systems) > 2 else "", "clip_1": words[1] if len(words) > 1 else ""}
 
 
-def _judge(tree: Tree, protocol: Protocol, folder: str, row: dict, numbers: Counter) -> tuple[str, tuple | None]:
-    """Return label and fake spans of a line."""
+def _judge(tree: Tree, protocol: Protocol, folder: str, row: dict, numbers: Counter) -> tuple[str, tuple | None, float]:
+    """Return label and fake spans of a line, and where its last segment ends."""
     label = class_of(row["label"]) if "label" in row else None
     if "label" in row and label is None:
         raise _UnusableError("lines with a label that is neither real nor fake")
     if protocol.segments is None:
-        return label, None
+        return label, None, 0.0
     try:
         segments = protocol.segments(tree, folder, row)
     except ValueError as error:
@@ -344,7 +348,7 @@ def _judge(tree: Tree, protocol: Protocol, folder: str, row: dict, numbers: Coun
     if segments is None:
         # In PartialSpoof a spoofed clip is a partly spoofed one; a list with segments would have said where.
         partly = label == "Fake" and protocol.segments is segments_in_npy
-        return ("Hybrid" if partly else label), None
+        return ("Hybrid" if partly else label), None, 0.0
     fake = [(start, end) for start, end, is_fake in segments if is_fake and end > start]
     real = [(start, end) for start, end, is_fake in segments if not is_fake and end > start]
     if not fake and not real:
@@ -353,9 +357,10 @@ def _judge(tree: Tree, protocol: Protocol, folder: str, row: dict, numbers: Coun
         raise _UnusableError("lines whose label contradicts their segments")
     if "number" in row:
         numbers[(row["number"] == "1") == (not fake)] += 1
+    end = max(end for _, end in fake + real)
     if not fake:
-        return "Real", None
-    return ("Hybrid", _merged(fake)) if real else ("Fake", None)
+        return "Real", None, end
+    return ("Hybrid", _merged(fake), end) if real else ("Fake", None, end)
 
 
 def _merged(spans: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:

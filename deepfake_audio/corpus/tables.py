@@ -7,11 +7,13 @@ import csv
 import dataclasses
 import functools
 import itertools
+import math
 import posixpath
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import CorpusError
@@ -195,7 +197,7 @@ def _read_spans(
     table: Path, listing: _Listing, clips: Mapping[Path, Sequence[Clip]]
 ) -> dict[Path, list[tuple[float, float]]]:
     """Return the fake spans of clips in seconds, or say which rows are none."""
-    spans, lines, homeless, late = defaultdict(list), defaultdict(list), [], []
+    spans, ends, homeless = defaultdict(list), [], []
     for number, row in rows_of(table, ("path", "start_s", "end_s"), known_as=KNOWN_AS):
         try:
             start, end = (float(row[name].replace(",", ".")) for name in ("start_s", "end_s"))
@@ -207,22 +209,54 @@ def _read_spans(
                 f"which has at most {LONGEST_SECONDS / 3600:g} hours."
             )
         *_, path = listing.find(row["path"].strip()) or (None,)
+        where = f"line {number}: {row['path']}"
         if path in clips:
             spans[path].append((start, end))
-            lines[path].append(f"line {number}: {row['path']} to {end:g} s")
+            ends.append((path, end, where))
         else:
-            homeless.append(f"line {number}: {row['path']}")
-    for path, ends in spans.items():
-        about = about_audio(path)
-        if about and says_its_length(about["format"], about["subtype"]):
-            last = about["frames"] / about["samplerate"]
-            late += [f"{line} of {last:.2f} s" for line, (_, end) in zip(lines[path], ends, strict=True)
-                     if end > last + END_SECONDS]  # fmt: skip
-    for rows, verb, what in ((homeless, "name", f"no clip of {TABLE_NAME}"), (late, "end", "behind the end of a clip")):
-        if rows:
-            said = f"{counted(len(rows), 'row', f'{verb}s', verb)} {what} ({', '.join(rows[:3])})"
-            raise CorpusError(f"{table}: {said}; correct or remove what is wrong.")
+            homeless.append(where)
+    _refuse(table, homeless, "name", f"no clip of {TABLE_NAME}")
+    refuse_late_ends(table, ends)
     return spans
+
+
+def refuse_late_ends(table: Path, ends: Sequence[tuple[Path, float, str]], slack_seconds: float = END_SECONDS) -> None:
+    """Refuse labels behind the end of their clip, where its header says how long it is.
+
+    Parameters
+    ----------
+    table : Path
+        Where the labels stand.
+    ends : sequence of (Path, float, str)
+        Clip, end of a label in seconds, and the row that says so.
+    slack_seconds : float
+        So much behind the end is none.
+
+    Raises
+    ------
+    CorpusError
+        With the first three rows.
+    """
+    paths = list(dict.fromkeys(path for path, *_ in ends))
+    with ThreadPoolExecutor() as pool:
+        known = dict(zip(paths, pool.map(_exact_seconds, paths), strict=True))
+    late = [
+        f"{row} to {end:g} s of {known[path]:.2f} s" for path, end, row in ends if end > known[path] + slack_seconds
+    ]
+    _refuse(table, late, "end", "behind the end of a clip")
+
+
+def _exact_seconds(path: Path) -> float:
+    """Return the length of a clip whose header says it, or infinity."""
+    about = about_audio(path)
+    exact = about and says_its_length(about["format"], about["subtype"])
+    return about["frames"] / about["samplerate"] if exact else math.inf
+
+
+def _refuse(table: Path, rows: Sequence[str], verb: str, what: str) -> None:
+    if rows:
+        said = f"{counted(len(rows), 'row', f'{verb}s', verb)} {what} ({', '.join(rows[:3])})"
+        raise CorpusError(f"{table}: {said}; correct or remove what is wrong.")
 
 
 # Tables of known datasets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -329,6 +330,39 @@ def test_half_truth_whatever_its_numbers_mean(grow, flipped):
                 (f"HAD_{name}_fake_00000001", "Hybrid", split, ((2.1, 2.6),), "zh")} <= facts(
             dataset, "label", "split", "spans", "language")  # fmt: skip
     assert any("the segments were believed" in warning for warning in dataset.warnings) == flipped
+
+
+@pytest.mark.parametrize(
+    ("dataset", "clip", "row"),
+    [
+        (trees.half_truth, "HAD_train_fake_00000001", "line 2: HAD_train_fake_00000001 to 3.4 s of 3.30 s"),
+        (trees.partial_spoof, "CON_T_0000001", "line 2: CON_T_0000001 to 0.4 s of 0.30 s"),
+        (
+            trees.llama_partial_spoof,
+            "dev01-cosyvoice-partial-cf_8842_304647_000034_000001",
+            "line 3: dev01-cosyvoice-partial-cf_8842_304647_000034_000001 to 1.974 s of 1.85 s",
+        ),
+    ],
+)
+def test_segments_behind_the_end_of_a_clip_are_refused_with_their_rows(grow, dataset, clip, row):
+    dataset(grow)
+    last = float(row.split()[-2])
+    (path,) = grow.root.rglob(f"{clip}.wav")
+    for seconds in (last + 0.13, last):
+        grow.clips(str(path.relative_to(grow.root)), seconds=seconds)
+        if seconds == last:
+            with pytest.raises(CorpusError, match=rf"1 row ends behind the end of a clip \({re.escape(row)}\)"):
+                find_datasets([grow.root])
+        else:
+            assert one(grow.root).ignored == {}
+
+
+def test_labels_in_long_steps_may_end_within_the_last_one(grow):
+    trees.partial_spoof(grow, labels=False)
+    folder = grow.root / "database" / "segment_labels"
+    folder.mkdir()
+    np.save(folder / "train_seglab_0.32.npy", {"CON_T_0000001": np.array(["1", "0"])}, allow_pickle=True)
+    assert ("CON_T_0000001", ((0.32, 0.64),)) in facts(one(grow.root), "spans")
 
 
 def test_llama_partial_spoof(grow):
