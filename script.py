@@ -120,6 +120,7 @@ def answer(arguments: Namespace, checkpoint, detector=None) -> int:
 def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     """Judge a live voice, then the whole recording; return the exit code."""
     from deepfake_audio.answers import live
+    from deepfake_audio.sound.channels import MIXED
     from deepfake_audio.sound.microphone import Microphone
     from deepfake_audio.training.runs import new_folder
 
@@ -141,6 +142,8 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     console.say("\nThe recording is kept and judged as a whole now; Ctrl-C ends that, too." if heard else "")
     if source.lost_seconds:
         console.say(f"warning: {source.lost_seconds:.1f} s of sound were lost; close other programs while listening.")
+    if source.channels.apart():
+        console.say(f"note: {source.name}: {MIXED}")
     if ended:
         console.say(f"error: {clean(ended)}")
     code = 0

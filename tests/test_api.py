@@ -15,6 +15,7 @@ from deepfake_audio.errors import AudioError
 from deepfake_audio.files import file_sha256
 from deepfake_audio.judging import many
 from deepfake_audio.settings import SAMPLE_RATE
+from deepfake_audio.sound.channels import MIXED
 
 VOICE = tiny.voice("Hybrid", 4.0, np.random.default_rng(1))
 
@@ -99,6 +100,16 @@ def test_a_stream_answers_about_the_last_seconds_and_at_its_end_about_all(detect
     assert stream.judge().seconds == pytest.approx(6.0)
     whole = detector.judge((long * 32767).astype(np.int16), SAMPLE_RATE)
     assert stream.finish().to_dict() == {k: v for k, v in whole.to_dict().items() if k in stream.judge().to_dict()}
+
+
+def test_a_stream_says_that_it_mixes_channels_that_differ(detector):
+    other = tiny.voice("Fake", len(VOICE) / SAMPLE_RATE, np.random.default_rng(2))[: len(VOICE)]
+    for channels, notes in (([VOICE, VOICE], ()), ([VOICE[: len(other)], other], (MIXED,))):
+        stream = detector.stream(SAMPLE_RATE)
+        for part in np.array_split(np.stack(channels, axis=1), 10):
+            stream.push(part)
+        stream.push(VOICE)  # in mono, from now on
+        assert stream.judge().notes == stream.finish().notes == notes
 
 
 def test_a_stream_takes_any_rate_and_refuses_what_is_none(detector):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..errors import AudioError
 from ..features.draw import Glimpse
 from ..features.log_mel import LogMelStream
 from ..features.speech import SpeechMeter, speech_seconds
+from ..sound.channels import MIXED, ChannelMeter
 from ..sound.reading import quantise
 from ..sound.sources import as_samples, checked_rate
 from .decision import Judgement
@@ -74,6 +76,7 @@ class Stream:
         if self._given != rate:
             self._resampler = soxr.ResampleStream(self._given, rate, 1, dtype="float32", quality="HQ")
         self._rolling, self._hearing = detector.rolling(ROLLING_SECONDS), Hearing(detector)
+        self._meter = ChannelMeter()
 
     def push(self, samples: Any) -> None:
         """Take the next samples.
@@ -81,14 +84,17 @@ class Stream:
         Parameters
         ----------
         samples : array
-            See :func:`deepfake_audio.sound.sources.as_samples`; channels are mixed.
+            See :func:`deepfake_audio.sound.sources.as_samples`; channels are mixed, and where they hold different
+            sounds, a note of the answers says so.
 
         Raises
         ------
         AudioError
             If they are no samples.
         """
-        values = as_samples(samples, self._given).values.mean(axis=1)
+        channels = as_samples(samples, self._given).values
+        self._meter.push(self._given, channels)
+        values = channels.mean(axis=1)
         self._take(values if self._resampler is None else self._resampler.resample_chunk(values))
 
     def _take(self, samples: np.ndarray) -> None:
@@ -105,7 +111,7 @@ class Stream:
         AudioError
             If hardly anything came yet.
         """
-        return self._rolling.judge()
+        return self._noted(self._rolling.judge())
 
     def finish(self) -> Judgement:
         """Return the answer about all that came; nothing can come any more.
@@ -119,7 +125,10 @@ class Stream:
             self._take(self._resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
         if not self._hearing.samples:
             raise AudioError("Nothing came, so there is nothing to judge: push samples first.")
-        return self._detector.decide(self._hearing.finish())
+        return self._noted(self._detector.decide(self._hearing.finish()))
+
+    def _noted(self, judgement: Judgement) -> Judgement:
+        return judgement if self._meter.apart() is None else dataclasses.replace(judgement, notes=(MIXED,))
 
 
 class Rolling:

@@ -16,6 +16,11 @@ SPEECH_RANGE_DB = 30.0
 AUDIBLE_RANGE_DB = 40.0
 """A channel further than this under the loudest one holds no speech, but hiss or crosstalk."""
 
+MIXED = (
+    "Its channels hold different sounds, which were mixed while they came: judge a recording in a file, of which "
+    "each channel is judged by itself."
+)
+
 
 class ChannelMeter:
     """Compares the channels of a recording that comes in blocks; mono costs nothing."""
@@ -27,7 +32,7 @@ class ChannelMeter:
     def push(self, rate: int, block: np.ndarray) -> None:
         """Take the next samples, shape (samples, channels), at a rate in Hz."""
         channels = block.shape[1]
-        if not 2 <= channels <= MOST_CHANNELS:
+        if not 2 <= channels <= MOST_CHANNELS or (self._products and channels != self._products[0].shape[1]):
             return
         waiting = block if self._waiting is None else np.concatenate([self._waiting, block])
         size = round(FRAME_SECONDS * rate)

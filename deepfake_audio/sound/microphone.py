@@ -17,6 +17,7 @@ import soxr
 from .. import places
 from ..errors import MicrophoneError
 from ..text import clean
+from .channels import ChannelMeter
 from .reading import quantise
 
 MOST_WAITING_SECONDS = 20.0
@@ -90,6 +91,8 @@ class Microphone:
         Of the device.
     lost_seconds : float
         Sound that was lost because this computer could not keep up.
+    channels : ChannelMeter
+        Compares the device's channels, which are mixed.
 
     Raises
     ------
@@ -107,7 +110,7 @@ class Microphone:
                     f"No microphone is called '{device}': see {places.JUDGE} --list-devices."
                 ) from error
             raise MicrophoneError(f"No microphone was found: plug one in, or {_next_step(ALLOW)}.") from error
-        self.name, self.lost_seconds = clean(about["name"]), 0.0
+        self.name, self.lost_seconds, self.channels = clean(about["name"]), 0.0, ChannelMeter()
         self.native_rate = int(about["default_samplerate"])
         self._resampler = None
         if self.native_rate != sample_rate:
@@ -118,6 +121,7 @@ class Microphone:
         def take(data: np.ndarray, frames: int, _, status) -> None:
             if status.input_overflow:
                 self.lost_seconds += frames / self.native_rate  # at least; PortAudio does not say how much
+            self.channels.push(self.native_rate, data)
             try:
                 self._blocks.put_nowait(data.mean(axis=1))
             except queue.Full:

@@ -24,6 +24,7 @@ from deepfake_audio.judging.detector import Detector
 from deepfake_audio.judging.timeline import Segment
 from deepfake_audio.settings import NO_SPEECH, SAMPLE_RATE
 from deepfake_audio.sound import microphone
+from deepfake_audio.sound.channels import MIXED
 from deepfake_audio.sound.microphone import Microphone, list_devices
 from deepfake_audio.sound.reading import write_flac
 
@@ -244,6 +245,14 @@ def test_sound_that_nobody_takes_in_time_is_counted_as_lost(monkeypatch):
     pretend(monkeypatch, stereo(noise(5)))
     with Microphone(None, SAMPLE_RATE) as source:
         assert source.lost_seconds == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_channels_that_are_mixed_though_they_differ_are_said(monkeypatch, detector, tmp_path, capsys, apart):
+    left, right = noise(2), noise(4)[-88_200:]
+    pretend(monkeypatch, np.array_split(np.stack([left, right if apart else left], axis=1).astype(np.float32), 40))
+    script.main(["--model", str(detector.checkpoint.path), "--outputs", str(tmp_path), "--seconds", "1"])
+    assert (MIXED in capsys.readouterr().err) == apart
 
 
 def test_a_moment_is_one_line_of_ascii():
