@@ -300,7 +300,7 @@ def _serve(path: str, timeout: float, block_values: int, answers, nowhere) -> No
         with in_time(), Path(path).open("rb") as file:
             patches = lengths.patches(file)
             sound = soundfile.SoundFile(lengths.Mended(path, patches) if patches else path)
-            known = lengths.counts_all(file, sound.format)
+            known = lengths.counts_all(file, sound.format) and not (patches and len(lengths.starts(file)) > 1)
     except (soundfile.SoundFileError, OSError, TypeError, UnicodeError):
         # TypeError: soundfile takes the suffix .raw for headerless samples and asks for their rate.
         # UnicodeError: it does not pass on Linux names that are not UTF-8; ffmpeg takes them.

@@ -27,13 +27,22 @@ PADDING_BYTES = 2**16
 """Zeros behind the sound, at most so many, fill the last block of a disk."""
 
 BEGINNINGS = {
-    b"fLaC": re.compile(rb'fLaC[\0\x80]\0\0"'),
-    b"OggS": re.compile(rb"OggS\0\x02"),
-    b"FLV\x01": re.compile(rb"FLV\x01[\x04\x05]\0\0\0\x09"),
-    b"0&\xb2u": re.compile(rb"0&\xb2u\x8ef\xcf\x11\xa6\xd9\0\xaa\0b\xcel"),
-    b"\x1aE\xdf\xa3": re.compile(rb"\x1aE\xdf\xa3(?:[\x80-\xff]|\x01\0{6}.)B[\x82\x86]", re.DOTALL),
+    word: re.compile(pattern, re.DOTALL)
+    for word, pattern in (
+        (b"RIFF", rb"RIFF.{4}WAVE"),
+        (b"RF64", rb"RF64.{4}WAVE"),
+        (b"FORM", rb"FORM.{4}AIF[CF]"),
+        (b"caff", rb"caff\0\x01\0\0desc"),
+        (b".snd", rb"\.snd\0\0.{6}\0\0"),
+        (b"fLaC", rb'fLaC[\0\x80]\0\0"'),
+        (b"TTA1", rb"TTA1[\1\3]\0.\0"),
+        (b"OggS", rb"OggS\0\x02"),
+        (b"FLV\x01", rb"FLV\x01[\x04\x05]\0\0\0\x09"),
+        (b"0&\xb2u", rb"0&\xb2u\x8ef\xcf\x11\xa6\xd9\0\xaa\0b\xcel"),
+        (b"\x1aE\xdf\xa3", rb"\x1aE\xdf\xa3(?:[\x80-\xff]|\x01\0{6}.)B[\x82\x86]"),
+    )
 }
-"""Of FLAC, Ogg, Flash, Windows Media, Matroska and WebM: ffmpeg reads only the first one of some that were joined."""
+"""Of files of which, where several were joined, only the first would be read, or all of them as if they were one."""
 
 LONGEST_BEGINNING = 16
 
