@@ -26,7 +26,6 @@ if __name__ == "__main__":
     early.begin(early.JUDGING)
 
 import contextlib
-import json
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
@@ -39,22 +38,6 @@ FEW_CLIPS = 1000
 """After the starter corpus a model has seen some 450, splices included; the bundled model has seen 18,708."""
 
 
-def show(result: dict, arguments: Namespace) -> None:
-    """Print one answer; what went wrong goes to stderr."""
-    from deepfake_audio.answers.wording import describe
-
-    if arguments.json:
-        print(json.dumps(result), flush=True)
-    elif arguments.quiet:
-        print(result["verdict"] or "Error", flush=True)
-    elif not result["error"]:
-        print("\n".join(describe(result)), flush=True)
-    for note in result["notes"]:
-        console.say(f"note: '{clean(result['path'])}': {clean(note)}")
-    if result["error"]:
-        console.say(f"error: {clean(result['error'])}")
-
-
 def find(arguments: Namespace) -> list[tuple[Path, str | None]]:
     """Return what is named: recordings, and sentences in place of those that cannot be found."""
     from deepfake_audio.answers.find import describe_passed_over, find_recordings
@@ -64,9 +47,7 @@ def find(arguments: Namespace) -> list[tuple[Path, str | None]]:
     found = find_recordings(arguments.paths, passed_over)
     if passed_over:
         console.say(clean(describe_passed_over(passed_over)))
-    if arguments.labels and len(found) > 1:
-        raise OutputError(f"--labels takes the timeline of one recording, but {len(found)} are named: name one.")
-    check(found, {"--csv": arguments.csv, "--report": arguments.report, "--labels": arguments.labels})
+    check(found, arguments.files)
     return found
 
 
@@ -88,7 +69,7 @@ def judge(arguments: Namespace, checkpoint, found, files, detector=None) -> Iter
 
 def answer(arguments: Namespace, checkpoint, detector=None) -> int:
     """Find what is named, judge it, show and write the answers; return the exit code."""
-    from deepfake_audio.answers.outputs import Outputs
+    from deepfake_audio.answers.outputs import Outputs, show
     from deepfake_audio.answers.table import Summary
     from deepfake_audio.judging.decision import name_rule
     from deepfake_audio.work import cluster
@@ -98,9 +79,8 @@ def answer(arguments: Namespace, checkpoint, detector=None) -> int:
 
         console.say(expected_rates(checkpoint.path, arguments.threshold))
     found, summary, known = find(arguments), Summary(), 0
-    wanted = arguments.csv, arguments.report, arguments.plot, arguments.labels
     rule = name_rule(arguments.threshold, arguments.operating_point)
-    with Outputs(checkpoint, *wanted, rule) as files, cluster(arguments.dask):
+    with Outputs(checkpoint, arguments.files, rule) as files, cluster(arguments.dask):
         judged = judge(arguments, checkpoint, found, files, detector)
         with contextlib.closing(judged):  # after Ctrl-C, too
             for one in judged:
@@ -108,10 +88,10 @@ def answer(arguments: Namespace, checkpoint, detector=None) -> int:
                 if one.known:
                     known += 1
                 else:
-                    show(one.result, arguments)
+                    show(one.result, arguments.json, arguments.quiet)
                     files.add(one)
     if known:
-        console.say(f"{known} of {len(found)} recordings were already answered in {clean(arguments.csv)}.")
+        console.say(f"{known} of {len(found)} recordings were already answered in {clean(arguments.files['csv'])}.")
     if len(found) > 1 and not (arguments.json or arguments.quiet):
         print(f"\n{summary}")
     return 1 if summary.files["Error"] else 0
@@ -150,7 +130,7 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     if heard:
         arguments.paths = [str(recording)]
         if not isinstance(ended, OutputError):  # on a disk that is full there is no room for a page, either
-            arguments.report = arguments.report or recording.with_name("report.html")
+            arguments.files.setdefault("report", recording.with_name("report.html"))
         code = answer(arguments, checkpoint, detector)
         console.say(f"Recording and report: {clean(recording.parent)}")
     else:
@@ -171,15 +151,6 @@ def open_page(arguments: Namespace, checkpoint) -> int:
     detector = Detector(checkpoint, arguments.threshold, arguments.engine, arguments.operating_point)
     web.serve(detector, arguments.host, arguments.port, arguments.login, arguments.jobs)
     return 0
-
-
-def farewell(arguments: Namespace) -> str:
-    """Say what Ctrl-C leaves behind."""
-    if not arguments.paths:
-        return "Interrupted before anything was recorded."
-    if arguments.csv:
-        return f"Interrupted; {clean(arguments.csv)} keeps what was answered: the same command goes on there."
-    return "Interrupted; the answers above stand (with --csv FILE, the same command goes on where it stopped)."
 
 
 def choose(arguments: Namespace):
@@ -212,7 +183,7 @@ def main(argv: list[str] | None = None) -> int:
                 return open_page(arguments, checkpoint)
             return answer(arguments, checkpoint) if arguments.paths else listen(arguments, checkpoint, watch)
 
-    return options.run(work, farewell(arguments))
+    return options.run(work, options.farewell(arguments))
 
 
 if __name__ == "__main__":

@@ -98,11 +98,6 @@ def remove_leftovers(path: str | os.PathLike) -> None:
     _remove(leftover for leftover in path.parent.glob("*") if _begun_for(leftover) == path.name)
 
 
-def has_leftovers(folder: pathlib.Path) -> bool:
-    """Say whether processes that were killed had begun something in a folder."""
-    return any(map(_begun_for, folder.glob("*")))
-
-
 def remove_leftovers_below(folder: pathlib.Path) -> None:
     """Remove what processes that were killed had begun anywhere in a folder that nobody but this project writes in."""
     _remove(leftover for leftover in folder.rglob("*") if _begun_for(leftover))

@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import console, interrupts
-from .corpus.clips import class_of
-from .corpus.kaggle import HANDLE, PAGE
+from . import console, interrupts, places, typed
+from .answers.formats import FORMATS
 from .errors import DeepfakeAudioError, in_short
-from .settings import OPERATING_POINT, OPERATING_POINTS, Settings, TrainingSettings, changed, from_dict, to_dict
+from .settings import OPERATING_POINT, Settings, changed, from_dict, to_dict
 from .text import clean
 from .version import __version__
 
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
 VERSION = f"deepfake-audio {__version__}"
 
 MOST_JOBS = 64
-
-SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
-DOCUMENTS = (".pdf", ".docx", ".doc", ".odt", ".txt", ".md", ".json", ".png", ".jpg")
-
-LEAST_SECONDS, MOST_SECONDS = 0.3, 36_000.0
-"""How long the microphone can be listened to."""
 
 THIS_COMPUTER, PORT = "127.0.0.1", 7860
 """Where the page in the browser listens."""
@@ -53,39 +46,43 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(description="Tell Real, Fake and Hybrid speech apart, with time stamps.")
     add = parser.add_argument
-    add("paths", nargs="*", type=_unquoted, metavar="PATH",
+    add("paths", nargs="*", type=typed.unquoted, metavar="PATH",
         help="recordings, folders, patterns like *.mp3, - for a pipe; none: listen to the microphone")  # fmt: skip
-    add("--model", type=_path, metavar="FILE",
+    add("--model", type=typed.path, metavar="FILE",
         help="checkpoint, or the folder of a run (default: your newest, else the bundled model)")  # fmt: skip
     add("--json", action="store_true", help="one JSON object per file and line, nothing else")
     add("--quiet", action="store_true", help="one word per file: the verdict, or Error")
-    table = _written_as(".csv", "a table that every spreadsheet opens", SPREADSHEETS)
-    add("--csv", type=table, metavar="FILE", help="also write a table; files that it already answers are passed over")
-    page = _written_as(".html", "a page, which a browser shows and prints", DOCUMENTS)
-    add("--report", type=page, metavar="FILE", help="also write a page (HTML) to listen, look and print")
-    add("--plot", type=_path, metavar="DIR", help="also draw each recording into DIR: spectrogram, waveform, timeline")
-    add("--labels", type=_path, metavar="FILE", help="also write the timeline of one recording as Audacity labels")
+    for kind in FORMATS:
+        parse = typed.written_as(kind.suffix, kind.what, kind.others)
+        add(f"--{kind.name}", type=parse, metavar="DIR" if kind.folder else "FILE", help=kind.help)
     add("--engine", choices=("onnx", "keras"), default="onnx",
         help="what runs the network: onnxruntime, which starts faster, or Keras (default: %(default)s)")  # fmt: skip
-    add("--jobs", type=_whole_number(1, MOST_JOBS), metavar="N", default=min(4, os.cpu_count() or 1),
+    add("--jobs", type=typed.whole_number(1, MOST_JOBS), metavar="N", default=min(4, os.cpu_count() or 1),
         help="processor cores to keep busy (default: %(default)s)")  # fmt: skip
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that judges the recordings")
-    add("--threshold", type=_probability, metavar="P",
+    add("--threshold", type=typed.probability, metavar="P",
         help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
-    add("--operating-point", type=_operating_point, metavar="N",
+    add("--operating-point", type=typed.operating_point, metavar="N",
         help=f"call about N %% of real recordings Fake or Hybrid at most: 1, 2, 5 ({OPERATING_POINT})")  # fmt: skip
-    add("--seconds", type=_duration, metavar="N", help="listen to the microphone for N seconds instead of until Ctrl-C")
+    add(
+        "--seconds",
+        type=typed.duration,
+        metavar="N",
+        help="listen to the microphone for N seconds instead of until Ctrl-C",
+    )
     add("--device", metavar="NAME", help="microphone: its number, or part of its name")
     add("--list-devices", action="store_true", help="list the microphones")
     add("--web", action="store_true", help="open a page in the browser: drop recordings there, or speak")
-    add("--port", type=_whole_number(1, 65_535), metavar="N", help=f"of that page (default: {PORT})")
+    add("--port", type=typed.whole_number(1, 65_535), metavar="N", help=f"of that page (default: {PORT})")
     add("--host", metavar="ADDRESS",
         help=f"where that page listens (default: {THIS_COMPUTER}); for other computers only with --login")  # fmt: skip
     add("--login", metavar="NAME:PASSWORD", default=os.environ.get(LOGIN_VARIABLE),
         help=f"who may open that page; no list of processes shows it in the variable {LOGIN_VARIABLE}")  # fmt: skip
     add("--version", action="version", version=VERSION)
-    add("--outputs", type=_path, metavar="DIR", default=outputs, help="where recordings go (default: outputs/)")
+    add("--outputs", type=typed.path, metavar="DIR", default=outputs, help="where recordings go (default: outputs/)")
     arguments = parser.parse_args(argv)
+    typed_files = {kind.name: getattr(arguments, kind.name) for kind in FORMATS}
+    arguments.files = {name: path for name, path in typed_files.items() if path}
     _check_page(parser, arguments)
     if arguments.paths and (arguments.seconds or arguments.device or arguments.list_devices):
         parser.error("--seconds, --device and --list-devices are for the microphone: give no PATH with them")
@@ -107,7 +104,7 @@ def _check_page(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
         if arguments.host is not None or arguments.port is not None:
             parser.error("--host and --port are for the page in the browser: give --web with them")
         return
-    others = ("paths", "json", "quiet", "csv", "report", "plot", "labels", "dask", "seconds", "device", "list_devices")
+    others = ("paths", "json", "quiet", "files", "dask", "seconds", "device", "list_devices")
     if any(getattr(arguments, name) for name in others):
         parser.error("--web judges what is dropped on its page and offers report and JSON there: leave PATH, files "
                      "to write, --dask and the microphone's options out")  # fmt: skip
@@ -140,35 +137,40 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     defaults = Settings().training
     parser = argparse.ArgumentParser(description="Train and report a detector of Real, Fake and Hybrid speech.")
     add = parser.add_argument
-    add("folders", nargs="*", type=_path, metavar="DIR", help="the same as --data DIR")
-    add("--data", type=_path, nargs="+", metavar="DIR", default=[], help="dataset folders (default: data/)")
-    add("--kaggle", type=_kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
-    add("--label", type=_label, action="append", default=[], metavar="NAME=CLASS",
+    add("folders", nargs="*", type=typed.path, metavar="DIR", help="the same as --data DIR")
+    add("--data", type=typed.path, nargs="+", metavar="DIR", default=[], help="dataset folders (default: data/)")
+    add("--kaggle", type=typed.kaggle_name, nargs="+", metavar="OWNER/NAME", help="datasets from Kaggle")
+    add("--label", type=typed.label, action="append", default=[], metavar="NAME=CLASS",
         help="what the folders or table labels of that name are: real, fake or hybrid (repeatable)")  # fmt: skip
     add("--allow-conflicts", action="store_true", help="go on, whatever share of the clips stands under two labels")
-    add("--outputs", type=_path, default=outputs, metavar="DIR", help="where runs are kept")
-    add("--cache", type=_path, metavar="DIR", help="where features are kept (default: OUTPUTS/features)")
-    add("--epochs", type=_setting("epochs"), metavar="N", help=f"default {defaults.epochs}")
-    add("--batch-size", type=_setting("batch_size"), metavar="N", help=f"default {defaults.batch_size}")
-    add("--seed", type=_setting("seed"), metavar="N", help=f"default {defaults.seed}")
+    add("--outputs", type=typed.path, default=outputs, metavar="DIR", help="where runs are kept")
+    add("--cache", type=typed.path, metavar="DIR", help="where features are kept (default: OUTPUTS/features)")
+    add("--epochs", type=typed.setting("epochs"), metavar="N", help=f"default {defaults.epochs}")
+    add("--batch-size", type=typed.setting("batch_size"), metavar="N", help=f"default {defaults.batch_size}")
+    add("--seed", type=typed.setting("seed"), metavar="N", help=f"default {defaults.seed}")
     add("--set", action="append", default=[], dest="changes", metavar="GROUP.NAME=VALUE",
         help="change a setting; may be given again and again")  # fmt: skip
-    add("--settings", type=_path, metavar="FILE", help="start from the settings.json of a run")
+    add("--settings", type=typed.path, metavar="FILE", help="start from the settings.json of a run")
     add("--list-settings", action="store_true", help="show every setting with its value, bounds and meaning")
-    add("--jobs", type=_whole_number(1, MOST_JOBS), metavar="N", default=2,
+    add("--jobs", type=typed.whole_number(1, MOST_JOBS), metavar="N", default=2,
         help="threads that decode and compute features (default: %(default)s)")  # fmt: skip
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that computes the features")
     add("--version", action="version", version=VERSION)
     add("--show", action="store_true", help="also open the plots in windows")
-    add("--init-from", type=_path, metavar="CHECKPOINT", help="go on from a trained network's weights")
+    add("--init-from", type=typed.path, metavar="CHECKPOINT", help="go on from a trained network's weights")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
     mode.add_argument("--check-data", action="store_true", help="tell what is there, train nothing")
-    mode.add_argument("--folds", type=_whole_number(2, 100), metavar="N",
+    mode.add_argument("--folds", type=typed.whole_number(2, 100), metavar="N",
         help="judge every source by one of N networks that have not seen it")  # fmt: skip
-    mode.add_argument("--evaluate", type=_path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
-    add("--ship", type=_path, metavar="DIR", help="with --folds: then train on all sources; write the checkpoint there")
-    add("--remarks", type=_path, metavar="FILE", help="with --ship: Markdown for its model card")
+    mode.add_argument("--evaluate", type=typed.path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
+    add(
+        "--ship",
+        type=typed.path,
+        metavar="DIR",
+        help="with --folds: then train on all sources; write the checkpoint there",
+    )
+    add("--remarks", type=typed.path, metavar="FILE", help="with --ship: Markdown for its model card")
     add("--decode-all", action="store_true", help="with --check-data: decode every recording, not only a sample")
     add("--json", action="store_true", help="with --check-data: one JSON object")
     arguments = parser.parse_args(argv)
@@ -265,6 +267,40 @@ def _docstrings(kind: type) -> dict[str, str]:
     }
 
 
+def again(arguments: argparse.Namespace, settings: Settings, base: Checkpoint | None = None) -> str:
+    """Return the command that trains the same network again."""
+    words = [*places.TRAIN.split(), *(["--data", *arguments.data] if arguments.data else [])]
+    words += ["--init-from", arguments.init_from] if base else []
+    words += ["--folds", arguments.folds] if arguments.folds else []
+    words += ["--ship", arguments.ship] if arguments.ship else []
+    own = base.to_go_on_from(Settings()) if base else Settings()
+    words += [word for change in differences(settings, own) for word in ("--set", change)]
+    return console.command_line(words + _label_words(arguments))
+
+
+def go_on(arguments: argparse.Namespace) -> str:
+    """Name the command that goes on where a run stopped."""
+    words = [*places.TRAIN.split(), "--resume", "--outputs", arguments.outputs]
+    if arguments.cache != arguments.outputs / "features":
+        words += ["--cache", arguments.cache]
+    return f"go on with: {console.command_line(words + _label_words(arguments))}"
+
+
+def _label_words(arguments: argparse.Namespace) -> list[str]:
+    """Repeat what was said about labels."""
+    words = ["--allow-conflicts"] if arguments.allow_conflicts else []
+    return words + [word for name, label in arguments.label for word in ("--label", f"{name}={label.lower()}")]
+
+
+def farewell(arguments: argparse.Namespace) -> str:
+    """Say what Ctrl-C leaves behind when recordings are judged."""
+    if not arguments.paths:
+        return "Interrupted before anything was recorded."
+    if table := arguments.files.get("csv"):
+        return f"Interrupted; {clean(table)} keeps what was answered: the same command goes on there."
+    return "Interrupted; the answers above stand (with --csv FILE, the same command goes on where it stopped)."
+
+
 def run(work: Callable[[interrupts.Watch], int | None], farewell: str, go_on: str = "") -> int:
     """Do the work of a script and return its exit code: 0 fine, 1 something failed, 130 interrupted.
 
@@ -291,85 +327,3 @@ def run(work: Callable[[interrupts.Watch], int | None], farewell: str, go_on: st
         what = f"error: {where} cannot be read or written ({error.strerror or error})"
         console.say(clean(f"{what}; {go_on}" if go_on else f"{what}."))
     return 1
-
-
-def _unquoted(text: str) -> str:
-    """Take off the quote that Windows leaves at the end of "C:\\My Folder\\", because a backslash stands before it."""
-    if '"' not in text or os.path.lexists(text):
-        return text
-    if '"' in text[:-1]:
-        raise argparse.ArgumentTypeError(f"{text!r} holds a quote: write a folder without a backslash at its end")
-    return text[:-1]
-
-
-def _path(text: str) -> Path:
-    return Path(_unquoted(text))
-
-
-def _written_as(suffix: str, what: str, others: Sequence[str]) -> Callable[[str], Path]:
-    """Return what understands the name of a file that is written, and refuses the suffixes of what it will not be."""
-
-    def parse(text: str) -> Path:
-        path = _path(text)
-        if path.suffix.lower() in others:
-            raise argparse.ArgumentTypeError(f"this writes {what}: name it '{path.with_suffix(suffix)}', not '{path}'")
-        return path
-
-    return parse
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")  # which lies between no two numbers
-
-
-def _probability(text: str) -> float:
-    if not 0 < (value := _number(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return value
-
-
-def _operating_point(text: str) -> int:
-    if text not in map(str, OPERATING_POINTS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(map(str, OPERATING_POINTS))}")
-    return int(text)
-
-
-def _duration(text: str) -> float:
-    if not LEAST_SECONDS <= (value := _number(text)) <= MOST_SECONDS:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number of seconds between {LEAST_SECONDS:g} and {MOST_SECONDS:.0f}"
-        )
-    return value
-
-
-def _setting(name: str) -> Callable[[str], int]:
-    """Return what understands a number that the settings of a training allow."""
-    field = next(field for field in dataclasses.fields(TrainingSettings) if field.name == name)
-    return _whole_number(*field.metadata["within"])
-
-
-def _whole_number(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isdecimal() or len(text) > 20 or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def _label(text: str) -> tuple[str, str]:
-    name, _, word = text.rpartition("=")
-    if not name.strip() or not (label := class_of(word)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=real, NAME=fake or NAME=hybrid")
-    return name, label
-
-
-def _kaggle_name(text: str) -> str:
-    page = PAGE.fullmatch(text)
-    name = page[1] if page else text
-    if not HANDLE.fullmatch(name):
-        raise argparse.ArgumentTypeError(f"{text!r} is not OWNER/NAME, as in the address of a dataset's page")
-    return name

@@ -21,7 +21,7 @@ ROWS = (
     ("evaluation",),
     ("answers",),
     ("__init__", "api"),
-    ("options",),
+    ("options", "typed"),
     ("commands",),
 )
 """From the ground up: an import points to a row further up in this list, or to the same one."""

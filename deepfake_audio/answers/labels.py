@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import OutputError
+from ..features.draw import Glimpse
 from ..files import atomic_path, remove_leftovers
 from ..settings import NO_SPEECH
+from .writer import Writer
 
 
-def write_labels(path: Path, segments: Sequence[dict]) -> None:
-    """Write segments as an Audacity label track (File > Import > Labels).
+class Labels(Writer):
+    """The segments of one recording as an Audacity label track (File > Import > Labels)."""
 
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    lines = []
-    for segment in segments:
-        label = segment["label"]
-        text = label if label == NO_SPEECH else f"{label} {segment['fake_probability']:.2f}"
-        lines.append(f"{segment['start']:.6f}\t{segment['end']:.6f}\t{text}\n")
-    remove_leftovers(path)
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise OutputError(f"'{path}' cannot be written ({error.strerror}): name another file.") from error
+    def __init__(self, path: Path):
+        self.path = path
+
+    def add(self, result: dict, glimpse: Glimpse | None = None) -> None:
+        """Write the file, unless the recording could not be judged."""
+        if result["error"]:
+            return
+        lines = []
+        for segment in result["segments"]:
+            label = segment["label"]
+            text = label if label == NO_SPEECH else f"{label} {segment['fake_probability']:.2f}"
+            lines.append(f"{segment['start']:.6f}\t{segment['end']:.6f}\t{text}\n")
+        remove_leftovers(self.path)
+        try:
+            with atomic_path(self.path) as temporary:
+                temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise OutputError(f"'{self.path}' cannot be written ({error.strerror}): name another file.") from error

@@ -1,8 +1,9 @@
-"""The files that are written besides the answers on the console."""
+"""Answers on the console, and the files that are written besides."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,19 +16,33 @@ from ..model.checkpoint import Checkpoint
 from ..places import how_to_install
 from ..sound.reading import AUDIO_SUFFIXES
 from ..text import clean
-from .labels import write_labels
-from .table import Table
+from .formats import FORMATS
+from .wording import describe
 
 
-def check(found: Sequence[tuple[Path, str | None]], wanted: Mapping[str, Path | None]) -> None:
-    """Refuse to write over a recording, and two answers into one file.
+def show(result: dict, as_json: bool, quiet: bool) -> None:
+    """Print one answer as a JSON object, as its verdict alone, or in words; what went wrong goes to stderr."""
+    if as_json:
+        print(json.dumps(result), flush=True)
+    elif quiet:
+        print(result["verdict"] or "Error", flush=True)
+    elif not result["error"]:
+        print("\n".join(describe(result)), flush=True)
+    for note in result["notes"]:
+        console.say(f"note: '{clean(result['path'])}': {clean(note)}")
+    if result["error"]:
+        console.say(f"error: {clean(result['error'])}")
+
+
+def check(found: Sequence[tuple[Path, str | None]], wanted: Mapping[str, Path]) -> None:
+    """Refuse to write over a recording, two answers into one file, and many where one is taken.
 
     Parameters
     ----------
     found : sequence of (Path, str or None)
         Recordings that are to be judged, from :func:`deepfake_audio.answers.find.find_recordings`.
-    wanted : mapping of str to (Path or None)
-        Files that are to be written, by the options that name them.
+    wanted : mapping of str to Path
+        Files that are to be written, by the names of their formats.
 
     Raises
     ------
@@ -35,9 +50,12 @@ def check(found: Sequence[tuple[Path, str | None]], wanted: Mapping[str, Path | 
         If one of them is, or by its name would be, a recording, or is named twice.
     """
     judged, taken = {_place(path) for path, error in found if error is None}, {}
-    for option, path in wanted.items():
-        if path is None:
+    for kind in FORMATS:
+        path, option = wanted.get(kind.name), f"--{kind.name}"
+        if path is None or kind.folder:
             continue
+        if kind.alone and len(found) > 1:
+            raise OutputError(f"{option} takes the answer to one recording, but {len(found)} are named: name one.")
         if path.suffix.lower() in AUDIO_SUFFIXES or _place(path) in judged:
             raise OutputError(f"{option} names the recording '{path}', which it would replace: name another file.")
         if (other := taken.setdefault(_place(path), option)) != option:
@@ -48,8 +66,8 @@ def _place(path: Path) -> str:
     return os.path.normcase(os.path.realpath(path))
 
 
-class Outputs:
-    """Table, page, pictures and labels, whichever are wanted; a context manager.
+class Outputs(contextlib.ExitStack):
+    """The files that are wanted; a context manager.
 
     Its end finishes them, also after an error or Ctrl-C: answers that were given are kept.
 
@@ -57,72 +75,45 @@ class Outputs:
     ----------
     checkpoint : Checkpoint
         Whose answers they hold.
-    csv, report, plot, labels : Path or None
-        Where they go.
+    wanted : mapping of str to Path
+        Where they go, by the names of their formats.
     rule : str
         Of the detector, see :func:`deepfake_audio.judging.decision.name_rule`.
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        csv: Path | None,
-        report: Path | None,
-        plot: Path | None,
-        labels: Path | None,
-        rule: str,
-    ):
-        self.settings, self.model, self.labels = checkpoint.settings, checkpoint.about(), labels
-        self.table = self.report = self.pictures = None
-        self._listen_seconds = 0.0
-        self._end = contextlib.ExitStack()
+    def __init__(self, checkpoint: Checkpoint, wanted: Mapping[str, Path], rule: str):
+        super().__init__()
+        self.settings, self.model, self._writers, self._table = checkpoint.settings, checkpoint.about(), [], None
         try:
-            self._begin(csv, report, plot, rule)
-        except BaseException:
-            self._end.close()  # what was begun is in nobody's way
-            raise
-        if self.table and self._need_sound() and not self.table.began_empty():
-            console.say(
-                f"{clean(csv)} has answers already, but page, pictures and labels need the sound: "
-                "everything is judged again."
-            )
-
-    def _begin(self, csv: Path | None, report: Path | None, plot: Path | None, rule: str) -> None:
-        if csv:
-            self.table = self._end.enter_context(contextlib.closing(Table(csv, self.model, rule)))
-        try:
-            if report:
-                from . import page  # loads matplotlib and Jinja2
-
-                self.report = self._end.enter_context(page.Report(report, self.settings, self.model))
-                self._listen_seconds = page.LISTEN_SECONDS
-            if plot:
-                from .pictures import Pictures  # loads matplotlib
-
-                self.pictures = Pictures(plot, self.settings)
+            for kind in FORMATS:
+                if kind.name in wanted:
+                    self._writers.append(self.enter_context(kind.begin(wanted[kind.name], checkpoint, rule)))
         except ImportError as error:
+            self.close()
             what = f"run '{how_to_install('report')}', or leave --report and --plot out."
             raise OutputError(f"Pages and pictures need the package {error.name}: {what}") from error
-
-    def __enter__(self) -> Outputs:
-        return self
-
-    def __exit__(self, *error) -> None:
-        self._end.__exit__(*error)
-
-    def _need_sound(self) -> bool:
-        return bool(self.report or self.pictures or self.labels)
+        except BaseException:
+            self.close()  # what was begun is in nobody's way
+            raise
+        if "csv" in wanted:
+            table = self._writers[0]
+            if len(self._writers) == 1:
+                self._table = table
+            elif not table.began_empty():
+                console.say(
+                    f"{clean(wanted['csv'])} has answers already, but what else is to be written needs the sound: "
+                    "everything is judged again."
+                )
 
     def known(self, path: Path) -> Answer | None:
         """Return what the table says of a recording, if that is all that is wanted of it."""
-        return None if self.table is None or self._need_sound() else self.table.finished(path)
+        return self._table.finished(path) if self._table else None
 
     def glimpse(self) -> Glimpse | None:
         """Return what gathers a recording for pictures, if any are wanted."""
-        if not (self.report or self.pictures):
-            return None
+        seconds = [writer.listen_seconds for writer in self._writers if writer.listen_seconds is not None]
         features = self.settings.features
-        return Glimpse(features.sample_rate, features.hop_seconds, self._listen_seconds)
+        return Glimpse(features.sample_rate, features.hop_seconds, max(seconds)) if seconds else None
 
     def add(self, answer: Answer) -> None:
         """Write one answer into each of them.
@@ -132,11 +123,5 @@ class Outputs:
         OutputError
             If one cannot be written.
         """
-        if self.table:
-            self.table.add(answer.result)
-        if self.report:
-            self.report.add(answer.result, answer.glimpse)
-        if self.pictures and answer.glimpse:
-            console.say(f"Picture: {clean(self.pictures.add(answer.result, answer.glimpse))}")
-        if self.labels and not answer.result["error"]:
-            write_labels(self.labels, answer.result["segments"])
+        for writer in self._writers:
+            writer.add(answer.result, answer.glimpse)

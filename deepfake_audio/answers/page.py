@@ -24,6 +24,7 @@ from ..templates import render
 from .pictures import SHORTEST_SECONDS
 from .table import Summary, claim
 from .wording import LIMITS, NEXT_STEP, channel_names, clock, explain, most_suspicious
+from .writer import Writer
 
 HERE = Path(__file__).parent
 
@@ -46,7 +47,7 @@ SIGNS = {
 """Shapes beside the colours, for who cannot tell those apart."""
 
 
-class Report:
+class Report(Writer):
     """A page that is gathered answer by answer and written at the end; a context manager.
 
     After an error or Ctrl-C in the block, what was answered is written where no page is yet: a fragment does not take
@@ -67,6 +68,8 @@ class Report:
         If another scan is writing it.
     """
 
+    listen_seconds = LISTEN_SECONDS
+
     def __init__(self, path: Path | None, settings: Settings, model: dict[str, str]):
         self.path, self.settings, self.model = path, settings, model
         self._lock = None if path is None else claim(path)
@@ -75,7 +78,7 @@ class Report:
         self._summary = Summary()
         self._heard_seconds = 0.0
 
-    def add(self, result: dict, glimpse: Glimpse | None) -> None:
+    def add(self, result: dict, glimpse: Glimpse | None = None) -> None:
         """Add one answer; without a glimpse (for what could not be judged) it gets a line in the table only."""
         self._summary.add(result)
         number = None
@@ -87,9 +90,6 @@ class Report:
                 self._heard_seconds += glimpse.seconds_to_listen
             self._recordings.append(_recording(result, glimpse, mp3, number, self.settings))
         self._rows.append(_row(result, number))
-
-    def __enter__(self) -> Report:
-        return self
 
     def __exit__(self, kind, *_) -> None:
         try:

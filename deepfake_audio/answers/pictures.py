@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.patches import Patch
 
+from .. import console
 from ..errors import OutputError
 from ..features.axes import (
     GREY,
@@ -27,9 +28,9 @@ from ..features.axes import (
     span_patches,
 )
 from ..features.draw import Glimpse, thin_out
-from ..files import has_leftovers, remove_leftovers
 from ..settings import NO_SPEECH, UNCLEAR, Settings
 from ..text import clean
+from .writer import Writer
 
 SHORTEST_SECONDS = 0.001
 """A single sample is drawn as if it lasted so long."""
@@ -44,21 +45,16 @@ DEVICE_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """What Windows takes for a device, whatever is behind the dot."""
 
 
-class Pictures:
+class Pictures(Writer):
     """A folder of PNG files, one per recording.
-
-    Parameters
-    ----------
-    folder : Path
-        Made when missing.
-    settings : Settings
-        Of the checkpoint.
 
     Raises
     ------
     OutputError
         If the folder cannot be made.
     """
+
+    listen_seconds = 0.0
 
     def __init__(self, folder: Path, settings: Settings):
         self.folder, self.settings = Path(folder), settings
@@ -67,16 +63,14 @@ class Pictures:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"'{folder}' cannot be written ({error.strerror}): name another folder.") from error
-        self._untidy = has_leftovers(self.folder)  # once: a folder of many pictures takes long to look through
 
-    def add(self, result: dict, glimpse: Glimpse) -> Path:
-        """Draw one recording and return the file.
+    def add(self, result: dict, glimpse: Glimpse | None = None) -> None:
+        """Draw one recording and say in which file, unless it could not be judged."""
+        if glimpse is not None:
+            console.say(f"Picture: {clean(self.draw(result, glimpse))}")
 
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
+    def draw(self, result: dict, glimpse: Glimpse) -> Path:
+        """Draw one recording and return the file; errors as for :meth:`add`."""
         # Names that every disk takes, however odd the recording's own is.
         name = re.sub(r"[^\w .()+-]", "_", clean(Path(result["path"]).stem)).encode()[:MOST_NAME_BYTES]
         name = name.decode(errors="ignore").strip(" .") or "recording"
@@ -86,8 +80,6 @@ class Pictures:
             name = f"{name}-{result['sha256'][:12]}"
         self._taken.add(name.lower())
         path = self.folder / f"{name}.png"
-        if self._untidy:
-            remove_leftovers(path)
         values, group = thin_out(glimpse.timeline)
         verdict, confidence = result["verdict"], result["confidence"]
         answer = verdict if verdict == NO_SPEECH else f"{verdict}, confidence {confidence:.2f}"

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import OutputError
+from ..features.draw import Glimpse
 from ..files import InUse, Lock, atomic_path, file_sha256, remove_leftovers, write_all
 from ..judging.many import Answer, blank
 from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 from ..text import cell
+from .writer import Writer
 
 COLUMNS = (
     *("path", "channel", "verdict", "reason", "confidence", "p_real", "p_fake", "p_hybrid", "seconds"),
@@ -79,7 +81,7 @@ def claim(path: Path) -> Lock | None:
     return lock
 
 
-class Table:
+class Table(Writer):
     """A CSV file of answers that grows row by row and goes on where it stopped.
 
     The rows of a file are on disk before the next one is judged. A file whose rows are all there counts as done as
@@ -175,7 +177,7 @@ class Table:
             return None
         return Answer(blank(path, None, self.model) | {"verdict": row["verdict"], "seconds": seconds}, known=True)
 
-    def add(self, result: dict) -> None:
+    def add(self, result: dict, glimpse: Glimpse | None = None) -> None:
         """Append an answer, unless it has the one to this file already."""
         row = self._rows.get(cell(result["path"]))
         if row is not None and row["sha256"] == result["sha256"]:
@@ -214,6 +216,9 @@ class Table:
     def _tidy(self) -> None:
         """Keep what was judged last of a file that changed, in the place of what was judged before."""
         self._write(_by_file(self._read()))
+
+    def __exit__(self, *error) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file and let other scans have it."""

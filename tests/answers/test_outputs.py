@@ -26,22 +26,22 @@ def calls(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.wav", "../calls/b.mp3", "new.FLAC"])
-@pytest.mark.parametrize("option", ["--csv", "--report", "--labels"])
+@pytest.mark.parametrize("option", ["csv", "report", "labels"])
 def test_recordings_are_not_written_over(calls, name, option):
-    found = find_recordings([str(calls)])
-    with pytest.raises(OutputError, match=f"{option} names the recording"):
+    found = find_recordings([str(calls / "a.wav")] if option == "labels" else [str(calls)])
+    with pytest.raises(OutputError, match=f"--{option} names the recording"):
         outputs.check(found, {option: calls / name})
 
 
 def test_a_recording_is_known_whatever_it_is_called(calls):
     with pytest.raises(OutputError, match="names the recording"):
-        outputs.check(find_recordings([str(calls / "odd.txt")]), {"--labels": calls / "odd.txt"})
-    outputs.check(find_recordings([str(calls)]), {"--labels": calls / "odd.txt", "--csv": None})
+        outputs.check(find_recordings([str(calls / "odd.txt")]), {"labels": calls / "odd.txt"})
+    outputs.check(find_recordings([str(calls)]), {"report": calls / "odd.txt", "plot": calls})
 
 
 def test_two_answers_do_not_go_into_one_file(calls):
     with pytest.raises(OutputError, match="--csv and --report name the same file"):
-        outputs.check([], {"--csv": calls / "x", "--report": calls / ".." / "calls" / "x"})
+        outputs.check([], {"csv": calls / "x", "report": calls / ".." / "calls" / "x"})
 
 
 def test_a_script_says_so_and_leaves_the_recording(calls):
@@ -58,7 +58,7 @@ def test_nothing_is_left_where_the_beginning_is_interrupted(tmp_path, monkeypatc
 
     monkeypatch.setattr(page, "Report", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        outputs.Outputs(CHECKPOINT, tmp_path / "a.csv", tmp_path / "a.html", None, None, "threshold 0.5")
+        outputs.Outputs(CHECKPOINT, {"csv": tmp_path / "a.csv", "report": tmp_path / "a.html"}, "threshold 0.5")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]  # and no lock
 
 

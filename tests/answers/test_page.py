@@ -212,7 +212,9 @@ def test_channels_have_a_row_each(tmp_path):
     assert "Real 0.90, Fake 0.06, Hybrid 0.04" in section
 
 
-@pytest.mark.parametrize("make", [lambda path: write(path, judged()), lambda path: labels.write_labels(path, [])])
+@pytest.mark.parametrize(
+    "make", [lambda path: write(path, judged()), lambda path: labels.Labels(path).add({"error": None, "segments": []})]
+)
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, make):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match="another file"):
@@ -305,24 +307,17 @@ def test_pictures_have_names_that_every_disk_takes(tmp_path):
         "con.wav",
         "Aux.b.wav",
     )
-    paths = [folder.add(*judged(name)) for name in names]
+    paths = [folder.draw(*judged(name)) for name in names]
     assert all(re.fullmatch(r"[\w .()+-]+\.png", path.name) and path.is_file() for path in paths)
     assert not any(re.match(r"(con|aux)\.", path.name, re.IGNORECASE) for path in paths)  # devices on Windows
     assert len({path.name.lower() for path in paths}) == len(paths)
     assert imread(paths[0]).shape[1] == 1000
 
 
-def test_what_a_killed_process_had_begun_to_draw_is_removed(tmp_path):
-    for name in ("clip.tmp-7.png", "clip.tmp-monday.png"):
-        (tmp_path / name).touch()
-    assert pictures.Pictures(tmp_path, SETTINGS).add(*judged("clip.wav")).name == "clip.png"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.png", "clip.tmp-monday.png"]
-
-
 @pytest.mark.parametrize("verdict", ["Real", NO_SPEECH])
 @pytest.mark.parametrize("seconds", [0.02, 40.0])
 def test_recordings_of_any_length_are_drawn(tmp_path, verdict, seconds):
-    assert pictures.Pictures(tmp_path, SETTINGS).add(*judged(verdict=verdict, seconds=seconds)).is_file()
+    assert pictures.Pictures(tmp_path, SETTINGS).draw(*judged(verdict=verdict, seconds=seconds)).is_file()
 
 
 def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path):
@@ -332,7 +327,7 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path):
 
 
 def test_labels_are_what_audacity_reads(tmp_path):
-    labels.write_labels(tmp_path / "labels.txt", segments(4.0))
+    labels.Labels(tmp_path / "labels.txt").add({"error": None, "segments": segments(4.0)})
     rows = [line.split("\t") for line in (tmp_path / "labels.txt").read_text(encoding="utf-8").splitlines()]
     assert rows[1] == ["1.200000", "2.400000", "Fake 0.90"] and rows[2][2] == NO_SPEECH
     assert [row[0] for row in rows[1:]] == [row[1] for row in rows[:-1]]
