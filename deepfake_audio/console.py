@@ -26,6 +26,12 @@ def say(text: str = "") -> None:
     print(clean_lines(text), file=sys.stderr, flush=True)
 
 
+def warn(lines: Iterable[str]) -> None:
+    """Say each line as a warning."""
+    for line in lines:
+        say(f"warning: {line}")
+
+
 @contextlib.contextmanager
 def results() -> Iterator[None]:
     """Leave nothing of what the block prints on its way to stdout.
@@ -68,17 +74,7 @@ class _Silent(contextlib.nullcontext):
 
 
 def bar(wanted: int, label: str | None = None, leave: bool = True):
-    """Return a :class:`tqdm.tqdm` on stderr, silent where that is no terminal.
-
-    Parameters
-    ----------
-    wanted : int
-        Number of steps.
-    label : str, optional
-        What goes on.
-    leave : bool
-        Whether its last state stays.
-    """
+    """Return a :class:`tqdm.tqdm` on stderr, silent where that is no terminal."""
     if not sys.stderr.isatty():
         return _Silent()
     from tqdm import tqdm

@@ -12,6 +12,7 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 
+from .console import progress
 from .errors import RunError
 from .places import how_to_install
 
@@ -22,7 +23,7 @@ ANSWER_SECONDS = 900.0
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
 
 
-def in_parallel(function: Callable, rows: Iterable[tuple], jobs: int) -> Iterator:
+def in_parallel(function: Callable, rows: Iterable[tuple], jobs: int, label: str = "") -> Iterator:
     """Yield what a function returns for each row of arguments, in their order.
 
     Parameters
@@ -33,11 +34,22 @@ def in_parallel(function: Callable, rows: Iterable[tuple], jobs: int) -> Iterato
         The arguments of each call.
     jobs : int
         Threads, outside such a block.
+    label : str
+        What goes on, for a bar that shows how far it is; none without it. `rows` has a length then.
     """
     from joblib import Parallel, delayed
 
     workers = Parallel(n_jobs=jobs, prefer="threads", return_as="generator", timeout=_patience.get())
-    return workers(delayed(function)(*row) for row in rows)
+    results = workers(delayed(function)(*row) for row in rows)
+    if not label:
+        return results
+    return _shown(results, progress(label), len(rows))
+
+
+def _shown(results: Iterable, show: Callable[[int, int], None], wanted: int) -> Iterator:
+    for done, result in enumerate(results, 1):
+        show(done, wanted)
+        yield result
 
 
 @contextlib.contextmanager

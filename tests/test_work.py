@@ -97,6 +97,13 @@ def test_without_an_address_everything_stays_here():
         assert list(work.in_parallel(divmod, [(7, 2), (9, 4)], 2)) == [(3, 1), (2, 1)]
 
 
+def test_how_far_it_is_can_be_shown(monkeypatch):
+    shown = []
+    monkeypatch.setattr(work, "progress", lambda label: lambda *counts: shown.append((label, *counts)))
+    assert list(work.in_parallel(divmod, [(7, 2), (9, 4)], 2, "Dividing")) == [(3, 1), (2, 1)]
+    assert shown == [("Dividing", 1, 2), ("Dividing", 2, 2)]
+
+
 def test_the_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     with pytest.raises(RunError, match='pip install "distributed'), work.cluster("tcp://127.0.0.1:1"):

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +109,7 @@ class Report:
             "hours": round(sum(self.hours().values()), 4),
             "speakers": len(self.named("speaker")),
             "generators": len(self.named("generator")),
-            "warnings": self.warnings + [f"ignored: {line}" for line in ignored(self.dataset)],
+            "warnings": self.warnings + [f"ignored: {line}" for line in self.dataset.left_aside()],
         }
 
 
@@ -119,7 +119,6 @@ def check_data(
     everything: bool,
     jobs: int,
     as_json: bool,
-    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Print what there is to know about a corpus.
 
@@ -135,8 +134,6 @@ def check_data(
         Threads that decode.
     as_json : bool
         Print one JSON object instead of text.
-    progress : callable, optional
-        Called with the number of recordings decoded and wanted.
 
     Raises
     ------
@@ -149,8 +146,8 @@ def check_data(
         splits = split_corpus(clips, seed)
     except CorpusError as error:
         problem = error
-    reports = inspect(datasets, splits, seed, everything, jobs, progress)
-    areas = shortcuts(splits, seed, jobs, progress) if splits else {}
+    reports = inspect(datasets, splits, seed, everything, jobs)
+    areas = shortcuts(splits, seed, jobs) if splits else {}
     if as_json:
         answer = {
             "schema": SCHEMA,
@@ -180,7 +177,6 @@ def inspect(
     seed: int = 0,
     everything: bool = False,
     jobs: int = 1,
-    progress: Callable[[int, int], None] | None = None,
 ) -> list[Report]:
     """Decode, compare and judge datasets; see :func:`check_data` for the parameters.
 
@@ -201,11 +197,9 @@ def inspect(
     chosen = [(report, number) for report in reports
               for number in (range(len(report.splits)) if everything else _sample(report, rng))]  # fmt: skip
     paths = [report.dataset.clips[number].path for report, number in chosen]
-    results = in_parallel(probe, zip(paths, strict=True), jobs)
-    for done, ((report, number), result) in enumerate(zip(chosen, results, strict=True), 1):
+    results = in_parallel(probe, [(path,) for path in paths], jobs, "Decoding")
+    for (report, number), result in zip(chosen, results, strict=True):
         report.probes[number] = result
-        if progress:
-            progress(done, len(chosen))
     for report in reports:
         report.warnings += _undecodable(report) + contradictions(report.dataset) + whole_hops(_lengths(report))
     return reports
@@ -298,24 +292,6 @@ def _classes_in_name(clip: Clip, shared: int) -> set[str]:
     return in_file if len(in_file) == 1 else in_folders - {clip.label}
 
 
-def ignored(dataset: Dataset) -> list[str]:
-    """Say what of a dataset was left aside, and why, with examples."""
-    lines = []
-    for reason, entry in dataset.ignored.items():
-        more = ", ..." if entry.count > len(entry.examples) else ""
-        lines.append(f"{entry.counted(reason)} ({', '.join(entry.examples)}{more})")
-    return lines
-
-
-def remarks(datasets: Iterable[Dataset]) -> list[str]:
-    """Say in a line each what a run should not pass over in silence."""
-    lines = []
-    for dataset in datasets:
-        lines += [f"{dataset.layout}: {warning}" for warning in dataset.warnings]
-        lines += [f"{dataset.layout}: left aside {line}" for line in ignored(dataset)]
-    return list(map(clean, lines))
-
-
 def describe_report(report: Report) -> str:
     """Lay a report out for a console."""
     dataset, hours, counts = report.dataset, report.hours(), report.counts()
@@ -340,7 +316,7 @@ def describe_report(report: Report) -> str:
         lines.append(f"  formats       {_shares(Counter(probe.kind for probe in good))}")
         how = "all" if complete else f"a sample of {len(report.probes)}; with --jobs N all"
         lines.append(f"  decoded       {len(good)} of {len(report.probes)} ({how})")
-    lines += [f"  ignored       {line}" for line in ignored(dataset)]
+    lines += [f"  ignored       {line}" for line in dataset.left_aside()]
     lines += [f"  warning: {warning}" for warning in report.warnings]
     return "\n".join(map(clean, lines))
 

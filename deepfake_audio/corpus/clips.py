@@ -203,9 +203,43 @@ class Dataset:
     left_out: list[tuple[Clip, str]] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
 
+    def left_aside(self) -> list[str]:
+        """Say what was left aside, and why, with examples, a line per reason."""
+        lines = []
+        for reason, entry in self.ignored.items():
+            more = ", ..." if entry.count > len(entry.examples) else ""
+            lines.append(f"{entry.counted(reason)} ({', '.join(entry.examples)}{more})")
+        return lines
+
     def ignore(self, reason: str, example: str) -> None:
         """Count something that is left aside."""
         entry = self.ignored.setdefault(reason, Ignored())
         entry.count += 1
         if len(entry.examples) < EXAMPLES_KEPT:
             entry.examples.append(clean(example))  # one line, whatever the name
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """All datasets that a command is about."""
+
+    datasets: list[Dataset]
+
+    @property
+    def clips(self) -> list[Clip]:
+        """What can be used of all of them."""
+        return [clip for dataset in self.datasets for clip in dataset.clips]
+
+    @property
+    def left_out(self) -> list[tuple[Clip, str]]:
+        """Clips whose labels contradict each other, with the reason."""
+        return [row for dataset in self.datasets for row in dataset.left_out]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a run should not pass over in silence, a line each."""
+        lines = []
+        for dataset in self.datasets:
+            lines += [f"{dataset.layout}: {warning}" for warning in dataset.warnings]
+            lines += [f"{dataset.layout}: left aside {line}" for line in dataset.left_aside()]
+        return list(map(clean, lines))

@@ -10,7 +10,7 @@ And how to tell "real" speech that a vocoder made: its lengths are whole numbers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +41,6 @@ SILENCE_DB = 40.0
 
 def measure(path: Path) -> dict[str, list[float]]:
     """Measure the properties of one recording.
-
-    Parameters
-    ----------
-    path : Path
-        Audio file.
 
     Returns
     -------
@@ -84,9 +79,7 @@ def file_format(path: Path) -> str:
     return f"{about['format']} {about['subtype']}, {about['samplerate']} Hz, {about['channels']} channel(s)"
 
 
-def shortcuts(
-    splits: Splits, seed: int = 0, jobs: int = 1, progress: Callable[[int, int], None] | None = None
-) -> dict[str, float]:
+def shortcuts(splits: Splits, seed: int = 0, jobs: int = 1) -> dict[str, float]:
     """Tell Real from Fake by each property alone.
 
     Parameters
@@ -97,8 +90,6 @@ def shortcuts(
         Which clips are measured, where a set has more than ``MOST_CLIPS`` of a class.
     jobs : int
         Threads.
-    progress : callable, optional
-        Called with the number of clips done and wanted.
 
     Returns
     -------
@@ -123,12 +114,7 @@ def shortcuts(
         except AudioError:
             return None  # counted where features are extracted
 
-    measured = []
-    results = in_parallel(one, ((clip,) for _, clip in chosen), jobs)
-    for number, found in enumerate(results, start=1):
-        measured.append(found)
-        if progress:
-            progress(number, len(chosen))
+    measured = in_parallel(one, [(clip,) for _, clip in chosen], jobs, "Audit of shortcuts")
     readable = [(*row, found) for row, found in zip(chosen, measured, strict=True) if found]
     split_of = np.array([split for split, _, _ in readable])
     fake = np.array([clip.label == "Fake" for _, clip, _ in readable], dtype=int)

@@ -21,7 +21,9 @@ from .metrics import GROUPS, SMALLEST_GROUP
 from .scores import ANSWERS
 
 if TYPE_CHECKING:
+    from ..corpus.split import Splits
     from ..model.checkpoint import Checkpoint
+    from ..training.learn import Learned
 
 _RATE, _NUMBER, _SECONDS = "rate", "number", "seconds"
 
@@ -82,13 +84,6 @@ class Card:
         Property to AUC, from :func:`deepfake_audio.corpus.shortcuts.shortcuts`.
     about_shortcuts, about_results : str
         Where those and the figures come from.
-    licence, contact, history : str
-        What one may do with the weights; where to ask for the removal of training data, such as ``at https://...``;
-        what an older card claimed, and why it was wrong.
-    false_alarms : sequence of dict
-        ``{"name", "value", "low", "high", "n"}``: share of real recordings answered Fake or Hybrid by length, ...
-    segment_rule : str
-        Which segments are called Fake, and its measured rate.
     remarks : str
         Markdown that goes before the limits.
     """
@@ -103,12 +98,19 @@ class Card:
     about_shortcuts: str = "fitted on the training set, tested on the test set"
     about_results: str = "On the test set, which had no part in training or in any choice."
     sources: Sequence[str] = ()
-    licence: str = ""
-    contact: str = "on the issue page of the repository that this card comes with"
-    history: str = ""
-    false_alarms: Sequence[dict] = ()
-    segment_rule: str = ""
     remarks: str = ""
+
+    @classmethod
+    def of_training(cls, learned: Learned, splits: Splits, warnings: Sequence[str], **about) -> Card:
+        """Return the card of what was just trained; `about` is what else it says."""
+        counts = splits.counts(without=learned.store.failures)
+        return cls(
+            checkpoint=learned.checkpoint,
+            split={split: counts[split] for split, clips in splits.sets.items() if clips},
+            training_minutes=learned.minutes,
+            warnings=[*learned.skipped, *warnings],
+            **about,
+        )
 
 
 def format_table(metrics: dict) -> str:
@@ -165,7 +167,7 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: Card, paramet
     """
     counts = metrics["clips"]
     checkpoint = card.checkpoint
-    words = ("data", "warnings", "sources", "licence", "contact", "history", "segment_rule")
+    words = ("data", "warnings", "sources")
     text = render(
         Path(__file__).with_name("model_card.md"),
         **{name: getattr(card, name) for name in words},
@@ -200,7 +202,6 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: Card, paramet
         answer_counts=_counts(metrics["answers"]),
         most_probable=_MOST_PROBABLE,
         answered=_ANSWERED,
-        false_alarms=[(row["name"], *_cells(row, _RATE)) for row in card.false_alarms],
         groups=_groups(metrics),
         smallest_group=SMALLEST_GROUP,
         wrong_answers=_wrong_answers(metrics),

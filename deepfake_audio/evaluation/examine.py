@@ -31,13 +31,6 @@ from .scores import ClipScore, read_scores, score_examples, write_scores
 def only_unseen(splits: Splits, base: Checkpoint) -> Splits:
     """Leave out of validation and test what the training of another checkpoint has seen already.
 
-    Parameters
-    ----------
-    splits : Splits
-        Of the corpus that the training goes on with.
-    base : Checkpoint
-        That it starts from.
-
     Raises
     ------
     CorpusError
@@ -112,10 +105,6 @@ def examine(
         Keep the plots for windows, too.
     trained_families : collection of str, optional
         Families of generators that training had, if the metrics shall tell them from others.
-
-    Returns
-    -------
-    Report
     """
     checkpoint, settings = card.checkpoint, card.checkpoint.settings
     engine = KerasEngine(checkpoint)
@@ -218,10 +207,6 @@ def evaluate_checkpoint(
         Scheduler of a cluster that computes the features.
     remarks : sequence of str
         What the model card should warn of besides: what was left aside when the corpus was listed.
-
-    Returns
-    -------
-    Report
     """
     checkpoint = read_checkpoint(path)
     warnings = []

@@ -121,15 +121,6 @@ def refresh_statistics(network, windows: TrainingWindows, batches: int) -> None:
     """Estimate the batch statistics of a network anew: those that training gathers belong to the weights of each step.
 
     The plain mean over batches, without dropout; averaged weights answer far worse with any other.
-
-    Parameters
-    ----------
-    network : keras.Model
-        Its moving means and variances are written.
-    windows : TrainingWindows
-        What it was trained on.
-    batches : int
-        How many of them to look at.
     """
     normalising = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     # All of them come before the recurrence, which is most of the work.
@@ -159,11 +150,6 @@ class FreshStatistics(keras.callbacks.Callback):
     """Give averaged weights batch statistics of their own while they are validated and kept.
 
     Behind :class:`keras.callbacks.SwapEMAWeights`, which puts the average in place at the same moments.
-
-    Parameters
-    ----------
-    windows : TrainingWindows
-        What the statistics are estimated from.
     """
 
     def __init__(self, windows: TrainingWindows):

@@ -37,13 +37,6 @@ Near = Mapping[str, Collection[str]]
 def near_duplicates(clips: Sequence[Clip], store: FeatureStore) -> Near:
     """Return for each clip the names of clips of other sources that hold the same recording, or a copy of it.
 
-    Parameters
-    ----------
-    clips : sequence of Clip
-        The corpus.
-    store : FeatureStore
-        Its spectrograms.
-
     Raises
     ------
     CorpusError
@@ -91,17 +84,6 @@ def _source(clip: Clip) -> str:
 
 def fold_splits(clips: Sequence[Clip], folds: int, near: Near, seed: int = 0) -> list[Splits]:
     """Return the split of every fold: its sources are the test set, a tenth of the others validates.
-
-    Parameters
-    ----------
-    clips : sequence of Clip
-        The corpus.
-    folds : int
-        How many.
-    near : mapping of str to collection of str
-        From :func:`near_duplicates`.
-    seed : int
-        Which of the possible folds.
 
     Raises
     ------

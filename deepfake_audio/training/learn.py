@@ -13,6 +13,7 @@ from ..corpus.manifest import fingerprint, report_skipped, write_manifest
 from ..corpus.split import Splits
 from ..examples.example import Example
 from ..examples.features import FeatureStore, examples_with_features
+from ..features.store import FeatureCache
 from ..model.checkpoint import Checkpoint
 from ..work import cluster
 from .runs import Run
@@ -59,19 +60,21 @@ def learn(
         Clips that were left aside before, with the reason.
     path : Path, optional
         Checkpoint to write, unless it is that of the run.
-
-    Returns
-    -------
-    Learned
     """
     started, settings = time.monotonic(), run.settings
+    try:
+        FeatureCache(cache, settings.features)
+        with cluster(dask):
+            pass
+    except BaseException:
+        run.discard()  # unless something has begun that could be resumed
+        raise
     write_manifest(run.folder / "manifest.csv", splits)
     with cluster(dask):
         examples, store = examples_with_features(splits, settings, run.folder / "hybrids", cache, jobs)
     placed = [clip for members in splits.sets.values() for clip in members]
     skipped = report_skipped(placed, store.failures, run.folder, left_out)
-    for line in skipped:
-        console.say(f"warning: {line}")
+    console.warn(skipped)
 
     # TensorFlow is loaded here. Training and validation set only; calibration is on validation.
     console.say(f"Training on {len(examples['train'])} clips, up to {settings.training.epochs} epochs.")

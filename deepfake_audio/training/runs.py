@@ -113,10 +113,10 @@ class Run:
         return run
 
     @classmethod
-    def at(cls, folder: Path, settings: Settings, data: Sequence[Path]) -> Run:
+    def at(cls, folder: Path, settings: Settings) -> Run:
         """Begin a run in a folder of its own, or go on there."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder, settings, data)
+        return cls(folder, settings, ())
 
     @classmethod
     def interrupted(cls, outputs: Path) -> Run | None:
@@ -153,8 +153,9 @@ class Run:
 
     def discard(self) -> None:
         """Undo :meth:`start`, as long as nothing else is in the folder."""
-        with contextlib.suppress(OSError):  # what is left of it is not taken for a run
-            (self.folder / RECORD).unlink(missing_ok=True)
+        if not {path.name for path in self.folder.iterdir()} - {RECORD, LOCK}:
+            with contextlib.suppress(OSError):  # what is left of it is not taken for a run
+                (self.folder / RECORD).unlink(missing_ok=True)
         self.release()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
