@@ -117,12 +117,10 @@ print(keras.backend.backend(), keras.config.image_data_format(), keras.config.fl
 
 
 @pytest.mark.parametrize("backend", ["torch", "theano"])
-def test_settings_of_keras_that_are_meant_for_others_are_overridden_in_a_sentence(backend, tmp_path):
+def test_settings_of_keras_that_are_meant_for_others_are_overridden(backend, tmp_path):
     (tmp_path / "keras.json").write_text(
         '{"backend": "theano", "image_data_format": "channels_first", "floatx": "float16"}'
     )
     chosen = {"KERAS_BACKEND": backend} if backend == "torch" else {}
     done = python("-c", KERAS, KERAS_HOME=str(tmp_path), **chosen)
-    assert done.stdout == "tensorflow channels_last float32\n", done.stderr
-    assert [line.startswith("notice: Keras ") for line in done.stderr.splitlines()] == [True, True, True]
-    assert backend in done.stderr and "float16" in done.stderr and "channels_first" in done.stderr
+    assert (done.stdout, done.stderr) == ("tensorflow channels_last float32\n", "")

@@ -27,11 +27,6 @@ PAGE = re.compile(rf"(?:https?://)?(?:www\.)?kaggle\.com/datasets/({HANDLE.patte
 def dataset_folder(handle: str) -> Path:
     """Find the folder of a dataset on this machine, or fetch it.
 
-    Parameters
-    ----------
-    handle : str
-        ``OWNER/NAME``.
-
     Returns
     -------
     Path
@@ -41,35 +36,13 @@ def dataset_folder(handle: str) -> Path:
     Raises
     ------
     CorpusError
-        When it must be fetched and kagglehub is missing or fails, or when the dataset has links to what is not in it.
+        When it must be fetched and kagglehub is missing or fails.
     """
     owner, name = handle.split("/")
     for mount in (MOUNTS / name, MOUNTS / "datasets" / owner / name):
         if mount.is_dir() and any(mount.iterdir()):
-            break
-    else:
-        mount = _cached(owner, name) or _fetch(handle)
-    if out := _link_out_of(mount):
-        raise CorpusError(
-            f"{handle} has links to what is not in it (such as {out}): remove them from {mount} if you know what they "
-            "are for, or choose another dataset."
-        )
-    return mount
-
-
-def _link_out_of(folder: Path) -> str | None:
-    """Return a link below a folder that leads out of it, and where to, if there is one."""
-    root = os.path.realpath(folder)
-    waiting = [root]
-    while waiting:
-        # What cannot be read is told of where the clips are listed.
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                if not entry.is_symlink():
-                    waiting += [entry.path] if entry.is_dir() else []
-                elif not (target := Path(os.path.realpath(entry.path))).is_relative_to(root):
-                    return f"{os.path.relpath(entry.path, root)} -> {target}"
-    return None
+            return mount
+    return _cached(owner, name) or _fetch(handle)
 
 
 def _cached(owner: str, name: str) -> Path | None:

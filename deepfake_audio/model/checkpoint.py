@@ -144,10 +144,6 @@ class Checkpoint:
     def network(self):
         """Load the network.
 
-        Returns
-        -------
-        keras.Model
-
         Raises
         ------
         CheckpointError

@@ -12,13 +12,13 @@ import numpy as np
 
 from .. import console
 from ..errors import CheckpointError, ExportError, in_short
+from ..features.windows import input_shape
 from ..settings import CLASS_NAMES, Settings
 from ..text import clean
 from .checkpoint import ONNX_MEMBER, Checkpoint
 from .trust import suspicious_graph
 
 ENGINES = ("onnx", "keras")
-EXPORTER = "deepfake_audio.model.export"
 
 
 def suspicious_answers(answers: dict[str, np.ndarray], windows: int, settings: Settings) -> str:
@@ -40,11 +40,6 @@ def suspicious_answers(answers: dict[str, np.ndarray], windows: int, settings: S
 class OnnxEngine:
     """Runs the ONNX member of a checkpoint; several threads may use one.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        Whose answers are wanted.
-
     Attributes
     ----------
     mel_filters : ndarray of float32, shape (mel_bands, bins)
@@ -65,7 +60,7 @@ class OnnxEngine:
         try:
             content = checkpoint.member(ONNX_MEMBER)
         except CheckpointError as error:
-            raise ExportError(f"{self._path} has no {ONNX_MEMBER} (add it: python -m {EXPORTER} FILE)") from error
+            raise ExportError(f"{self._path} has no {ONNX_MEMBER}") from error
         self.mel_filters = checkpoint.mel_filters()
         # Before onnxruntime sees it: loading a network calculates what it can of it.
         try:
@@ -87,8 +82,7 @@ class OnnxEngine:
         except Exception as error:  # onnxruntime has a type of its own for every trouble, and no common one
             raise self._unusable(error) from error
         self._outputs = [output.name for output in self._session.get_outputs()]
-        window, features = checkpoint.settings.window, checkpoint.settings.features
-        self.predict(np.zeros((1, window.frames, features.mel_bands), dtype=np.float32))  # while Keras may still judge
+        self.predict(np.zeros((1, *input_shape(self._settings)), dtype=np.float32))  # while Keras may still judge
 
     def _unusable(self, error: Exception) -> ExportError:
         return ExportError(f"the {ONNX_MEMBER} in {self._path} cannot be run by onnxruntime ({in_short(error)})")
@@ -106,11 +100,6 @@ class OnnxEngine:
 
 class KerasEngine:
     """Runs the checkpoint itself; several threads may use one.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        Whose answers are wanted.
 
     Attributes
     ----------
@@ -142,13 +131,6 @@ class KerasEngine:
 
 def load_engine(checkpoint: Checkpoint, wanted: str = ENGINES[0]) -> OnnxEngine | KerasEngine:
     """Load a network the wanted way; where onnxruntime cannot, that is said and Keras does it.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        Whose answers are wanted.
-    wanted : str
-        One of ``ENGINES``.
 
     Raises
     ------

@@ -1,21 +1,17 @@
 """The network of a checkpoint as ONNX, a member of its file: judging then needs no TensorFlow.
 
-    python -m deepfake_audio.model.export outputs/RUN/model.keras
-
 It is only kept if it was run and gave the answers that Keras gives.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from .. import console
 from ..errors import DeepfakeAudioError, ExportError
+from ..features.windows import input_shape
 from ..files import atomic_path
 from ..text import clean
 from .checkpoint import ONNX_MEMBER, Checkpoint, copy_with, read_checkpoint
@@ -42,8 +38,8 @@ def export_checkpoint(checkpoint: Checkpoint) -> None:
         If the network has a layer that is not known here, or the exported network answers differently.
     """
     network = checkpoint.network()
-    window, bands = checkpoint.settings.window, checkpoint.settings.features.mel_bands
-    probe = np.random.default_rng(0).normal(size=(PROBE_WINDOWS, window.frames, bands)).astype(np.float32)
+    shape = PROBE_WINDOWS, *input_shape(checkpoint.settings)
+    probe = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     with atomic_path(checkpoint.path) as temporary:
         copy_with(checkpoint.path, temporary, {ONNX_MEMBER: to_onnx(network)})
         found = OnnxEngine(read_checkpoint(temporary)).predict(probe)
@@ -231,22 +227,3 @@ TRANSLATIONS: dict[str, Callable[..., str]] = {
     "SpatialDropout2D": lambda graph, layer, tensor: tensor,
 }
 """From the name of a stock layer to what appends its nodes. A wrong one is noticed when the file is run."""
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m deepfake_audio.model.export", description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path, nargs="+", metavar="CHECKPOINT", help="model.keras of a run")
-    console.prepare()
-    try:
-        for path in parser.parse_args(argv).checkpoint:
-            export_checkpoint(read_checkpoint(path))
-            print(clean(path))
-    except DeepfakeAudioError as error:
-        console.say(f"error: {clean(error)}")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -72,7 +72,7 @@ def pool(count=60, seed=0, frames=200):
                 probabilities=probabilities,
                 true_spans=spans or TRUE_SPANS[label],
                 predicted_spans=tuple((start + 0.05, end) for start, end in spans[:1]),
-                frame_probabilities=np.clip(rng.normal(0.4 + 0.2 * fake, 0.2), 0, 1).round(3),
+                frame_probabilities=tuple(np.clip(rng.normal(0.4 + 0.2 * fake, 0.2), 0, 1).round(3).tolist()),
             )
         )
     return scores

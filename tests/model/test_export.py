@@ -23,17 +23,12 @@ def changed(**network):
 )
 def test_all_kinds_of_networks_are_exported(some, tmp_path):
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", some)
-    assert export.main([str(checkpoint.path)]) == 0  # it compares the answers itself
+    export.export_checkpoint(checkpoint)  # it compares the answers itself
     OnnxEngine(checkpoint)
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
     assert keras.models.load_model(checkpoint.path, compile=False).count_params() > 0
-    assert export.main([str(checkpoint.path)]) == 0, "once more in place of the first"
+    export.export_checkpoint(checkpoint)  # once more in place of the first
     assert read_checkpoint(checkpoint.path) == checkpoint
-
-
-def test_a_checkpoint_that_does_not_exist_is_an_error(tmp_path, capsys):
-    assert export.main([str(tmp_path / "model.keras")]) == 1
-    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_a_file_that_answers_differently_is_not_kept(tmp_path, monkeypatch, capsys):
