@@ -76,13 +76,6 @@ def copies_of(clips: Sequence[Clip], splits: Sequence[str]) -> dict[int, str]:
 def leave_out_contradictions(datasets: Sequence[Dataset], allow: bool = False) -> None:
     """Move recordings that stand under two labels from the clips of each dataset to what it leaves out.
 
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-        What was found; it is changed.
-    allow : bool
-        Accept any number of them.
-
     Raises
     ------
     CorpusError

@@ -82,17 +82,6 @@ def split_corpus(clips: Sequence[Clip], seed: int = 0) -> Splits:
     training speaker by a test generator, is left out. Where that leaves a set without a class, because every generator
     speaks with every voice, all classes are split by speaker, and generators stand in several sets.
 
-    Parameters
-    ----------
-    clips : sequence of Clip
-        The corpus.
-    seed : int
-        Which of the possible splits.
-
-    Returns
-    -------
-    Splits
-
     Raises
     ------
     CorpusError

@@ -138,13 +138,6 @@ class FeatureCache:
     def contents(self, paths: Sequence[Path], jobs: int = 1) -> list[str]:
         """Return the SHA-256 of each file's bytes; a file that has not changed since is not read again.
 
-        Parameters
-        ----------
-        paths : sequence of Path
-            Files.
-        jobs : int
-            Threads that read.
-
         Returns
         -------
         list of str
@@ -167,13 +160,6 @@ class FeatureCache:
 
     def keys(self, wanted: Sequence[tuple[Path, Sequence[int]]], jobs: int = 1) -> list[bytes]:
         """Name what is wanted of each file: its content, the settings, and the seed of its channel.
-
-        Parameters
-        ----------
-        wanted : sequence of (Path, sequence of int)
-            File and channel seed.
-        jobs : int
-            Threads that read.
 
         Returns
         -------
@@ -205,12 +191,7 @@ class FeatureCache:
         return zlib.crc32(self._blocks(extent.first, extent.first + -(-extent.frames // BLOCK_FRAMES) - 1))
 
     def read(self, extent: Extent, start: int, frames: int) -> np.ndarray:
-        """Copy frames out of the cache.
-
-        Returns
-        -------
-        ndarray of float16, shape (frames, mel_bands)
-        """
+        """Return frames out of the cache, float16, shape (frames, mel_bands)."""
         first, last = start // BLOCK_FRAMES, (start + frames - 1) // BLOCK_FRAMES
         data = self._blocks(extent.first + first, extent.first + last)
         offset = (start - first * BLOCK_FRAMES) * self.mel_bands

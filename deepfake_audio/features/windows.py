@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..settings import FeatureSettings, WindowSettings
+from ..settings import FeatureSettings, Settings, WindowSettings
 
 SCALE_DB = 20.0
 """dB that become 1.0 in a network input."""
@@ -39,11 +39,7 @@ def cut_window(spectrogram: np.ndarray, start: int, frames: int) -> np.ndarray:
     spectrogram : ndarray, shape (clip_frames, ...)
         Spectrogram, or anything else that runs along time.
     start, frames : int
-        First frame and length.
-
-    Returns
-    -------
-    ndarray, shape (frames, ...)
+        First frame and length, which is that of what is returned.
     """
     piece = spectrogram[start : start + frames]
     if len(piece) < frames:
@@ -52,11 +48,16 @@ def cut_window(spectrogram: np.ndarray, start: int, frames: int) -> np.ndarray:
     return piece
 
 
+def input_shape(settings: Settings) -> tuple[int, ...]:
+    """Return the shape of what :func:`normalise_window` makes of a window: frames, mel bands."""
+    return settings.window.frames, settings.features.mel_bands
+
+
 def normalise_window(window: np.ndarray, settings: FeatureSettings) -> np.ndarray:
     """Turn a window of dB values into a network input that does not depend on loudness or microphone response.
 
     The window is floored at ``settings.dynamic_range_db`` under its loudest point, the mean of every mel band is
-    removed, and what remains is scaled by ``SCALE_DB``.
+    removed, and what remains is scaled by ``SCALE_DB``: float32, of the shape that it had.
 
     Parameters
     ----------
@@ -64,10 +65,6 @@ def normalise_window(window: np.ndarray, settings: FeatureSettings) -> np.ndarra
         dB values from :func:`deepfake_audio.features.log_mel.log_mel`.
     settings : FeatureSettings
         Dynamic range.
-
-    Returns
-    -------
-    ndarray of float32, shape (frames, mel_bands)
     """
     window = np.asarray(window, dtype=np.float32)
     window = np.maximum(window, window.max() - settings.dynamic_range_db)

@@ -228,15 +228,7 @@ def judge_all(
 def judge_on_cluster(
     found: Sequence[tuple[Path, str | None]], judge: Judge, known: Callable[[Path], Answer | None]
 ) -> Iterator[Answer]:
-    """Do what :func:`judge_all` does inside a :func:`deepfake_audio.work.cluster` block: its workers judge.
-
-    Parameters
-    ----------
-    found, known
-        As for :func:`judge_all`.
-    judge : Judge
-        Travels to the workers.
-    """
+    """Do what :func:`judge_all` does inside a :func:`deepfake_audio.work.cluster` block: its workers judge."""
     from ..work import in_parallel
 
     there = [Answer(blank(path, error, judge.model)) if error else known(path) for path, error in found]

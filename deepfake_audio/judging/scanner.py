@@ -129,13 +129,7 @@ class Scanner:
         self._spectrogram = self._spectrogram.copy()  # a view would keep all that came alive
 
     def finish(self, seconds: float, speech: float) -> Scan:
-        """Look at the end and return all answers.
-
-        Parameters
-        ----------
-        seconds, speech : float
-            Length of the recording and of its speech.
-        """
+        """Look at the end and return all answers."""
         window = self.settings.window
         count = self._first + len(self._spectrogram)
         frames = -(-count // window.frames_per_label)

@@ -23,15 +23,7 @@ ROLLING_SECONDS = 6.0
 
 
 class Hearing:
-    """What becomes of a recording while it is heard: features, what is speech, windows.
-
-    Parameters
-    ----------
-    detector : Detector
-        Whose network looks at the windows.
-    glimpse : Glimpse, optional
-        Shown what is heard and seen.
-    """
+    """What becomes of a recording while it is heard: features, what is speech, windows."""
 
     def __init__(self, detector, glimpse: Glimpse | None = None):
         features = detector.settings.features
