@@ -1,6 +1,9 @@
 """A network, a corpus and a checkpoint small enough to be trained within a test."""
 
 import dataclasses
+import functools
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -89,17 +92,27 @@ def corpus(folder, some: Settings, **options):
     return *sets, extract_features(sets[0] + sets[1], folder / "features", some.features)
 
 
-def save_untrained(path, some: Settings, seen=("a" * 64,)):
-    """Write a checkpoint with the weights that a network is born with."""
+@functools.cache
+def born(network, window, features, seed: int) -> bytes:
+    """Return a network with the weights that it is born with, as Keras saves it; built once, however many need it."""
     import keras
 
-    from deepfake_audio.model.checkpoint import save_checkpoint
     from deepfake_audio.model.network import build_network
 
-    keras.utils.set_random_seed(some.training.seed)
+    keras.utils.set_random_seed(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "untrained.keras"
+        build_network(network, window, features).save(file)
+        return file.read_bytes()
+
+
+def save_untrained(path, some: Settings, seen=("a" * 64,)):
+    """Write a checkpoint with the weights that a network is born with."""
+    from deepfake_audio.model.checkpoint import save_checkpoint
+
     path.parent.mkdir(parents=True, exist_ok=True)
     network_file = path.with_name("untrained.keras")
-    build_network(some.network, some.window, some.features).save(network_file)
+    network_file.write_bytes(born(some.network, some.window, some.features, some.training.seed))
     made = save_checkpoint(path, network_file, some, "2026-01-02T03:04:05+00:00", "manifest", seen)
     network_file.unlink()
     return made
