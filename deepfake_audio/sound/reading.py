@@ -25,7 +25,7 @@ from ..settings import SAMPLE_RATE
 from . import decoders, ffmpeg
 from .channels import ChannelMeter
 from .level import COARSE_STEPS, LOUDEST, OVERSHOOT, QUIET_PEAK, SILENCE_PEAK, Dither, Level, describe_level, grid_step
-from .sources import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, Samples
+from .sources import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS, Samples
 
 # fmt: off
 AUDIO_SUFFIXES = frozenset({
@@ -127,6 +127,8 @@ def stream_audio(
                 )
             if meter is not None:
                 meter.push(rate, channels)
+            if channels.shape[1] > MOST_CHANNELS and notes is not None and not any_samples:
+                notes.append(f"It has {channels.shape[1]} channels, which were mixed: split them to judge each.")
             if rate != sample_rate:
                 resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
                 samples = resampler.resample_chunk(samples)

@@ -67,3 +67,10 @@ def test_opposite_phase_is_not_cancelled(detector):
     judgement = detector.judge(np.stack([ONE, -ONE]), SAMPLE_RATE)
     alone = detector.judge(ONE, SAMPLE_RATE)
     assert judgement.verdict == alone.verdict and judgement.speech_seconds == alone.speech_seconds
+
+
+def test_more_channels_than_are_judged_each_are_said(detector, tmp_path):
+    soundfile.write(tmp_path / "band.wav", np.stack([ONE] * 8 + [OTHER], axis=1), SAMPLE_RATE)
+    judgement = detector.judge(tmp_path / "band.wav")
+    assert judgement.channels is None
+    assert judgement.notes == ("It has 9 channels, which were mixed: split them to judge each.",)
