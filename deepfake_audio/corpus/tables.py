@@ -33,7 +33,7 @@ KNOWN_COLUMNS = (
 """Columns of the table beside ``path`` and ``label``, each of which may be missing; ``split`` is another one."""
 KNOWN_AS = {
     **dict.fromkeys(("file", "filename", "file_name", "filepath", "file_path", "audio", "audio_path", "clip"), "path"),
-    **dict.fromkeys(("class", "target", "category"), "label"),
+    **dict.fromkeys(("labels", "class", "target", "category"), "label"),
     "original_sample_rate": "sample_rate",
 }
 """What else columns are called."""
@@ -76,6 +76,8 @@ def rows_of(
                     names[place] = proper
             if missing := [name for name in needed if name not in names]:
                 raise CorpusError(f"{table} lacks the column {missing[0]!r}; its first line must name {list(needed)}.")
+            if twice := [name for name in (*needed, "label") if names.count(name) > 1]:
+                raise CorpusError(f"{table} has two columns {twice[0]!r}; rename or remove one of them.")
             for row in reader:
                 if row:
                     yield reader.line_num, dict(itertools.zip_longest(names, row[: len(names)], fillvalue=""))
@@ -126,16 +128,15 @@ def _label(tree: Tree, table: Path, where: str, row: dict[str, str]) -> str:
     column = "label" if "label" in row else next(iter(questions), None)
     if column is None:
         raise CorpusError(f"{table} lacks the column 'label'; its first line must name ['path', 'label'].")
-    text = row[column].strip()
+    text = row[column].strip().removesuffix(".0")  # as spreadsheets and pandas write 0 and 1
     if label := tree.class_of(text):
         return label
     if column in questions and text.lower() in YES + NO:
         return next(label for label in ("Real", "Fake") if (label == questions[column]) == (text.lower() in YES))
     if text.lower() in YES + NO:
         raise CorpusError(f"{where}: label {text!r} may be either class; say which: {label_options(text)}.")
-    raise CorpusError(
-        f"{where}: label {text!r} is not real, fake or hybrid; correct it, or say what it means: {label_options(text)}."
-    )
+    meaning = f", or say what it means: {label_options(text)}" if text else ""
+    raise CorpusError(f"{where}: label {text!r} is not real, fake or hybrid; correct it{meaning}.")
 
 
 class _Listing:
@@ -197,7 +198,7 @@ def _read_spans(
     table: Path, listing: _Listing, clips: Mapping[Path, Sequence[Clip]]
 ) -> dict[Path, list[tuple[float, float]]]:
     """Return the fake spans of clips in seconds, or say which rows are none."""
-    spans, ends, homeless = defaultdict(list), [], []
+    spans, ends, homeless, whole = defaultdict(list), [], [], []
     for number, row in rows_of(table, ("path", "start_s", "end_s"), known_as=KNOWN_AS):
         try:
             start, end = (float(row[name].replace(",", ".")) for name in ("start_s", "end_s"))
@@ -213,9 +214,11 @@ def _read_spans(
         if path in clips:
             spans[path].append((start, end))
             ends.append((path, end, where))
+            whole += [where] if all(clip.label != "Hybrid" for clip in clips[path]) else []
         else:
             homeless.append(where)
     _refuse(table, homeless, "name", f"no clip of {TABLE_NAME}")
+    _refuse(table, whole, "name", f"a clip that {TABLE_NAME} does not call hybrid")
     refuse_late_ends(table, ends)
     return spans
 

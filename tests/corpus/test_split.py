@@ -228,6 +228,8 @@ def test_tables_from_windows_and_from_excel(tmp_path):
         ("path,label\n", r"has no rows"),
         ("path,label\na.wav,0\n", r"label '0' may be either class; .* --label 0=real or --label 0=fake"),
         ("path,label\na.wav,TRUE\n", r"label 'TRUE' may be either class; .* --label TRUE=real or --label TRUE=fake"),
+        ("path,label\na.wav,\n", r"line 2: label '' is not real, fake or hybrid; correct it\.$"),
+        ("path,label,Label\na.wav,real,fake\n", r"has two columns 'label'; rename or remove one"),
         ("path,is_fake\na.wav,maybe\n", r"label 'maybe' is not real, .* --label maybe=real or"),
         ("path,label\nä.wav,real\n".encode("latin-1"), r"save it as CSV in UTF-8"),
     ],
@@ -254,6 +256,8 @@ def test_a_table_that_cannot_be_used_says_where_and_why(tmp_path, text, words):
         ("path,label\nX/A.WAV,real\nx/B,fake\n", "x/a.wav x/b.flac"),
         ("path,label\nx/\u00e4.wav,real\nb\u0301,fake\n", "x/a\u0308.wav x/b\u0301.wav"),
         ("path,is_fake\nx/a.wav,0\nx/b.wav,1\n", "x/a.wav x/b.wav"),
+        ("file,is_real\nx/a.wav,1.0\nx/b.wav,0.0\n", "x/a.wav x/b.wav"),
+        ("file,labels\nx/a.wav,human\nx/b.wav,tts\n", "x/a.wav x/b.wav"),
         ("path,bonafide,generator\nx/a.wav,True,\nx/b.wav,False,xtts\n", "x/a.wav x/b.wav"),
     ],
 )
@@ -264,11 +268,11 @@ def test_tables_of_other_people(tmp_path, text, files):
     ]
 
 
-@pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("False", "True"), ("N", "Y")])
+@pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("0.0", "1.0"), ("False", "True"), ("N", "Y")])
 def test_one_word_settles_what_numbers_mean(tmp_path, no, yes):
     root = table(touch(tmp_path / "set", "a.wav", "b.wav"), f"path,label\na.wav,{no}\nb.wav,{yes}\n")
     for said, expected in (((yes, "Fake"), ["Real", "Fake"]), ((no, "Fake"), ["Fake", "Real"])):
-        (dataset,) = find_datasets([root], None, [said])
+        (dataset,) = find_datasets([root], None, [(said[0].removesuffix(".0"), said[1])])
         assert [clip.label for clip in dataset.clips] == expected
 
 
@@ -291,6 +295,7 @@ def test_spans_that_fit_no_clip_are_refused_with_the_first_three_rows(tmp_path):
             [f"gone{n}.wav;0;1" for n in range(4)],
             r"4 rows name no clip of clips\.csv \(line 4: gone0\.wav, .*gone2\.wav\)",
         ),
+        (["b.wav;0;1"], r"1 row names a clip that clips\.csv does not call hybrid \(line 4: b\.wav\)"),
         (["x/a.wav;0.2;1.5"], r"1 row ends behind the end of a clip \(line 4: x/a\.wav to 1\.5 s of 1\.00 s\)"),
     ):
         (root / "hybrid_spans.csv").write_text("\n".join([*spans, *more]), encoding="utf-8")
