@@ -228,6 +228,8 @@ def _flac_frame_number(frame: bytes) -> int | None:
     if len(frame) < 16:
         return None
     ones = 8 - (frame[4] ^ 0xFF).bit_length()  # at the beginning they count the bytes of the number
+    if ones > 7:
+        return None
     more = max(0, ones - 1)
     length = 5 + more + {6: 1, 7: 2}.get(frame[2] >> 4, 0) + {12: 1, 13: 2, 14: 2}.get(frame[2] & 15, 0)
     check = 0

@@ -300,3 +300,14 @@ def test_sound_that_begins_late_in_a_video_and_its_further_tracks(tmp_path, sour
     assert len(samples) / SAMPLE_RATE == pytest.approx(5, abs=0.05 + CODEC_SECONDS)
     assert not samples[: round(1.8 * SAMPLE_RATE)].any() and samples[round(2.2 * SAMPLE_RATE) :].any()
     assert notes == ["It has 2 sound tracks: the first one was judged."]
+
+
+def test_sound_that_looks_like_the_beginning_of_a_flac_frame():
+    # Compressed sound holds every pair of bytes now and then, whatever follows.
+    rng, file = np.random.default_rng(0), io.BytesIO()
+    soundfile.write(file, rng.normal(size=2000), SAMPLE_RATE, format="FLAC")
+    for sync in lengths.FLAC_SYNCS:
+        for size in (0x00, 0x66, 0x7D, 0x7E, 0xCC, 0xFF):
+            for first in range(256):
+                tail = sync + bytes([size, 0, first]) + rng.bytes(20)
+                assert lengths.counts_all(io.BytesIO(file.getvalue() + tail), "FLAC") in (True, False)
