@@ -198,7 +198,7 @@ def _read_spans(
     table: Path, listing: _Listing, clips: Mapping[Path, Sequence[Clip]]
 ) -> dict[Path, list[tuple[float, float]]]:
     """Return the fake spans of clips in seconds, or say which rows are none."""
-    spans, ends, homeless, whole = defaultdict(list), [], [], []
+    spans, ends, homeless = defaultdict(list), [], []
     for number, row in rows_of(table, ("path", "start_s", "end_s"), known_as=KNOWN_AS):
         try:
             start, end = (float(row[name].replace(",", ".")) for name in ("start_s", "end_s"))
@@ -214,11 +214,9 @@ def _read_spans(
         if path in clips:
             spans[path].append((start, end))
             ends.append((path, end, where))
-            whole += [where] if all(clip.label != "Hybrid" for clip in clips[path]) else []
         else:
             homeless.append(where)
     _refuse(table, homeless, "name", f"no clip of {TABLE_NAME}")
-    _refuse(table, whole, "name", f"a clip that {TABLE_NAME} does not call hybrid")
     refuse_late_ends(table, ends)
     return spans
 
