@@ -9,7 +9,7 @@ from deepfake_audio import options, places
 from deepfake_audio.answers.find import find_recordings
 from deepfake_audio.answers.table import Table
 from deepfake_audio.corpus.recognise import find_datasets
-from deepfake_audio.errors import CorpusError, OutputError
+from deepfake_audio.errors import CheckpointError, CorpusError, OutputError
 from deepfake_audio.features.log_mel import band_centres
 from deepfake_audio.model.checkpoint import read_checkpoint
 from deepfake_audio.version import SCHEMA
@@ -28,6 +28,12 @@ def refused(parse, *words, capsys) -> str:
 
 def test_the_folder_of_a_run_stands_for_its_checkpoint():
     assert read_checkpoint(places.bundled().parent).path == places.bundled()
+
+
+def test_a_network_of_another_format_is_answered_with_the_file_to_give(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x08")
+    with pytest.raises(CheckpointError, match=r"give the model\.keras of a run, which holds the network for onnx"):
+        read_checkpoint(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("typed", ['C:\\My Folder"', 'My Folder"'])

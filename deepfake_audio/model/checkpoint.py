@@ -262,9 +262,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
             about = json.loads(archive.read(MEMBER))
     # A flipped byte can look like bad text, an encrypted member or a compression that nobody knows.
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, MemoryError) as error:
-        raise CheckpointError(
-            f"{path} is no checkpoint or is damaged ({in_short(error)}); train again or copy it again."
-        ) from error
+        remedy = "train again or copy it again"
+        if path.suffix.lower() != Path(MODEL).suffix:
+            remedy = f"give the {MODEL} of a run, which holds the network for onnxruntime, too"
+        raise CheckpointError(f"{path} is no checkpoint or is damaged ({in_short(error)}); {remedy}.") from error
     if damaged:
         raise CheckpointError(f"{path} is damaged (bad checksum in {in_short(damaged)}); copy it again.")
     if not isinstance(about, dict) or about.get("kind") != KIND:
