@@ -40,10 +40,10 @@ DEMUXERS = (
 OFF_SECONDS = 0.1
 """Where packets say when they are to be heard, what comes later than this has silence before it."""
 
-MOST_SILENCE_SECONDS = 24 * 3600.0
-"""That packets may leave between them in all."""
+MOST_SILENCE_SECONDS = 4 * 3600.0
+"""That packets may leave between them in all; a byte that is damaged makes them leave years."""
 
-LEAP = "Its clock leaps by {:,.0f} hours, which were left out: times behind that count from there."
+LEAP = "Its clock leaps by {:,.1f} hours, which were left out: times behind that count from there."
 
 PIECE_BYTES = 2**20
 """Sound is taken from ffmpeg, and handed on, in pieces of about this size."""
@@ -203,7 +203,7 @@ def _pieces(
     What comes earlier than the end of what was before, as where a clock begins anew, is heard behind it.
     """
     rate, channels, waiting, size = 0, 1, [], 0
-    position, offset, room = 0, 0.0, MOST_SILENCE_SECONDS
+    position, offset, room, left_out = 0, 0.0, MOST_SILENCE_SECONDS, 0.0
     for rate, channels, seconds, data in blocks:
         late = seconds - offset - position / rate if clocked else 0.0
         silence = round(late * rate) if OFF_SECONDS < late <= room else 0
@@ -211,7 +211,7 @@ def _pieces(
             room -= late
         elif abs(late) > OFF_SECONDS:
             offset += late
-            notes += [LEAP.format(late / 3600)] if late > 0 else []
+            left_out += max(0.0, late)
         if waiting and (silence or size >= PIECE_BYTES):
             yield rate, _samples(waiting, channels)
             waiting, size = [], 0
@@ -222,6 +222,7 @@ def _pieces(
         position += silence + len(data) // (4 * channels)
     if waiting:
         yield rate, _samples(waiting, channels)
+    notes += [LEAP.format(left_out / 3600)] if left_out else []
 
 
 def _samples(pieces: Sequence[bytes], channels: int) -> np.ndarray:

@@ -278,12 +278,14 @@ def _decode_scaled(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int
         dither = Dither(step) if coarse else None
         if count > HELD_BLOCKS:
             decoded.close()  # its decoder is the one that is needed
-        with contextlib.closing(_decode(path, []) if count > HELD_BLOCKS else decoded) as again:
+        more: list[str] = []
+        with contextlib.closing(_decode(path, more) if count > HELD_BLOCKS else decoded) as again:
             while held:
                 rate, block = held.pop(0)
                 yield rate, _scaled(block, gain, dither)
             for rate, block, _ in again:
                 yield rate, _scaled(block, gain, dither)
+        notes += [note for note in more if note not in notes]
 
 
 def _scaled(block: np.ndarray, gain: np.float32, dither: Dither | None) -> np.ndarray:
