@@ -1,4 +1,4 @@
-"""Ctrl-C: the end within two seconds, and one line that says what is kept and how to go on.
+"""Ctrl-C: the end within a few seconds, and one line that says what is kept and how to go on.
 
 Python raises KeyboardInterrupt between two of its own instructions only: not while a library loads or calculates, and
 some libraries swallow it. Whoever waits for that too long is ended from outside of it. Every file is written so that
@@ -19,7 +19,7 @@ from .console import say
 from .early import EXIT_CODE, end
 
 PATIENCE_SECONDS = 0.6
-"""For what is begun to come to an end by itself; everything together has two."""
+"""For what is begun to come to an end by itself; then the process is ended."""
 
 
 class Watch:
@@ -78,16 +78,11 @@ class Watch:
             os.close(self._tell)
         return interrupted
 
-    def _press(self, _, frame) -> None:
+    def _press(self, *_) -> None:
         self._pressed = True
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # One line is wanted, not what libraries have to say about being interrupted.
         sys.unraisablehook = threading.excepthook = lambda _: None
-        # At the edges of the block nothing would catch the error; they look by themselves.
-        while frame is not None:
-            if frame.f_code in (Watch.__enter__.__code__, Watch.__exit__.__code__):
-                return
-            frame = frame.f_back
         raise KeyboardInterrupt
 
     def _end_in_time(self, hear: int, stderr: int) -> None:

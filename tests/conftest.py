@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import STARTER, TRAIN, only, python
+from commands import STARTER, TRAIN, cut_off, only, python
 
 from deepfake_audio.settings import SAMPLE_RATE
 from deepfake_audio.sound.reading import write_flac
@@ -29,10 +31,8 @@ def babble(seconds: float, pitch_hz: float, seed: int) -> np.ndarray:
     return (0.2 * voice * syllables + hiss).astype(np.float32)
 
 
-@pytest.fixture
-def tone_corpus(tmp_path) -> Path:
-    """Folder with five voices and five generators of four clips each, 1.5 to 2.1 s long."""
-    folder = tmp_path / "tones"
+def write_tones(folder: Path) -> Path:
+    """Write five voices and five generators of four clips each, 1.5 to 2.1 s long."""
     for number in range(20):
         seconds, voice = 1.5 + 0.2 * (number % 4), number // 4
         write_flac(folder / "real" / f"voice{voice}" / f"{number}.flac", babble(seconds, 110 + 20 * voice, number))
@@ -40,6 +40,41 @@ def tone_corpus(tmp_path) -> Path:
             folder / "fake" / f"engine{voice}" / f"{number}.flac", babble(seconds, 210 + 20 * voice, 50 + number)
         )
     return folder
+
+
+@pytest.fixture
+def tone_corpus(tmp_path) -> Path:
+    """Folder with what :func:`write_tones` writes."""
+    return write_tones(tmp_path / "tones")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> tuple[Path, Path]:
+    """Train a tiny network where there is no network, if that is possible; return the corpus and the run.
+
+    One of the clips is broken, and one belongs to no class.
+    """
+    home = tmp_path_factory.mktemp("tiny")
+    tones = write_tones(home / "tones")
+    (tones / "real" / "voice0" / "0.flac").write_bytes(b"not a sound")
+    (tones / "unlabelled").mkdir()
+    shutil.copyfile(tones / "real" / "voice1" / "4.flac", tones / "unlabelled" / "who knows.flac")
+    before = {path: path.read_bytes() for path in tones.rglob("*") if path.is_file()}
+    small = ROOT / "tests" / "tiny_training.py"
+    done = python(small, "--data", tones, "--outputs", home / "outputs", "--epochs", 1, before=cut_off())
+    assert done.returncode == 0, done.stderr
+    assert {path: path.read_bytes() for path in tones.rglob("*") if path.is_file()} == before
+    return tones, only(home / "outputs", "run-*")
+
+
+@pytest.fixture
+def forget_graphs():
+    """Give back what TensorFlow keeps of each training, a hundred megabytes or two."""
+    yield
+    from deepfake_audio.model.backend import keras
+
+    keras.backend.clear_session()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -51,12 +51,6 @@ def test_the_training_command_is_the_one_that_the_end_to_end_tests_run(trained):
     assert "Macro F1, three classes" in done.stdout
 
 
-def test_the_check_command_works_on_any_folder():
-    line = re.search(r"`python (CNNRNNLSTM.py --data FOLDER --check-data)`", README)[1]
-    done = python(*line.replace("FOLDER", "data/starter").split())
-    assert done.returncode == 0 and done.stdout.startswith("starter: 146 Real, 146 Fake")
-
-
 @pytest.mark.parametrize("script", [TRAIN, JUDGE])
 def test_every_option_is_explained_by_help_and_every_named_option_exists(script):
     helped = python(script, "--help").stdout

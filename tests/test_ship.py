@@ -34,7 +34,7 @@ def corpus(tmp_path_factory):
 
 
 def test_folds_are_judged_and_a_network_is_shipped_that_its_card_can_train_again(corpus, tmp_path):
-    some = tiny.settings(epochs=1, windows_per_epoch=32, weight_averaging=0.5)
+    some = tiny.settings(epochs=1, windows_per_epoch=32)
     typed = [word for change in differences(some) for word in ("--set", change)]
     asked = ["--data", corpus, "--folds", 2, "--ship", tmp_path / "shipped", *typed]
     done = python(TRAIN, *asked, "--outputs", tmp_path / "outputs", cwd=HERE)

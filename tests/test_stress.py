@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and lim
     ("arguments", "told"),
     [
         (("recordings", "--files", 60), "60 of 60 answered"),
-        (("bombs", "--hours", 5, "--kinds", "bomb.flac"), "longer than 4 hours"),
+        (("bombs", "--hours", 4.1, "--kinds", "bomb.flac"), "longer than 4 hours"),
         (("listening", "--hours", 0.1), "ended: by Ctrl-C"),
         (("folder", "--files", 40), "40 rows"),
     ],

@@ -178,13 +178,7 @@ def inspect(
     everything: bool = False,
     jobs: int = 1,
 ) -> list[Report]:
-    """Decode, compare and judge datasets; see :func:`check_data` for the parameters.
-
-    Returns
-    -------
-    list of Report
-        One per dataset.
-    """
+    """Decode, compare and judge datasets, and return a report of each; parameters as for :func:`check_data`."""
     split_of = {}
     if splits:
         split_of = {clip.name: split for split, clips in splits.sets.items() for clip in clips}
@@ -262,13 +256,7 @@ def _undecodable(report: Report) -> list[str]:
 
 
 def contradictions(dataset: Dataset) -> list[str]:
-    """Point out clips whose label is the opposite of what their own file or folder name says.
-
-    Returns
-    -------
-    list of str
-        At most one sentence per class.
-    """
+    """Point out, in a sentence per class, clips whose own file or folder name says the opposite of their label."""
     # What all clips have above them (data/deepfake/...) says nothing about any of them.
     shared = len(common_folder(clip.name.rpartition("/")[0] for clip in dataset.clips).split("/"))
     warnings = []

@@ -22,7 +22,7 @@ CONTRADICTION = "clips that are the same recording under two labels"
 
 
 def same_content(clips: Sequence[Clip], kinds: Sequence[Hashable]) -> list[list[int]]:
-    """Find recordings of the same content that are not all of one kind.
+    """Return groups of places in `clips` of recordings that have the same content and are not all of one kind.
 
     Parameters
     ----------
@@ -30,11 +30,6 @@ def same_content(clips: Sequence[Clip], kinds: Sequence[Hashable]) -> list[list[
         Files that are empty or cannot be read are like no other.
     kinds : sequence of hashable
         Of each clip, such as its label or its set.
-
-    Returns
-    -------
-    list of list of int
-        Groups of places in `clips`.
     """
     groups = [list(range(len(clips)))]
     for key in (_size, _ends, file_sha256):

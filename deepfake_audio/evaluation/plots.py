@@ -7,7 +7,6 @@ Every function saves one PNG without needing a display. With ``show=True`` its f
 from __future__ import annotations
 
 import csv
-import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import roc_curve
 
-from ..errors import RunError
 from ..features.axes import (
     FAKE_COLOUR,
     GREY,
@@ -50,11 +48,6 @@ def plot_learning_curves(csv_log_path: str | os.PathLike, out_path: str | os.Pat
         ``val_verdict_accuracy``, ``val_verdict_macro_f1``, ``val_smoothed_macro_f1`` and ``learning_rate`` there are.
     out_path
         PNG to write.
-
-    Raises
-    ------
-    RunError
-        When the log cannot be read or is no log.
     """
     log = _read_log(pathlib.Path(csv_log_path))
     epochs = log["epoch"] + 1  # Keras counts from 0
@@ -104,26 +97,10 @@ def plot_learning_curves(csv_log_path: str | os.PathLike, out_path: str | os.Pat
 
 
 def _read_log(path: pathlib.Path) -> dict:
-    """Columns of a CSVLogger file; what is no number (Keras leaves cells empty) becomes NaN."""
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if any(row.values())]
-    except OSError as error:
-        raise RunError(
-            f"The training log {path} cannot be read ({error.strerror or error}); start the command again."
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise RunError(f"{path} is not a training log: {error}") from error
-    if not rows or "epoch" not in rows[0]:
-        raise RunError(f"{path} is not a training log, or no epoch was finished")
-    return {name: np.array([_number(row[name]) for row in rows]) for name in rows[0] if name}
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return math.nan
+    """Return the columns of a CSVLogger file; what Keras leaves empty becomes NaN."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
 
 
 def plot_confusion_matrix(metrics: dict, out_path: str | os.PathLike, show: bool = False) -> None:

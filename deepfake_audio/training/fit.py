@@ -125,10 +125,6 @@ def fit(
     init_from : Path, optional
         Checkpoint whose weights the network starts with.
 
-    Returns
-    -------
-    Fit
-
     Raises
     ------
     RunError
@@ -149,6 +145,7 @@ def fit(
     stopping = ResumableEarlyStopping(past, monitor=MONITOR, mode="max", patience=settings.training.patience_epochs)
     if len(past) < settings.training.epochs and not stopping.is_over():
         callbacks = _callbacks(windows, folder, past, stopping)
+        _make_variables(network, windows)
         try:
             # Keras prints to stdout, which is kept for results.
             with contextlib.redirect_stdout(sys.stderr):
@@ -191,6 +188,16 @@ def _first_or_last(windows: TrainingWindows, settings: Settings, folder: Path, i
     compile_network(network, settings, class_weights(windows), len(windows) * settings.training.epochs)
     log.unlink(missing_ok=True)
     return network, []
+
+
+def _make_variables(network, windows: TrainingWindows) -> None:
+    """Let optimizer, losses and metrics make what they keep: TensorFlow writes a graph that does so a second time."""
+    inputs, truth, weights = windows[0]
+    told = network(inputs)
+    network.optimizer.build(network.trainable_variables)
+    network.compute_loss(inputs, truth, told, weights)
+    network.compute_metrics(inputs, truth, told, weights)
+    network.reset_metrics()
 
 
 def _callbacks(windows: TrainingWindows, folder: Path, past: list[dict[str, float]], stopping: ResumableEarlyStopping):
@@ -236,19 +243,7 @@ def _truncate_log(log: Path, epochs: int) -> list[dict[str, float]]:
 
 
 def rolled_up(best: Path, settings: Settings):
-    """Load the network that :func:`fit` trained step by step unrolled, as loops again: the same answers, fast to load.
-
-    Parameters
-    ----------
-    best : Path
-        From :func:`fit`.
-    settings : Settings
-        Of the run.
-
-    Returns
-    -------
-    keras.Model
-    """
+    """Return the network that :func:`fit` trained unrolled, step by step, as loops again: the same, fast to load."""
     network = build_network(settings.network, settings.window, settings.features)
     network.set_weights(keras.models.load_model(best, compile=False).get_weights())
     return network
@@ -281,10 +276,6 @@ def finish(
         Fingerprint of the training manifest.
     init_from : Path, optional
         Checkpoint that the training started from: what it has seen, this one has seen too.
-
-    Returns
-    -------
-    Checkpoint
     """
     network = rolled_up(fitted.best, settings)
     if settings.training.weight_averaging:

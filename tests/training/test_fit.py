@@ -22,6 +22,8 @@ from deepfake_audio.training.fit import ResumableEarlyStopping, fit
 
 SETTINGS = tiny.settings()
 
+pytestmark = pytest.mark.usefixtures("forget_graphs")
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
@@ -117,16 +119,6 @@ def undisturbed(corpus, tmp_path_factory):
     return fit(train, validation, store, NOISY, tmp_path_factory.mktemp("undisturbed"), verbose=0)
 
 
-def test_the_same_seed_gives_the_same_log_and_stdout_stays_free(corpus, undisturbed, tmp_path, capsys):
-    train, validation, store = corpus
-    again = fit(train, validation, store, NOISY, tmp_path, verbose=2)
-    told = capsys.readouterr()
-    assert told.out == "" and told.err.count("val_verdict_macro_f1") == 4
-    assert [row["epoch"] for row in read_log(again.log)] == [0, 1, 2, 3]
-    assert_same_log(read_log(again.log), read_log(undisturbed.log))
-    assert_same_weights(again.best, undisturbed.best)
-
-
 def test_a_log_that_is_cut_keeps_the_line_ends_of_keras(tmp_path):
     log, logger = tmp_path / "log.csv", keras.callbacks.CSVLogger(tmp_path / "log.csv")
     logger.set_model(keras.Sequential())
@@ -159,15 +151,21 @@ def interrupt_after(monkeypatch):
     monkeypatch.setattr(training, "KeepState", real)
 
 
-def test_an_interrupted_run_ends_like_an_undisturbed_one(corpus, undisturbed, interrupt_after, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_like_an_undisturbed_one_and_stdout_stays_free(
+    corpus, undisturbed, interrupt_after, tmp_path, monkeypatch, capsys
+):
     train, validation, store = corpus
     interrupt_after(1, kept=False)  # the second epoch is in the log, but its state was not written any more
     with pytest.raises(KeyboardInterrupt):
-        fit(train, validation, store, NOISY, tmp_path, verbose=0)
-    assert len(read_log(tmp_path / training.LOG_NAME)) == 2
+        fit(train, validation, store, NOISY, tmp_path, verbose=2)
+    before = read_log(tmp_path / training.LOG_NAME)
+    assert len(before) == 2
+    assert_same_log(before, read_log(undisturbed.log)[:2])
     monkeypatch.undo()
     keras.utils.set_random_seed(99)  # another process starts with other random states
-    resumed = fit(train, validation, store, NOISY, tmp_path, verbose=0)
+    resumed = fit(train, validation, store, NOISY, tmp_path, verbose=2)
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("val_verdict_macro_f1") == 4, "each epoch is told once"
     assert [row["epoch"] for row in read_log(resumed.log)] == [0, 1, 2, 3]
     assert_same_log(read_log(resumed.log), read_log(undisturbed.log))
     assert_same_weights(resumed.best, undisturbed.best)
@@ -196,13 +194,10 @@ def test_a_disk_that_fills_up_under_a_better_network_keeps_the_best_one(corpus, 
     assert not list(tmp_path.glob("*.tmp-*"))
 
 
-def test_averaging_changes_what_is_judged_but_not_the_steps(corpus, tmp_path):
+def test_averaging_changes_what_is_judged_but_not_the_steps(corpus, undisturbed, tmp_path):
     train, validation, store = corpus
-    logs = []
-    for momentum in (0.0, 0.9):
-        some = tiny.settings(epochs=3, weight_averaging=momentum)
-        fitted = fit(train, validation, store, some, tmp_path / str(momentum), verbose=0)
-        logs.append(read_log(fitted.log))
+    plain = dataclasses.replace(NOISY, training=dataclasses.replace(NOISY.training, weight_averaging=0.0))
+    logs = [read_log(fit(train, validation, store, plain, tmp_path, verbose=0).log), read_log(undisturbed.log)]
     steps, judged = (
         [[row[name] for row in log for name in row if name.startswith("val_") == wanted] for log in logs]
         for wanted in (False, True)
@@ -211,27 +206,34 @@ def test_averaging_changes_what_is_judged_but_not_the_steps(corpus, tmp_path):
     assert judged[0] != pytest.approx(judged[1], abs=1e-3)
 
 
-def first_normalisation(path):
+def first_normalisation(network):
     """Return what comes into the first batch normalisation of a network, as a network, and what it takes for usual."""
-    network = keras.models.load_model(path, compile=False)
     into = network.get_layer("convolution_0").output
     layer = next(each for each in network.layers[1:] if each.input is into)
     return keras.Model(network.input, into), layer.moving_mean.numpy()
 
 
-def test_statistics_that_are_kept_belong_to_the_averaged_weights(corpus, tmp_path):
+def test_statistics_that_are_kept_belong_to_the_averaged_weights(corpus, tmp_path, monkeypatch):
     train, validation, store = corpus
     some = tiny.settings(epochs=1, weight_averaging=0.9, learning_rate=0.1)
     fitted = fit(train, validation, store, some, tmp_path, verbose=0)
-    front, kept = first_normalisation(fitted.best)
-    fits = []
-    for epoch in range(4):  # Keras says more often than once that an epoch has ended
+    front, kept = first_normalisation(keras.models.load_model(fitted.best, compile=False))
+
+    def plain_mean(epoch, batches):
         windows = TrainingWindows(train, store, some, epoch)
-        found = [front(windows[i % len(windows)][0]).numpy().mean(axis=(0, 1, 2)) for i in range(FRESH_BATCHES)]
-        fits.append(np.allclose(kept, np.mean(found, axis=0), atol=1e-5))
-    assert any(fits), "the plain mean over batches, through the weights that are kept"
-    _, gathered = first_normalisation(tmp_path / training.LAST_NAME)
+        found = [front(windows[i % len(windows)][0]).numpy().mean(axis=(0, 1, 2)) for i in range(batches)]
+        return pytest.approx(np.mean(found, axis=0), abs=1e-5)
+
+    # Keras says more often than once that an epoch has ended.
+    assert any(kept == plain_mean(epoch, FRESH_BATCHES) for epoch in range(4)), "through the weights that are kept"
+    _, gathered = first_normalisation(keras.models.load_model(tmp_path / training.LAST_NAME, compile=False))
     assert np.abs(kept - gathered).max() > 1e-3, "training goes on with those of its own weights"
+
+    # What ships has seen more of them.
+    monkeypatch.setattr(training, "KEPT_BATCHES", FRESH_BATCHES + 3)
+    sets = {"train": train, "validation": validation}
+    shipped = training.finish(fitted, sets, store, some, tmp_path / "model.keras", "manifest")
+    assert first_normalisation(shipped.network())[1] == plain_mean(some.training.epochs, FRESH_BATCHES + 3)
 
 
 def test_a_finished_fit_is_not_trained_again(corpus, undisturbed):
@@ -292,7 +294,7 @@ def test_training_without_a_usable_network_says_so(corpus, tmp_path, monkeypatch
 
 def test_training_goes_on_from_the_weights_of_a_checkpoint(corpus, tmp_path):
     train, validation, store = corpus
-    base = tiny.save_untrained(tmp_path / "base.keras", tiny.settings(seed=77))
+    base = tiny.save_untrained(tmp_path / "base.keras", tiny.settings(seed=77), ["12" * 32])
     still = tiny.settings(epochs=1, learning_rate=1e-12)
     done = fit(train, validation, store, still, tmp_path / "on", verbose=0, init_from=base.path)
     kept = keras.models.load_model(done.best, compile=False).trainable_weights
@@ -301,6 +303,10 @@ def test_training_goes_on_from_the_weights_of_a_checkpoint(corpus, tmp_path):
     fresh = fit(train, validation, store, still, tmp_path / "fresh", verbose=0)
     first = keras.models.load_model(fresh.best, compile=False).trainable_weights[0].numpy()
     assert np.abs(first - kept[0].numpy()).max() > 0.01
+    # What the first training has seen, the second has seen, too.
+    sets = {"train": train, "validation": validation}
+    made = training.finish(done, sets, store, still, tmp_path / "model.keras", "manifest", base.path)
+    assert base.seen() < made.seen() and len(made.seen()) > len(train)
 
 
 def test_weights_of_another_network_are_refused(corpus, tmp_path):
@@ -310,13 +316,3 @@ def test_weights_of_another_network_are_refused(corpus, tmp_path):
     base = tiny.save_untrained(tmp_path / "base.keras", wide)
     with pytest.raises(RunError, match="weights of another network"):
         fit(train, validation, store, some, tmp_path / "on", verbose=0, init_from=base.path)
-
-
-def test_what_the_first_training_heard_the_second_has_heard_too(corpus, tmp_path):
-    train, validation, store = corpus
-    some = tiny.settings(epochs=1)
-    base = tiny.save_untrained(tmp_path / "base.keras", some, ["12" * 32])
-    done = fit(train, validation, store, some, tmp_path / "on", verbose=0, init_from=base.path)
-    sets = {"train": train, "validation": validation}
-    made = training.finish(done, sets, store, some, tmp_path / "model.keras", "manifest", base.path)
-    assert base.seen() < made.seen() and len(made.seen()) > len(train)
