@@ -115,16 +115,10 @@ def plot_recording(
 
     Parameters
     ----------
-    spectrogram, waveform
-        Columns and the seconds between them, from :class:`deepfake_audio.features.draw.Glimpse`.
-    timeline
-        Probabilities of fake, and the seconds between them.
+    spectrogram, waveform, timeline
+        Columns, or probabilities of fake, and the seconds between them.
     segments
         ``start``, ``end`` and ``label`` of each segment; none where nothing was judged.
-    seconds
-        Length of the recording.
-    title
-        Name and verdict.
     out_path
         PNG to write, 1000 pixels wide.
     highest_hz

@@ -42,12 +42,10 @@ class Probe:
     ----------
     kind : str
         Container and coding, such as ``WAV PCM_16``; the suffix where only ffmpeg opens the file.
-    rate : int
-        Sample rate in Hz of the file; 0 where only ffmpeg opens it.
+    rate, frames : int
+        In Hz, and length in samples that the header says; 0 where only ffmpeg opens it, or that is not exact.
     seconds : float
         Length.
-    frames : int
-        Length in samples that its header says; 0 where that is not exact.
     error : str
         Why it cannot be decoded; otherwise empty.
     """
@@ -65,8 +63,6 @@ class Report:
 
     Attributes
     ----------
-    dataset : Dataset
-        Clips, and what was ignored.
     splits : list of str
         Split of each clip: one of ``SPLITS``, ``left out``, or ``no set`` where the corpus could not be split.
     probes : dict of int to Probe
@@ -124,8 +120,6 @@ def check_data(
 
     Parameters
     ----------
-    datasets : sequence of Dataset
-        What was found.
     seed : int
         Of the split and of the sample.
     everything : bool

@@ -181,12 +181,8 @@ class Dataset:
     ----------
     root : Path
         Folder that holds all of it.
-    layout : str
-        Which layout it is.
     why : str
-        What it was recognised by.
-    clips : list of Clip
-        What can be used.
+        What the layout was recognised by.
     ignored : dict of str to Ignored
         For each reason what was left aside.
     left_out : list of (Clip, str)

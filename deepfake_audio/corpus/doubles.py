@@ -24,12 +24,7 @@ CONTRADICTION = "clips that are the same recording under two labels"
 def same_content(clips: Sequence[Clip], kinds: Sequence[Hashable]) -> list[list[int]]:
     """Return groups of places in `clips` of recordings that have the same content and are not all of one kind.
 
-    Parameters
-    ----------
-    clips : sequence of Clip
-        Files that are empty or cannot be read are like no other.
-    kinds : sequence of hashable
-        Of each clip, such as its label or its set.
+    A kind is a label or a set, say. Files that are empty or cannot be read are like no other.
     """
     groups = [list(range(len(clips)))]
     for key in (_size, _ends, file_sha256):

@@ -23,7 +23,7 @@ MOST_SKIPPED = 0.05
 def report_skipped(
     clips: Sequence[Clip], failures: Mapping[str, str], folder: Path, left_out: Sequence[tuple[Clip, str]] = ()
 ) -> list[str]:
-    """Write down which clips were left out and why.
+    """Write down which clips were left out and why, and return what to tell the user.
 
     Parameters
     ----------
@@ -31,15 +31,10 @@ def report_skipped(
         All that should have been used.
     failures : mapping of str to str
         For the name of a clip that cannot be decoded the reason; names of other things are passed over.
-    left_out : sequence of (Clip, str)
-        Others that were not used, each with the reason; they are only written down.
     folder : Path
         Where ``skipped.csv`` goes, if there is anything to write.
-
-    Returns
-    -------
-    list of str
-        What to tell the user.
+    left_out : sequence of (Clip, str)
+        Others that were not used, each with the reason; they are only written down.
 
     Raises
     ------

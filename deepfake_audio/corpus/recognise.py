@@ -33,17 +33,10 @@ LAYOUT_HELP = "Put clips under <folder>/real/... and <folder>/fake/..., or descr
 def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path | None, list[str]]:
     """Decide which dataset folders a run uses.
 
-    Parameters
-    ----------
-    asked : sequence of Path
-        Folders named by the user; empty for the default.
-    data : Path
-        The project's ``data`` folder.
-
     Returns
     -------
     folders : list of Path
-        Where to look.
+        Those that the user `asked` for, else the project's `data` folder, or the starter corpus in it.
     skip : Path or None
         The starter corpus, where it lies inside one of them and shall not be mixed in.
     notes : list of str
@@ -80,7 +73,9 @@ def find_datasets(
     labels: Iterable[tuple[str, str]] = (),
     allow_conflicts: bool = False,
 ) -> list[Dataset]:
-    """Find out what lies below one or more folders.
+    """Return the datasets that lie below one or more folders.
+
+    A file reached through two of the folders is listed once, and a recording under two labels not at all.
 
     Parameters
     ----------
@@ -92,12 +87,6 @@ def find_datasets(
         What the user says that names of folders, or labels in lists, mean: name and class.
     allow_conflicts : bool
         Leave out any number of recordings that stand under two labels.
-
-    Returns
-    -------
-    list of Dataset
-        By folder; a file reached through two of the folders is listed once, and a recording under two labels not
-        at all.
 
     Raises
     ------

@@ -80,22 +80,11 @@ def file_format(path: Path) -> str:
 
 
 def shortcuts(splits: Splits, seed: int = 0, jobs: int = 1) -> dict[str, float]:
-    """Tell Real from Fake by each property alone.
+    """Return how well Real and Fake are told apart by each property alone: area under the ROC curve on the test set.
 
-    Parameters
-    ----------
-    splits : Splits
-        The classifiers are trained on its training set and tested on its test set.
-    seed : int
-        Which clips are measured, where a set has more than ``MOST_CLIPS`` of a class.
-    jobs : int
-        Threads.
-
-    Returns
-    -------
-    dict of str to float
-        For each property the area under the ROC curve on the test set: 0.5 is chance, 1.0 says that the property
-        alone gives every fake away. Empty where a class has no readable clip in either set.
+    0.5 is chance, 1.0 says that the property alone gives every fake away. Empty where a class has no readable clip in
+    training or test set. `seed` says which clips are measured where a set has more than ``MOST_CLIPS`` of a class;
+    `jobs` are threads.
     """
     from sklearn.metrics import roc_auc_score
     from sklearn.tree import DecisionTreeClassifier

@@ -114,18 +114,7 @@ class Card:
 
 
 def format_table(metrics: dict) -> str:
-    """Lay out metrics for a console.
-
-    Parameters
-    ----------
-    metrics
-        What :func:`deepfake_audio.evaluation.metrics.evaluate` returned.
-
-    Returns
-    -------
-    str
-        Lines of ASCII (old Windows consoles know no more), at most 79 wide, without a line feed at the end.
-    """
+    """Return metrics laid out for a console: lines of ASCII (old Windows consoles know no more), at most 79 wide."""
     head = ("Metric", "Value", "95 % interval", "Clips")
     rows = [(title, *_cells(metrics[name], unit)) for name, title, unit in _ROWS]
     classes = []
@@ -152,19 +141,7 @@ def write_metrics(path: str | os.PathLike, metrics: dict) -> None:
 
 
 def write_model_card(path: str | os.PathLike, metrics: dict, card: Card, parameters: int) -> None:
-    """Write a Markdown page that says what a trained model is, is for, can do and cannot do.
-
-    Parameters
-    ----------
-    path
-        Usually ``MODEL_CARD.md`` in the folder of the run.
-    metrics
-        What :func:`deepfake_audio.evaluation.metrics.evaluate` returned for the test set.
-    card
-        Where the model comes from.
-    parameters
-        Number of its weights.
-    """
+    """Write a Markdown page that says what a trained model of so many weights is, is for, can do and cannot do."""
     counts = metrics["clips"]
     checkpoint = card.checkpoint
     words = ("data", "warnings", "sources")

@@ -22,12 +22,7 @@ FEWEST_CLIPS = 50
 def choose(examples: Sequence[Example], scores: Sequence[ClipScore]) -> dict:
     """Return whether a newly trained model answers from now on, and why: ``{"own": bool, "why": str}``.
 
-    Parameters
-    ----------
-    examples
-        Test clips. The bundled model judges them, too, but for those that its training has seen.
-    scores
-        What the new model said about them.
+    `scores` is what it said about the test clips; the bundled one judges them, too, but for those of its own training.
     """
     if not places.bundled().is_file():
         return {"own": True, "why": "there is no bundled model"}
@@ -56,14 +51,8 @@ def _too_few(scores: Sequence[ClipScore]) -> dict | None:
 def compare(scores: Sequence[ClipScore], bundled: Sequence[float], resamples: int = 1000, seed: int = 0) -> dict:
     """Return what :func:`choose` does, by a paired bootstrap of the EER of Real against the rest.
 
-    Parameters
-    ----------
-    scores
-        Of the new model.
-    bundled
-        What the bundled model gives for "not Real", for the same clips.
-    resamples, seed
-        Of the bootstrap: clips are drawn for both models alike, or sources where enough are named.
+    `bundled` is what the bundled model gives for "not Real", for the same clips. Clips are drawn for both models alike,
+    or sources where enough are named.
     """
     spoof = [score.label != "Real" for score in scores]
     rankings = [Ranking(spoof, values) for values in ([1.0 - score.probabilities[0] for score in scores], bundled)]

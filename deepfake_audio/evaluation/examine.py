@@ -93,10 +93,8 @@ def examine(
     ----------
     folder : Path
         Where ``scores.csv``, ``plots``, ``MODEL_CARD.md`` and, last, ``metrics.json`` go.
-    examples : sequence of Example
-        Clips that neither training nor validation has seen.
-    store : FeatureStore
-        Their spectrograms.
+    examples, store
+        Clips that neither training nor validation has seen, and their spectrograms.
     card : Card
         The checkpoint, as ``script.py`` would load it, and where it comes from.
     log : Path, optional
@@ -191,20 +189,14 @@ def evaluate_checkpoint(
 
     Parameters
     ----------
-    path : Path
-        Checkpoint.
-    clips : sequence of Clip
-        The corpus.
-    outputs : Path
-        The report goes into a new folder below it.
-    cache : Path
-        Folder of the feature cache.
-    jobs : int
-        Threads for features.
+    path, clips
+        Checkpoint and corpus.
+    outputs, cache : Path
+        The report goes into a new folder below `outputs`, features into `cache`.
+    jobs, dask
+        Threads, or the scheduler of a cluster, for features.
     show : bool
         Keep the plots for windows, too.
-    dask : str, optional
-        Scheduler of a cluster that computes the features.
     remarks : sequence of str
         What the model card should warn of besides: what was left aside when the corpus was listed.
     """

@@ -49,27 +49,17 @@ class Folds:
 
     Parameters
     ----------
-    corpus : Corpus
-        Its clips.
-    settings : Settings
-        The recipe.
-    count : int
-        How many folds.
-    outputs, cache : Path
-        Where the folder of the folds, and features, are kept.
-    jobs : int
-        Threads for features.
-    dask : str or None
-        Scheduler of a cluster that computes them.
+    corpus, settings, count
+        The clips, the recipe, and how many folds.
+    outputs, cache, jobs, dask
+        Where the folder of the folds is made; where, by how many threads and on which cluster features are computed.
     command : str
         What was typed, for the model cards.
 
     Attributes
     ----------
-    home : Path
-        The folder of the folds.
-    folders : list of Path
-        One per fold.
+    home, folders
+        The folder of the folds, and those of each.
 
     Raises
     ------

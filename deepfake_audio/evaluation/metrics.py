@@ -309,14 +309,9 @@ _OPPOSITES = {_REAL: ("Fake", "Hybrid"), _FAKE: ("Real",), _HYBRID: ("Real",)}
 
 
 def coverage(scores: Sequence[ClipScore]) -> tuple[np.ndarray, np.ndarray]:
-    """Return how accuracy falls as less and less confident clips are answered.
+    """Return shares of clips answered, the most confident ones first, and of those that are right among them.
 
-    Returns
-    -------
-    share : ndarray, shape (clips,)
-        Share of clips answered, the most confident ones first.
-    accuracy : ndarray, shape (clips,)
-        Share of those whose most probable class is true.
+    Both of shape (clips,); right is whose most probable class is true.
     """
     columns = _columns(scores)
     order = np.argsort(-columns.confidence, kind="stable")

@@ -256,18 +256,12 @@ def plot_timeline(
 
     Parameters
     ----------
-    log_mel
-        Shape (frames, mel_bands), dB, at least one frame. Shown relative to its loudest point.
-    hop_seconds
-        Distance between two frames of `log_mel`.
-    true_spans
-        Spans in seconds that really are fake; None when nobody knows, which leaves out their bar.
-    predicted_spans
-        Spans in seconds that the detector calls fake.
+    log_mel, hop_seconds
+        Shape (frames, mel_bands), dB, at least one frame, shown relative to its loudest point; distance of two frames.
+    true_spans, predicted_spans
+        Spans in seconds that really are fake (None when nobody knows), and that the detector calls fake.
     frame_probabilities, frame_seconds
         Probability of fake for each timeline frame, and the length of one.
-    title
-        Name of the clip and its verdict, say.
     out_path
         PNG to write, 1000 pixels wide.
     highest_hz
@@ -354,13 +348,7 @@ def plot_mel_samples(
 
 
 def show_all() -> bool:
-    """Open every figure that was plotted with ``show=True``, and wait until the windows are closed.
-
-    Returns
-    -------
-    bool
-        False when this machine has no display: nothing was opened, the saved files are all there is.
-    """
+    """Open every figure that was plotted with ``show=True``, until it is closed; return False without a display."""
     from matplotlib import pyplot
 
     if pyplot.get_backend().lower() == "agg":

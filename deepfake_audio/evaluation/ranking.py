@@ -50,22 +50,10 @@ def crossing(false_alarms: np.ndarray, hits: np.ndarray) -> float:
 
 
 def equal_error_rate(is_positive: Sequence[bool], scores: Sequence[float]) -> float | None:
-    """Return the rate at which misses and false alarms are equally frequent.
+    """Return the rate at which misses and false alarms are equally frequent; None where a class is missing.
 
     The ROC curve has one corner per distinct score, so equal scores are accepted or refused together, and runs
     straight between its corners; the rate is read off where it crosses ``miss rate = false alarm rate``.
-
-    Parameters
-    ----------
-    is_positive
-        Whether each item is of the class that high scores stand for.
-    scores
-        One finite number per item.
-
-    Returns
-    -------
-    float or None
-        Between 0 and 1 (0.5 is chance, more is worse than chance); None when one of the two classes is missing.
     """
     if len(set(map(bool, is_positive))) < 2:
         return None
@@ -73,14 +61,9 @@ def equal_error_rate(is_positive: Sequence[bool], scores: Sequence[float]) -> fl
 
 
 def even_weights(scores: Sequence[ClipScore]) -> np.ndarray:
-    """Return weights by which each real source counts the same, and so does each generator family.
+    """Return weights, shape (clips,), by which each real source counts the same, and so does each generator family.
 
-    Those with fewer than `SMALLEST_EVEN_GROUP` clips, and clips that name none, count as one.
-
-    Returns
-    -------
-    np.ndarray
-        Shape (clips,), those of a group sum to 1.
+    Those of a group sum to 1. Groups of fewer than `SMALLEST_EVEN_GROUP` clips, and clips that name none, count as one.
     """
     groups = [
         ("Real", score.source) if score.label == "Real" else ("spoof", score.family or score.generator)

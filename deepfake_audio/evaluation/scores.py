@@ -76,15 +76,7 @@ class ClipScore:
 
 
 def score_examples(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> list[ClipScore]:
-    """Return the rows of the scores file for scans of the test set.
-
-    Parameters
-    ----------
-    scans
-        From :func:`deepfake_audio.training.calibrate.scan_examples`.
-    settings
-        Of the checkpoint: its decision makes verdicts of what the network said.
-    """
+    """Return the rows of the scores file for scans of the test set, by the decision of a checkpoint's settings."""
     scores = []
     for example, scan in scans:
         judgement = decide(scan, settings)

@@ -18,20 +18,7 @@ _END_SECONDS = 1e-3
 
 
 def span_frames(spans: Spans, frame_count: int, frame_seconds: float) -> np.ndarray:
-    """Tell which timeline frames are fake.
-
-    Parameters
-    ----------
-    spans
-        Fake spans, in seconds.
-    frame_count, frame_seconds
-        Length of the timeline, and of one of its frames.
-
-    Returns
-    -------
-    np.ndarray
-        Shape (frame_count,), bool: true where the middle of the frame lies in a span.
-    """
+    """Return which timeline frames are fake, shape (frame_count,), bool: those whose middle lies in a span."""
     middles = (np.arange(frame_count) + 0.5) * frame_seconds
     fake = np.zeros(frame_count, dtype=bool)
     for start, end in spans:
@@ -79,14 +66,9 @@ def frame_eer(
 
 
 def boundary_errors(score: ClipScore) -> np.ndarray:
-    """Return the distance from each true boundary inside a clip to the nearest boundary of the predicted timeline.
+    """Return the seconds from each true boundary inside a clip to the nearest one of the predicted timeline.
 
     The two ends of the clip count as predicted boundaries too: a timeline that shows none is punished, but finitely.
-
-    Returns
-    -------
-    np.ndarray
-        Shape (true boundaries that are not an end of the clip,), seconds.
     """
     true = np.array([boundary for span in score.true_spans for boundary in span])
     true = true[(true > _END_SECONDS) & (true < score.seconds - _END_SECONDS)]

@@ -39,13 +39,11 @@ class Detector:
     Parameters
     ----------
     checkpoint : Checkpoint or path, optional
-        Its settings, and only those, are used. Without it, the newest one under ``outputs/``, as
-        ``script.py`` chooses.
+        Its settings, and only those, are used. Without it, the one that ``script.py`` chooses.
     threshold : float, optional
-        See :func:`deepfake_audio.judging.decision.decide`; it takes the place of the operating point.
+        Takes the place of the operating point; see :func:`deepfake_audio.judging.decision.decide`.
     engine : str
-        ``onnx``, which falls back to the weights where the ONNX network is missing or cannot be used, or
-        ``keras``.
+        ``onnx``, which falls back to the weights where the ONNX network is missing or cannot be used, or ``keras``.
     operating_point : int
         Percent of real validation recordings that may be called Fake or Hybrid: one of ``OPERATING_POINTS``.
 

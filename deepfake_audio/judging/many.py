@@ -61,16 +61,12 @@ def answer(
     glimpse: Glimpse | None = None,
     heard: Callable[[float], None] | None = None,
 ) -> Answer:
-    """Judge one file.
+    """Return the answer to one file.
 
     Parameters
     ----------
-    path : Path
-        The recording.
-    detector : Detector
-        Who judges.
-    model : dict
-        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
+    path, detector, model
+        The recording, who judges it, and what :meth:`deepfake_audio.model.checkpoint.Checkpoint.about` says.
     glimpse : Glimpse, optional
         To be filled.
     heard : callable, optional
@@ -95,16 +91,7 @@ def answer(
 class Judge:
     """:func:`answer` as a worker of a cluster is asked for it: it loads the checkpoint once and keeps it.
 
-    Attributes
-    ----------
-    checkpoint : Path
-        That the worker sees under this path, too.
-    threshold, engine, operating_point
-        As in :class:`deepfake_audio.judging.detector.Detector`.
-    model : dict
-        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
-    glimpse : Glimpse or None
-        Empty; each recording fills a copy of its own.
+    The worker sees the checkpoint under this path, too; `glimpse` is empty, and each recording fills a copy of its own.
     """
 
     checkpoint: Path
@@ -196,10 +183,6 @@ def judge_all(
     ----------
     found : sequence of (Path, str or None)
         From :func:`deepfake_audio.answers.find.find_recordings`.
-    detector : Detector
-        Who judges.
-    model : dict
-        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
     jobs : int
         Cores to keep busy.
     glimpse : callable

@@ -52,16 +52,12 @@ class Checkpoint:
 
     Attributes
     ----------
-    path : Path
-        The file.
     settings : Settings
         Feature, window, network settings and calibration of the run.
     trained : str
         ISO date and time at which training ended.
     version : str
         Version of this project that wrote it.
-    seed : int
-        Seed of the run.
     manifest : str
         Fingerprint of the training manifest (:func:`deepfake_audio.corpus.manifest.write_manifest`).
     packages : dict of str to str
@@ -181,27 +177,18 @@ class Checkpoint:
 def save_checkpoint(
     path: Path, network_file: Path, settings: Settings, trained: str, manifest: str, seen: Iterable[str]
 ) -> Checkpoint:
-    """Write a self-describing checkpoint.
+    """Write a self-describing checkpoint, but for the ONNX network, which :mod:`deepfake_audio.model.export` adds.
 
     Parameters
     ----------
-    path : Path
-        File to write, ending in ``.keras``.
-    network_file : Path
-        The network as Keras saved it.
+    path, network_file : Path
+        File to write, ending in ``.keras``, and the network as Keras saved it.
     settings : Settings
         Everything needed to use it, calibration included.
-    trained : str
-        ISO date and time.
-    manifest : str
-        Fingerprint of the training manifest.
+    trained, manifest : str
+        ISO date and time, and fingerprint of the training manifest.
     seen : iterable of str
         SHA-256 of every clip that training or validation used, so that no later test counts one.
-
-    Returns
-    -------
-    Checkpoint
-        Without the network as ONNX, which :func:`deepfake_audio.model.export.export_checkpoint` adds.
     """
     import keras
     import librosa

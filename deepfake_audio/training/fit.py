@@ -112,12 +112,8 @@ def fit(
 
     Parameters
     ----------
-    train, validation : sequence of Example
-        The two sets that training may see.
-    store : FeatureStore
-        Spectrograms of both.
-    settings : Settings
-        Of the run.
+    train, validation, store
+        The two sets that training may see, and their spectrograms.
     folder : Path
         Where the best network, the last state and the log are kept.
     verbose : int, optional
@@ -264,12 +260,8 @@ def finish(
     ----------
     fitted : Fit
         What :func:`fit` returned.
-    examples : dict of str to sequence of Example
-        All sets; only ``train`` and ``validation`` are used.
-    store : FeatureStore
-        Their spectrograms.
-    settings : Settings
-        Of the run.
+    examples, store
+        All sets, of which only ``train`` and ``validation`` are used, and their spectrograms.
     path : Path
         Checkpoint to write.
     manifest : str

@@ -50,12 +50,8 @@ def learn(
         Its settings, its folder for all that is kept, and the checkpoint that it starts from.
     splits : Splits
         The corpus. The test set gets examples and features, and has no part in training.
-    cache : Path
-        Of the features.
-    jobs : int
-        Threads for features.
-    dask : str, optional
-        Scheduler of a cluster that computes them.
+    cache, jobs, dask
+        Where, by how many threads and on which cluster features are computed.
     left_out : sequence of (Clip, str)
         Clips that were left aside before, with the reason.
     path : Path, optional

@@ -51,10 +51,6 @@ class Run:
 
     Attributes
     ----------
-    folder : Path
-        The folder.
-    settings : Settings
-        What the run was started with.
     data : sequence of Path
         Dataset folders; empty for the default.
     manifest : str
