@@ -68,13 +68,14 @@ def tiny_run(tmp_path_factory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def forget_graphs():
-    """Give back what TensorFlow keeps of each training, a hundred megabytes or two."""
+def forget_graphs(request):
+    """Give back what TensorFlow keeps of a training, a hundred megabytes or two, where a test has a corpus for one."""
     yield
-    from deepfake_audio.model.backend import keras
+    if "corpus" in request.fixturenames:
+        from deepfake_audio.model.backend import keras
 
-    keras.backend.clear_session()
-    gc.collect()
+        keras.backend.clear_session()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
