@@ -204,14 +204,16 @@ def _pieces(
     """
     rate, channels, waiting, size = 0, 1, [], 0
     position, offset, room, left_out = 0, 0.0, MOST_SILENCE_SECONDS, 0.0
-    for rate, channels, seconds, data in blocks:
+    for (rate, channels, seconds, data), following in itertools.pairwise(itertools.chain(blocks, [None])):
         late = seconds - offset - position / rate if clocked else 0.0
-        silence = round(late * rate) if OFF_SECONDS < late <= room else 0
+        # ffmpeg lets no time come before one that it has written: after a single wrong one its clock stands still.
+        goes_on = following is None or following[2] - seconds > len(data) / (8 * channels * rate)
+        silence = round(late * rate) if OFF_SECONDS < late <= room and goes_on else 0
         if silence:
             room -= late
         elif abs(late) > OFF_SECONDS:
             offset += late
-            left_out += max(0.0, late)
+            left_out += late if late > room else 0.0
         if waiting and (silence or size >= PIECE_BYTES):
             yield rate, _samples(waiting, channels)
             waiting, size = [], 0

@@ -13,7 +13,7 @@ import soundfile
 
 from deepfake_audio.settings import SAMPLE_RATE
 from deepfake_audio.sound import decoders, lengths
-from deepfake_audio.sound.ffmpeg import INCOMPLETE
+from deepfake_audio.sound.ffmpeg import INCOMPLETE, _pieces
 from deepfake_audio.sound.lengths import STOPPED
 from deepfake_audio.sound.reading import about_audio, read_audio, stream_audio
 
@@ -320,3 +320,9 @@ def test_what_is_known_at_the_end_is_said_of_recordings_that_begin_with_silence(
     notes = []
     read_audio(tmp_path / "x.m4a", notes=notes)
     assert notes == ["It has 2 sound tracks: the first one was judged."]
+
+
+@pytest.mark.parametrize(("times", "seconds"), [((0.0, 0.1, 9000.0, 9000.0, 9000.0), 0.5), ((0.0, 0.1, 9.0, 9.1), 9.2)])
+def test_a_single_wrong_time_is_no_gap(times, seconds):
+    notes, blocks = [], ((SAMPLE_RATE, 1, time, bytes(4 * SAMPLE_RATE // 10)) for time in times)
+    assert sum(len(piece) for _, piece in _pieces(blocks, True, notes)) == seconds * SAMPLE_RATE and not notes
