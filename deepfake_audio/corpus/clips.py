@@ -17,7 +17,7 @@ SPLITS = ("train", "validation", "test")
 CLASS_WORDS = {
     "Real": {"real", "bonafide", "genuine", "original", "authentic", "human"},
     "Fake": {"fake", "spoof", "spoofed", "synthetic", "synthesized", "synthesised", "generated", "deepfake", "ai",
-             "clone", "cloned", "tts", "vc"},
+             "clone", "cloned", "tts", "vc", "synth", "artificial", "manipulated", "forged"},
     "Hybrid": {"hybrid", "partial", "partialfake", "partiallyfake", "partlyfake", "partialspoof", "partiallyspoofed",
                "halftruth", "halffake"},
 }
@@ -25,7 +25,8 @@ CLASS_WORDS = {
 
 NEUTRAL_WORDS = {
     "audio", "voice", "speech", "recording", "clip", "file", "data", "folder", "class", "label", "wav", "wave", "flac",
-    "mp3", "ogg", "sound", "sample", "utterance", "track", "video", "split", "and", "or", "vs", "versus", "all", "only",
+    "mp3", "ogg", "sound", "sample", "utterance", "track", "video", "split", "recorded", "and",
+    "or", "vs", "versus", "all", "only",
 }
 """Words that may stand beside them in a name: with any other, it is the name of something else."""
 # fmt: on

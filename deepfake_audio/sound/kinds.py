@@ -63,7 +63,7 @@ def is_sound(first: bytes) -> bool:
 
 
 def _frames_in_a_row(first: bytes) -> bool:
-    """Return whether bare frames begin here: one could be anything, three are MP3, AAC or AC-3."""
+    """Return whether bare frames begin here: one could be anything, three are MP3 or AAC."""
     at = 0
     for _ in range(3):
         length = mp3_frame_bytes(first[at : at + 4]) or _adts_frame_bytes(first[at : at + 6])

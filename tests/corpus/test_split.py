@@ -80,6 +80,7 @@ def test_blanks_hyphens_and_underscores_do_not_matter(tmp_path, folder, label):
         ("original_samples/a.wav syntheticspeech/b.wav spoofs-2/c.wav", "Real Fake Fake"),
         ("fake/partial/b.wav fake/full/c.wav fake/original/a.wav", "Hybrid Fake Real"),
         ("spoof/a/real/z/a.wav spoof/a/tts/b.wav", "Real Fake"),
+        ("human-recorded/a.wav artificial_voices/b.wav", "Real Fake"),
         ("real/Real-Time-Voice-Cloning/a.wav real/AI4Bharat/b.wav fake/grad-tts/c.wav", "Real Real Fake"),
         ("fake_and_real/real/a.wav fake_and_real/train/fake/b.wav", "Real Fake"),
     ],
