@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import tempfile
 import time
 from pathlib import Path
@@ -48,7 +49,8 @@ def run(arguments: argparse.Namespace) -> bool:
                 rows.append((number, f"{after[-1][0]:.0f} MiB", after[-1][1], f"{took:.0f}"))
                 progress(*rows[-1])
         made.close()
-        answered = len((Path(temporary) / "answers.csv").read_text(encoding="utf-8").splitlines()) - 1
+        with (Path(temporary) / "answers.csv").open(encoding="utf-8", newline="") as file:
+            answered = sum(not row["channel"] for row in csv.DictReader(file))  # channels have rows of their own
     table(rows)
     growth = max(mib for mib, _ in after) / after[0][0]
     # How many are open at a moment depends on how many decoders work then: what leaks is open at every moment.
