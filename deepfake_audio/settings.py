@@ -118,7 +118,7 @@ class NetworkSettings:
     """Filters whose mean response per mel band, over the window and around each step, goes past the convolutions
     straight to verdict and recurrence; 0 for none."""
     texture_steps: int = within(1, MOST_STEPS, 25)
-    """Recurrent steps over which the response around a step is averaged."""
+    """Recurrent steps over which the response around a step is averaged, beside that in its own fifth of a second."""
     texture_dropout: float = share(0.5)
     """Share of the texture that a training step hides."""
     path_dropout: float = share(0.0)

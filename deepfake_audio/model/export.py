@@ -188,6 +188,12 @@ def _average(graph: _Graph, layer, tensor: str) -> str:
     return graph.add("Transpose", tensor, perm=[0, 2, 1])
 
 
+def _repeat(graph: _Graph, layer, tensor: str) -> str:
+    steps, units = layer.input.shape[1:]
+    copies = graph.add("Concat", *[graph.reshape(tensor, steps, 1, units)] * layer.size, axis=2)
+    return graph.reshape(copies, *layer.output.shape[1:])
+
+
 def _both_directions(graph: _Graph, layer, tensor: str) -> str:
     kinds = {"SimpleRNN": ("RNN", [0], ["Tanh"]), "LSTM": ("LSTM", [0, 3, 1, 2], ["Sigmoid", "Tanh", "Tanh"])}
     forward, backward = layer.forward_layer, layer.backward_layer
@@ -219,11 +225,13 @@ TRANSLATIONS: dict[str, Callable[..., str]] = {
     "Dense": _dense,
     "MaxPooling2D": _pool_image,
     "AveragePooling1D": _average,
+    "UpSampling1D": _repeat,
     "GlobalAveragePooling1D": lambda graph, layer, tensor: graph.add("ReduceMean", tensor, axes=[1], keepdims=0),
     "GlobalMaxPooling1D": lambda graph, layer, tensor: graph.add("ReduceMax", tensor, axes=[1], keepdims=0),
     "Concatenate": lambda graph, layer, *tensors: graph.add("Concat", *tensors, axis=-1),
     "Bidirectional": _both_directions,
     "Dropout": lambda graph, layer, tensor: tensor,
+    "SpatialDropout1D": lambda graph, layer, tensor: tensor,
     "SpatialDropout2D": lambda graph, layer, tensor: tensor,
 }
 """From the name of a stock layer to what appends its nodes. A wrong one is noticed when the file is run."""

@@ -17,6 +17,9 @@ BOUNDARIES = "boundaries"
 BATCH_MOMENTUM = 0.9
 """Of the running statistics in batch normalisation: a small corpus makes few steps, Keras's 0.99 would lag behind."""
 
+MOST_BLOCK_STEPS = 5
+"""Recurrent steps over which the texture is averaged at least: one step holds too little of it, and fewer cost less."""
+
 
 def build_network(network: NetworkSettings, window: WindowSettings, features: FeatureSettings, unroll: bool = False):
     """Build the untrained network.
@@ -45,7 +48,8 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     inputs = layers.Input((window.frames, features.mel_bands), name="log_mel")
     x = layers.Reshape((window.frames, features.mel_bands, 1))(inputs)
     texture = _texture(x, network, window) if network.texture_filters else None
-    x = _recurrence(_vectors(_convolutions(x, network, window), texture, network, window), network, unroll)
+    x = _vectors(_convolutions(x, network, window), texture, network, window)
+    x = _recurrence(x, network, unroll)
 
     timeline = layers.Dense(window.labels_per_step, activation="sigmoid", name="step_labels")(x)
     timeline = layers.Reshape((window.label_frames, 1), name=TIMELINE)(timeline)
@@ -56,7 +60,8 @@ def build_network(network: NetworkSettings, window: WindowSettings, features: Fe
     model = keras.Model(inputs, {VERDICT: verdict, TIMELINE: timeline, BOUNDARIES: boundaries}, name="cnn_rnn_lstm")
     if network.texture_filters:
         layer = model.get_layer("texture")
-        layer.set_weights([_with_differences(layer.get_weights()[0])])
+        kernels, bias = layer.get_weights()
+        layer.set_weights([_with_differences(kernels), bias])
     return model
 
 
@@ -71,18 +76,20 @@ def _texture(x, network: NetworkSettings, window: WindowSettings):
     """
     from .backend import keras
 
-    layers, bands = keras.layers, x.shape[2]
-    x = layers.Conv2D(
-        network.texture_filters,
-        5,
-        strides=(window.frames_per_step, 1),
-        padding="same",
-        use_bias=False,
-        name="texture",
-    )(x)
-    x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
+    layers, bands, block = keras.layers, x.shape[2], block_steps(window)
+    # The outputs at full resolution are the largest there are: what is not done to them, batch normalisation for
+    # one, is not paid for.
+    x = layers.Conv2D(network.texture_filters, 5, strides=(window.frames_per_step, 1), padding="same", name="texture")(
+        x
+    )
     x = layers.Activation("relu")(x)
-    return layers.Reshape((window.steps, bands * network.texture_filters))(x)
+    x = layers.Reshape((window.steps, bands * network.texture_filters))(x)
+    return layers.AveragePooling1D(block)(x)
+
+
+def block_steps(window: WindowSettings) -> int:
+    """Return over how many recurrent steps the texture is averaged: as many as divide a window."""
+    return next(steps for steps in range(MOST_BLOCK_STEPS, 0, -1) if window.steps % steps == 0)
 
 
 def _convolutions(x, network: NetworkSettings, window: WindowSettings):
@@ -101,10 +108,11 @@ def _convolutions(x, network: NetworkSettings, window: WindowSettings):
             5 if first else 3,
             strides=(shrink_time, 2) if strided else 1,
             padding="same",
-            use_bias=False,
+            use_bias=first,
             name=f"convolution_{number}",
         )(x)
-        x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
+        if not first:
+            x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
         x = layers.Activation("relu")(x)
         if not strided:
             x = layers.MaxPooling2D((shrink_time, 2))(x)
@@ -121,15 +129,18 @@ def _vectors(x, texture, network: NetworkSettings, window: WindowSettings):
     """Make one vector per step of what is left of frequency and of the texture around the step."""
     from .backend import keras
 
-    layers = keras.layers
+    layers, block = keras.layers, block_steps(window)
     x = layers.Reshape((window.steps, x.shape[2] * x.shape[3]))(x)
     x = layers.Dense(network.rnn_units, use_bias=False, name="bands_to_vector")(x)
     if texture is not None:
-        around = layers.AveragePooling1D(network.texture_steps, strides=1, padding="same")(texture)
-        around = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(around)
-        around = layers.Dropout(network.texture_dropout)(around)
-        around = layers.Dense(network.rnn_units, use_bias=False, name="texture_to_vector")(around)
-        x = layers.Concatenate()([x, around])
+        here = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(texture)
+        here = layers.SpatialDropout1D(network.texture_dropout)(here)
+        here = layers.Dense(network.rnn_units, use_bias=False, name="texture_to_vector")(here)
+        # Around a step the texture is surer, in its own block it is nearer to where a splice begins.
+        wide = max(1, round(network.texture_steps / block))
+        around = layers.AveragePooling1D(wide, strides=1, padding="same")(here)
+        both = layers.UpSampling1D(block)(layers.Concatenate()([around, here]))
+        x = layers.Concatenate()([x, both])
     # A plain SimpleRNN saturates on inputs that are not centred and scaled.
     x = layers.BatchNormalization(momentum=BATCH_MOMENTUM)(x)
     x = layers.Activation("relu")(x)

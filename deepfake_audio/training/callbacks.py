@@ -54,7 +54,8 @@ class StopOnDivergence(keras.callbacks.Callback):
             raise Diverged
 
     def on_epoch_end(self, epoch, logs=None):
-        if not np.isfinite(logs["val_loss"]):
+        # A rectifier makes zero of what is not a number, so that the loss need not show it.
+        if not all(np.isfinite(values).all() for values in (logs["val_loss"], *self.model.get_weights())):
             raise Diverged
 
 

@@ -208,7 +208,7 @@ def test_averaging_changes_what_is_judged_but_not_the_steps(corpus, undisturbed,
 
 def first_normalisation(network):
     """Return what comes into the first batch normalisation of a network, as a network, and what it takes for usual."""
-    into = network.get_layer("convolution_0").output
+    into = network.get_layer("convolution_1").output
     layer = next(each for each in network.layers[1:] if each.input is into)
     return keras.Model(network.input, into), layer.moving_mean.numpy()
 
