@@ -18,7 +18,10 @@ SCALED_PEAK = 10 ** (-3 / 20)
 
 COARSE_STEPS = 256
 """A recording with fewer steps from zero to its peak is coarse: its pauses are zeros, its quiet sounds square waves,
-and a voice would be taken for a machine's. Noise of one step, as rounding makes anyway, hides that."""
+and a voice would be taken for a machine's. Noise hides that."""
+
+DITHER_STEPS = np.float32(2)
+"""Largest value of that noise; with one step 2 of 37 voices on 8 bits, 20 dB under full scale, were still accused."""
 
 QUIET_PEAK = COARSE_STEPS / 2**15
 """What stays under this (-42 dB) is scaled before it is rounded to 16 bits, or it would be coarse then."""
@@ -96,7 +99,7 @@ def grid_step(samples: np.ndarray) -> float:
 
 
 class Dither:
-    """Noise of one step for a coarse recording; the same each time.
+    """Noise of a step or two for a coarse recording; the same each time.
 
     Parameters
     ----------
@@ -109,7 +112,8 @@ class Dither:
 
     def add(self, block: np.ndarray) -> np.ndarray:
         """Return samples, shape (samples, channels), with noise in all channels that are not silent."""
-        noise = self._rng.random(block.shape, dtype=np.float32) - np.float32(0.5)
+        # Triangular: with that of a single draw the rounding error still follows the voice.
+        noise = DITHER_STEPS * np.subtract(*self._rng.random((2, *block.shape), dtype=np.float32))
         return block + noise * self._step * block.any(axis=0)
 
 

@@ -93,7 +93,7 @@ def test_pauses_of_coarse_recordings_are_not_silent(tmp_path, speech, bits, peak
         assert (len(set(notes)) == 1 and "so few bits" in notes[0]) if coarse else not notes
         scale = np.abs(left).max() / np.abs(gated).max()
         assert (np.ptp(left[pauses]) > 0.9 * scale * 2 ** (32 - bits)) == coarse
-        assert np.abs(left / scale - gated[:, 0]).max() <= 1.1 * 2 ** (32 - bits)
+        assert np.abs(left / scale - gated[:, 0]).max() <= 2.6 * 2 ** (32 - bits)
         assert not right.any(), "nobody speaks there"
         assert np.array_equal(left, np.concatenate(list(stream_audio(tmp_path / name, channel=0))))
 
