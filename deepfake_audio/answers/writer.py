@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 
 from ..features.draw import Glimpse
@@ -18,6 +19,7 @@ class Writer(contextlib.AbstractContextManager):
 
     listen_seconds: float | None = None
 
+    @abc.abstractmethod
     def add(self, result: dict, glimpse: Glimpse | None = None) -> None:
         """Write one answer.
 
@@ -33,7 +35,6 @@ class Writer(contextlib.AbstractContextManager):
         OutputError
             If it cannot be written.
         """
-        raise NotImplementedError
 
     def __exit__(self, *error) -> None:
         pass

@@ -102,6 +102,15 @@ class Calls(Pretender):
         return dataclasses.replace(one, channels=(quiet, one), notes=("As a call.",)) if "call" in path.name else one
 
 
+def judged(folder, *names, judge):
+    """Return a folder with these recordings, and the table of what was answered to them."""
+    for name in names:
+        recording(folder / name)
+    out = folder.with_name("answers.csv")
+    judge_into(Table(out, MODEL), folder, judge)
+    return folder, out
+
+
 def test_channels_have_a_row_each_behind_that_of_their_file(tmp_path):
     folder, out = tmp_path / "talks", tmp_path / "answers.csv"
     for name in ("a.wav", "call.wav", "z.wav"):
@@ -118,10 +127,7 @@ def test_channels_have_a_row_each_behind_that_of_their_file(tmp_path):
 
 
 def test_a_call_whose_rows_are_not_all_there_is_judged_again(tmp_path):
-    folder, out = tmp_path / "talks", tmp_path / "answers.csv"
-    for name in ("call-1.wav", "call-2.wav"):
-        recording(folder / name)
-    judge_into(Table(out, MODEL), folder, Calls())
+    folder, out = judged(tmp_path / "talks", "call-1.wav", "call-2.wav", judge=Calls())
     whole = out.read_bytes()
     lines = whole.splitlines(keepends=True)
     for kept in range(1, len(lines)):
@@ -186,10 +192,7 @@ def test_a_file_that_changed_has_one_row(tmp_path):
 
 
 def test_a_table_that_ends_within_a_letter_goes_on(tmp_path):
-    folder, out = tmp_path / "m\u00fcller", tmp_path / "answers.csv"
-    for name in ("a.wav", "b.wav"):
-        recording(folder / name)
-    judge_into(Table(out, MODEL), folder, Pretender())
+    folder, out = judged(tmp_path / "m\u00fcller", "a.wav", "b.wav", judge=Pretender())
     whole = out.read_bytes()
     out.write_bytes(whole[: whole.rindex("\u00fc".encode()) + 1])
     assert judge_into(Table(out, MODEL), folder, Pretender()) == 1
