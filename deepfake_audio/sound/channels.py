@@ -16,6 +16,10 @@ SPEECH_RANGE_DB = 30.0
 AUDIBLE_RANGE_DB = 40.0
 """A channel further than this under the loudest one holds no speech, but hiss or crosstalk."""
 
+LOUD_RANGE_DB, OTHER_CORRELATION, OTHER_SECONDS, WITHIN_SECONDS = 10.0, 0.7, 0.5, 10.0
+"""Channels that hold the same sound nearly all the time differ if, within some seconds, so much that is no further than
+this under the 95th percentile of levels correlates less than this; hiss and rooms do so here and there."""
+
 MIXED = (
     "Its channels hold different sounds, which were mixed while they came: judge a recording in a file, of which "
     "each channel is judged by itself."
@@ -49,9 +53,20 @@ class ChannelMeter:
         if not powers.any():
             return None
         levels = 10 * np.log10(np.maximum(powers.max(axis=1), 1e-12))
-        sums = products[levels >= np.percentile(levels, 95) - SPEECH_RANGE_DB].sum(axis=0)
+        loudest = np.percentile(levels, 95)
+        sums = products[levels >= loudest - SPEECH_RANGE_DB].sum(axis=0)
         powers = np.diagonal(sums)
         audible = powers > powers.max() * 10 ** (-AUDIBLE_RANGE_DB / 10)
-        scales = np.sqrt(powers[audible])
-        correlations = sums[np.ix_(audible, audible)] / np.outer(scales, scales)
-        return audible.tolist() if correlations.min() < SAME_CORRELATION else None
+        if _correlation(sums, audible) >= SAME_CORRELATION:
+            other = (levels >= loudest - LOUD_RANGE_DB) & (_correlation(products, audible) < OTHER_CORRELATION)
+            most = np.convolve(other, np.ones(round(WITHIN_SECONDS / FRAME_SECONDS))).max()
+            if most * FRAME_SECONDS < OTHER_SECONDS:
+                return None
+        return audible.tolist()
+
+
+def _correlation(products: np.ndarray, audible: np.ndarray) -> np.ndarray:
+    """Return the least correlation of any two audible channels, of one or more sums of products."""
+    products = products[..., audible, :][..., audible]
+    scales = np.sqrt(np.maximum(np.diagonal(products, axis1=-2, axis2=-1), 1e-12))
+    return (products / (scales[..., :, None] * scales[..., None, :])).min(axis=(-2, -1))

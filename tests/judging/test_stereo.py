@@ -46,6 +46,16 @@ def test_channels_with_different_sounds_are_told_apart_whatever_the_pieces_are()
     assert apart(ONE, np.zeros_like(ONE), OTHER) == [True, False, True]
 
 
+def test_another_voice_in_one_channel_for_three_seconds_is_not_mixed_into_ten_minutes():
+    mono = np.tile(ONE, 200)
+    other, at = mono.copy(), 100 * len(ONE)
+    other[at : at + len(OTHER)] = OTHER * np.abs(ONE).max() / np.abs(OTHER).max()
+    assert np.corrcoef(mono, other)[0, 1] > 0.95, "nearly all of it is the same"
+    assert apart(mono, other, piece=SAMPLE_RATE) == [True, True]
+    hiss = 10 ** (-14 / 20) * np.sqrt(np.mean(mono**2)) * np.random.default_rng(1).normal(size=(2, len(mono)))
+    assert apart(*(mono + hiss), piece=SAMPLE_RATE) is None
+
+
 def test_each_channel_has_the_answer_of_the_same_sound_alone(detector, tmp_path):
     path = tmp_path / "call.wav"
     soundfile.write(path, np.stack([ONE, OTHER, 0 * ONE], axis=1), SAMPLE_RATE)
