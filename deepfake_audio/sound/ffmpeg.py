@@ -26,9 +26,22 @@ HARMLESS_ERRORS = 3
 
 SAID_BYTES = 2**16
 
-SOUND_TRACK = re.compile(r"^\[info\]   Stream #0:\d+.*: Audio: ", re.MULTILINE)
+SOUND_TRACK = re.compile(r"^\[info\]   Stream #0:\d+.*: Audio: .*? Hz, ([^,]+)", re.MULTILINE)
+CHANGED = re.compile(r"audio parameters changed to .*? Hz, ([^,]+)")
+"""What channels are called, of a track and of a part of it."""
+MONO = {"mono", "1 channels"}
 
 INCOMPLETE = "Some of it could not be decoded and is missing: convert it to WAV with another program."
+
+MORE_CHANNELS = "Parts of it have more channels than its beginning, which were mixed: split it to judge each."
+
+HEARD = re.compile(r" (\d+) frames decoded;")
+HIDDEN_PACKETS = 5
+"""At the beginning and the end, which codecs need and nobody shall hear."""
+HIDDEN = (
+    "Only {:.0%} of the sound in its index can be heard: it was copied in part, cut so that the rest is hidden, or has "
+    "false times. 'ffmpeg -ignore_editlist 1 -i RECORDING whole.wav' may bring the rest."
+)
 
 # Demuxers that find all their data in the file itself. Playlists and scripts (hls, dash, concat, sdp, image2, ...) are
 # left out: a "recording" must not make the decoder open other files.
@@ -67,11 +80,12 @@ def decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
     name, shape = decoders.name_elsewhere(path.absolute()), None
     with path.open("rb") as file:
         starts, size = lengths.starts(file), file.seek(0, io.SEEK_END)
+        packets = lengths.packets_of_mp4(file) if len(starts) == 1 else 0
     for start, end in itertools.pairwise([*starts, size]):
         # The prefix keeps names like "-y.m4a" or "http:x" from being read as options or addresses.
         part = f"subfile,,start,{start},end,{end},,:" if len(starts) > 1 else ""
         try:
-            for rate, block in _decode(path, f"{part}file:{name}", shape, notes):
+            for rate, block in _decode(path, f"{part}file:{name}", shape, packets, notes):
                 shape = rate, block.shape[1]
                 yield rate, block
         except AudioError:
@@ -81,7 +95,7 @@ def decode(path: Path, notes: list[str]) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _decode(
-    path: Path, address: str, shape: tuple[int, int] | None, notes: list[str]
+    path: Path, address: str, shape: tuple[int, int] | None, packets: int, notes: list[str]
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Do so with one of several files that were joined; those behind the first one get its rate and channels."""
     first = kinds.head(path)
@@ -100,7 +114,7 @@ def _decode(
         "-nostdin",
         "-nostats",
         "-v",
-        "level+info",
+        "level+verbose",
         "-max_alloc",
         str(MEMORY_BYTES // 4),
     ]
@@ -150,9 +164,14 @@ def _decode(
         raise AudioError(f"'{path}' is {what}.")
     if "Error during demuxing" in said or said.count("Error submitting packet") > HARMLESS_ERRORS:
         notes += [INCOMPLETE] if INCOMPLETE not in notes else []
-    found, mapped, _ = said.partition("[info] Stream mapping")
-    if mapped and (tracks := len(SOUND_TRACK.findall(found))) > 1:
-        notes.append(f"It has {tracks} sound tracks: the first one was judged.")
+    found, mapped, more = said.partition("[info] Stream mapping")
+    tracks = SOUND_TRACK.findall(found) if mapped else []
+    if len(tracks) > 1:
+        notes.append(f"It has {len(tracks)} sound tracks: the first one was judged.")
+    if piece[1].shape[1] == 1 and not {*tracks[:1], *CHANGED.findall(more)} <= MONO and MORE_CHANNELS not in notes:
+        notes.append(MORE_CHANNELS)
+    if (heard := HEARD.search(more)) and int(heard[1]) < 0.98 * packets - HIDDEN_PACKETS:
+        notes.append(HIDDEN.format(int(heard[1]) / packets))
 
 
 def _said(complaints) -> str:

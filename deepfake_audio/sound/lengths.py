@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 STOPPED = (
@@ -196,13 +197,39 @@ def _end_of_ogg_page(file: BinaryIO, at: int) -> int:
 
 
 def _starts_of_mp4(file: BinaryIO) -> list[int]:
-    size, at, found = file.seek(0, io.SEEK_END), 0, []
-    while at + 8 <= size and len(found) <= MOST_JOINED:
+    boxes = _boxes(file, 0, file.seek(0, io.SEEK_END))
+    found = [start for start, name, *_ in boxes if name == b"ftyp"]
+    return found if len(found) <= MOST_JOINED else [0]
+
+
+def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[int, bytes, int, int]]:
+    """Yield where each box of an MP4 file, or in a box of it, begins, its name, and where its content is."""
+    while at + 8 <= end:
         file.seek(at)
         length, name, longer = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
-        found += [at] if name == b"ftyp" else []
-        at += longer if length == 1 else max(length, 8) if length else size
-    return found if len(found) <= MOST_JOINED else [0]
+        size = max(longer, 16) if length == 1 else max(length, 8) if length else end - at
+        yield at, name, at + (16 if length == 1 else 8), min(at + size, end)
+        at += size
+
+
+def packets_of_mp4(file: BinaryIO) -> int:
+    """Return how many packets the index of an MP4 file has for its first sound track; 0 where it does not say so."""
+
+    def inside(at: int, end: int, *names: bytes) -> Iterator[tuple[int, int]]:
+        for _, name, *content in _boxes(file, at, end):
+            if name == names[0]:
+                yield from inside(*content, *names[1:]) if names[1:] else [tuple(content)]
+
+    file.seek(4)
+    size = file.seek(0, io.SEEK_END) if file.read(4) == b"ftyp" else 0
+    for media in inside(0, size, b"moov", b"trak", b"mdia"):
+        kinds, sizes = ([*inside(*media, *names)] for names in ((b"hdlr",), (b"minf", b"stbl", b"stsz")))
+        file.seek(kinds[0][0] + 8 if kinds else 0)
+        if sizes and file.read(4) == b"soun":
+            file.seek(sizes[0][0] + 4)
+            size, count = struct.unpack(">II", file.read(8).ljust(8, b"\0"))
+            return 0 if size else count  # what has one size are samples
+    return 0
 
 
 def _counts_all_flac(file: BinaryIO) -> bool:

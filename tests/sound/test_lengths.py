@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import subprocess
 
@@ -13,7 +14,7 @@ import soundfile
 
 from deepfake_audio.settings import SAMPLE_RATE
 from deepfake_audio.sound import decoders, lengths
-from deepfake_audio.sound.ffmpeg import INCOMPLETE, _pieces
+from deepfake_audio.sound.ffmpeg import HIDDEN, INCOMPLETE, MORE_CHANNELS, _pieces
 from deepfake_audio.sound.lengths import STOPPED
 from deepfake_audio.sound.reading import about_audio, read_audio, stream_audio
 
@@ -140,7 +141,8 @@ def test_joined_files_are_read_to_the_end(tmp_path, source, speech, suffix, opti
     joined.write_bytes(first.read_bytes() + second.read_bytes())
     notes = []
     samples = read_audio(joined, notes=notes)
-    assert len(samples) / SAMPLE_RATE == pytest.approx(expected, abs=0.05 + 2 * CODEC_SECONDS) and not notes
+    assert len(samples) / SAMPLE_RATE == pytest.approx(expected, abs=0.05 + 2 * CODEC_SECONDS)
+    assert notes == ([MORE_CHANNELS] if again == "stereo" else [])
     behind = samples[3 * SAMPLE_RATE :]
     power = np.correlate(behind**2, (speech[: 2 * SAMPLE_RATE] / 32768.0) ** 2, mode="full")
     assert abs(power.argmax() - 2 * SAMPLE_RATE) < (0.05 + 2 * CODEC_SECONDS) * SAMPLE_RATE
@@ -257,6 +259,36 @@ def test_gaps_between_packets_take_their_time(tmp_path, source, speech, suffix, 
     assert abs(power.argmax() - (len(speech) - SAMPLE_RATE - 1)) < 0.15 * SAMPLE_RATE
     ffmpeg("-i", source, "-c:a", codec, tmp_path / f"whole{suffix}")
     assert seconds(tmp_path / f"whole{suffix}") == pytest.approx(3, abs=0.05 + CODEC_SECONDS)
+
+
+def change(path, name, *values, at=0):
+    """Write whole numbers of 32 bits into a box of an MP4 file."""
+    data = bytearray(path.read_bytes())
+    struct.pack_into(f">{len(values)}I", data, data.index(name) + at, *values)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "share"),
+    [("whole", None), ("half a copy", 0.5), ("cut by its edit list", 0.69), ("no time passes", 0.02), ("joined", None)],
+)
+def test_sound_that_an_mp4_has_and_does_not_play_is_said(tmp_path, source, kind, share):
+    path, notes = tmp_path / "x.m4a", []
+    ffmpeg("-i", source, "-c:a", "aac", "-movflags", "+faststart", path)
+    if kind == "half a copy":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif kind == "cut by its edit list":
+        change(path, b"elst", SAMPLE_RATE, at=16)
+    elif kind == "no time passes":
+        change(path, b"stts", 1, 100, 0, at=8)
+    elif kind == "joined":
+        ffmpeg("-t", 1, "-i", source, "-c:a", "aac", tmp_path / "y.m4a")
+        path.write_bytes(path.read_bytes() + (tmp_path / "y.m4a").read_bytes())
+    read_audio(path, notes=notes)
+    assert len(notes) == (share is not None)
+    for note in notes:
+        said = int(re.match(HIDDEN.split("{")[0] + r"(\d+)%", note)[1])
+        assert said == pytest.approx(100 * share, abs=10)
 
 
 def heard(path, notes):
