@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 SILENCE_PEAK = 1e-3
 """A recording whose loudest sample stays under this (-60 dB re full scale) is silence, unless it varies as speech."""
@@ -29,6 +30,10 @@ QUIET_PEAK = COARSE_STEPS / 2**15
 GRIDS = 2.0**-7, 2.0**-15
 """Steps of 8 and 16 bits."""
 
+HELD_FRAMES, HELD_TO_PEAK, ODD_RATIO = 5, 1.3, 3.0
+"""The median peak of as many frames, where it is largest, times this is about the peak of a voice (half of the starter
+clips have more); where the peak is larger still by this ratio (in few of them), a click or an offset makes it."""
+
 FRAME_SECONDS = 0.064
 STEADY_DB = 5.0
 """Between the 10th and the 95th percentile of the levels of frames, noise has less than this and speech more; very low
@@ -36,12 +41,14 @@ tones, which dominate most noise and come and go slowly, are weakened first."""
 
 
 class Level:
-    """Peak and variation of a recording that comes in pieces.
+    """Loudness and variation of a recording that comes in pieces.
 
     Parameters
     ----------
     sample_rate : int
         In Hz.
+    enough : float
+        Of what lasts and is louder than this, only the peak is measured.
 
     Attributes
     ----------
@@ -49,24 +56,46 @@ class Level:
         The largest absolute sample; NaN where some sample is no number.
     """
 
-    def __init__(self, sample_rate: int):
+    def __init__(self, sample_rate: int, enough: float = SILENCE_PEAK):
         self.peak = 0.0
-        self._frame = max(1, round(FRAME_SECONDS * sample_rate))
+        self._enough, self._frame = enough, max(1, round(FRAME_SECONDS * sample_rate))
         self._powers: list[np.ndarray] = []
-        self._waiting = None
+        self._means: list[np.ndarray] = []
+        self._waiting, self._peaks, self._lasting = None, np.zeros(0), 0.0
 
     def push(self, samples: np.ndarray) -> None:
         """Take the next samples, shape (samples,) or (samples, channels)."""
         if not len(samples):
             return
         self.peak = float(np.maximum(self.peak, np.abs(samples).max()))
-        if self.peak < SILENCE_PEAK:  # nobody asks about anything louder
+        if self._lasting < self._enough and self.peak <= LOUDEST:
             samples = samples.reshape(len(samples), -1)
             waiting = samples if self._waiting is None else np.concatenate([self._waiting, samples])
-            frames = (len(waiting) - 1) // self._frame
-            steps = np.diff(waiting[: frames * self._frame + 1].astype(np.float64), axis=0)
-            self._powers.append((steps**2).reshape(frames, self._frame * samples.shape[1]).mean(axis=1))
-            self._waiting = waiting[frames * self._frame :]
+            count = (len(waiting) - 1) // self._frame
+            steps = np.diff(waiting[: count * self._frame + 1].astype(np.float64), axis=0)
+            self._powers.append((steps**2).reshape(count, self._frame * samples.shape[1]).mean(axis=1))
+            frames = waiting[: count * self._frame].reshape(count, self._frame, samples.shape[1])
+            means = frames.mean(axis=1)
+            self._means.append(means)
+            self._hold(np.abs(frames - means[:, None]).max(axis=(1, 2)))
+            self._waiting = waiting[count * self._frame :]
+
+    def _hold(self, peaks: np.ndarray) -> None:
+        self._peaks = np.concatenate([self._peaks[1 - HELD_FRAMES :], peaks])
+        if len(self._peaks) >= HELD_FRAMES:
+            held = np.median(sliding_window_view(self._peaks, HELD_FRAMES), axis=1).max()
+            self._lasting = max(self._lasting, HELD_TO_PEAK * float(held))
+
+    @property
+    def sound_peak(self) -> float:
+        """The peak without clicks and a constant offset, which do not say how loud a voice is."""
+        is_odd = LOUDEST >= self.peak > ODD_RATIO * self._lasting and 0 < self._lasting < self._enough
+        return self._lasting if is_odd else self.peak
+
+    @property
+    def offset(self) -> np.ndarray:
+        """The constant part of each channel, as far as it was measured."""
+        return np.median(np.concatenate(self._means), axis=0)
 
     def gain(self, most: float = OVERSHOOT, least: float = SILENCE_PEAK) -> float:
         """Return what to multiply the samples with; 1 for silence and for what needs no scaling.
@@ -76,9 +105,10 @@ class Level:
         most, least : float
             Peaks up to and from these on need none.
         """
-        too_loud = most < self.peak <= LOUDEST
-        quiet = 0 < self.peak < least and (self.peak >= SILENCE_PEAK or self._varies())
-        return SCALED_PEAK / self.peak if too_loud or quiet else 1.0
+        peak = self.sound_peak
+        too_loud = most < peak <= LOUDEST
+        quiet = 0 < peak < least and (peak >= SILENCE_PEAK or self._varies())
+        return SCALED_PEAK / peak if too_loud or quiet else 1.0
 
     def _varies(self) -> bool:
         powers = np.concatenate(self._powers)
@@ -117,12 +147,13 @@ class Dither:
         return block + noise * self._step * block.any(axis=0)
 
 
-def describe_level(peak: float, gain: float, coarse: bool) -> str:
+def describe_level(level: Level, gain: float, coarse: bool) -> str:
     """Return a sentence for who reads the verdict on what was scaled, or is coarse."""
-    peak_db, about = 20 * np.log10(peak), []
+    peak_db, about = 20 * np.log10(level.sound_peak), []
     if gain != 1.0:
         where = "above" if peak_db > 0 else "under"
-        about.append(f"Its peak lies {abs(peak_db):.1f} dB {where} full scale: it was scaled to be heard as a whole.")
+        what = "Its peak" if level.sound_peak == level.peak else "But for clicks or an offset, its peak"
+        about.append(f"{what} lies {abs(peak_db):.1f} dB {where} full scale: it was scaled to be heard as a whole.")
     if coarse:
         about.append(
             "It was stored so quietly, or on so few bits, that noise covers traces of synthesis: look for another copy."

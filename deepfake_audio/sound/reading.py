@@ -263,18 +263,19 @@ def _decode_scaled(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int
     with contextlib.closing(_decode(path, notes)) as decoded:
         held, count, level, step = [], 0, None, np.inf
         for rate, block, is_float in decoded:
-            level, count = level or Level(rate), count + 1
+            level, count = level or Level(rate, np.inf if is_float else QUIET_PEAK), count + 1
             level.push(block)
-            step = min(step, grid_step(block)) if step and level.peak <= OVERSHOOT else 0.0
+            step = min(step, grid_step(block)) if step and level.sound_peak <= OVERSHOOT else 0.0
             held = [*held, (rate, block)] if count <= HELD_BLOCKS else []
-            if not is_float and QUIET_PEAK <= level.peak <= OVERSHOOT:
+            if not is_float and level.sound_peak >= QUIET_PEAK and level.peak <= OVERSHOOT:
                 break
         if level is None:
             return
         gain = np.float32(level.gain(1.0 if is_float else OVERSHOOT, QUIET_PEAK))
-        coarse = level.peak < COARSE_STEPS * step and (gain != 1 or level.peak >= SILENCE_PEAK)
+        peak, offset = level.sound_peak, level.offset if level.sound_peak < level.peak else np.float32(0)
+        coarse = peak < COARSE_STEPS * step and (gain != 1 or peak >= SILENCE_PEAK)
         if gain != 1 or coarse:
-            notes.append(describe_level(level.peak, gain, coarse))
+            notes.append(describe_level(level, gain, coarse))
         dither = Dither(step) if coarse else None
         if count > HELD_BLOCKS:
             decoded.close()  # its decoder is the one that is needed
@@ -282,15 +283,15 @@ def _decode_scaled(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int
         with contextlib.closing(_decode(path, more) if count > HELD_BLOCKS else decoded) as again:
             while held:
                 rate, block = held.pop(0)
-                yield rate, _scaled(block, gain, dither)
+                yield rate, _scaled(block, gain, offset, dither)
             for rate, block, _ in again:
-                yield rate, _scaled(block, gain, dither)
+                yield rate, _scaled(block, gain, offset, dither)
         notes += [note for note in more if note not in notes]
 
 
-def _scaled(block: np.ndarray, gain: np.float32, dither: Dither | None) -> np.ndarray:
+def _scaled(block: np.ndarray, gain: np.float32, offset: np.ndarray, dither: Dither | None) -> np.ndarray:
     block = dither.add(block) if dither else block
-    return block if gain == 1 else block * gain
+    return block if gain == 1 else np.clip((block - offset) * gain, -1, 1)
 
 
 def _decode(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int, np.ndarray, bool]]:

@@ -73,6 +73,28 @@ def test_quiet_speech_on_16_bits_is_heard(tmp_path, speech):
     assert speech_seconds(samples, SAMPLE_RATE) == pytest.approx(spoken, rel=0.2)
 
 
+@pytest.mark.parametrize("odd", ["click", "offset"])
+@pytest.mark.parametrize(("subtype", "db"), [("PCM_16", -45), ("PCM_16", -70), ("FLOAT", -70), ("FLOAT", 12)])
+def test_a_click_or_an_offset_does_not_say_how_loud_a_voice_is(tmp_path, speech, subtype, db, odd):
+    peak, at = 10 ** (db / 20), len(speech) // 2
+    samples = speech * peak / np.abs(speech).max()
+    if odd == "click":
+        samples[at : at + 20] = 0.9 if db < 0 else 1000
+    else:
+        samples += 0.3 if db < 0 else 100
+    soundfile.write(tmp_path / "x.wav", samples, SAMPLE_RATE, subtype=subtype)
+    notes = []
+    heard = read_audio(tmp_path / "x.wav", notes=notes)
+    assert len(notes) == 1 and notes[0].startswith("But for clicks or an offset, its peak lies")
+    away = np.abs(np.arange(len(speech)) - at) > 100
+    loud = np.abs(heard[away]).max()
+    assert 0.3 < loud <= 1 and abs(heard.mean()) < 0.05
+    assert np.corrcoef(heard[away], speech[away])[0, 1] > 0.7
+    assert speech_seconds(heard, SAMPLE_RATE) == pytest.approx(
+        speech_seconds(speech.astype(np.float32), SAMPLE_RATE), rel=0.2
+    )
+
+
 def on_grid(speech, bits, peak):
     """Return speech on the grid of 8 or 16 bits, as whole numbers of 32."""
     return np.round(speech * peak / np.abs(speech).max() * 2 ** (bits - 1)).astype(np.int32) << (32 - bits)
