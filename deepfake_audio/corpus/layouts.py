@@ -1,8 +1,8 @@
 """How datasets lie on people's disks, and what their own lists say: one row per layout, so that a new one is a row.
 
-Lists and tables that datasets bring (:data:`PROTOCOLS`, :data:`TABLES`), folder and file names (:data:`FOLDERS`). Words
-decide what is real and what is fake, never a 0 or a 1: datasets disagree about those.
-:mod:`deepfake_audio.corpus.recognise`, ``tables`` and ``folders`` read by these tables.
+Lists and tables that datasets bring (:data:`PROTOCOLS`), folder and file names (:data:`FOLDERS`). Words decide what is
+real and what is fake, never a 0 or a 1: datasets disagree about those. :mod:`deepfake_audio.corpus.lists` and
+``folders`` read by these tables.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .tree import Tree, lines_of
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """A dataset with lists of one clip per line, columns separated by blanks.
+    """A dataset with lists or tables of one clip per line.
 
     Attributes
     ----------
@@ -33,63 +33,42 @@ class Protocol:
     file : str
         Regular expression of a list's whole file name, in any case; a group ``split`` names the partition.
     columns : str
-        Names of the columns, ``-`` for those that are not needed, ``segments*`` for all that follow. Needed are
-        ``clip`` and ``label``, or ``clip`` and ``segments``.
+        Of a list, names of the columns, ``-`` for those that are not needed, ``segments*`` for all that follow. Of a
+        table, ``name=header`` for each that is needed. Needed are ``clip``, and ``label`` or ``segments``.
     audio : str
         Regular expression that is found in the names of folders with its recordings. It keeps apart datasets whose
-        clips have the same names, and tells whose list is missing.
-    speaker, generator : str
+        clips have the same names, and tells whose list is missing. Without it, recordings lie below the list.
+    delimiter : str
+        Between the columns of a table, whose first line names them; those of a list are separated by blanks.
+    label : str
+        Class of all clips where there is no such column.
+    clip : str
+        Regular expression of the name of a clip, whose groups count as columns.
+    speaker, generator, language : str
         Templates over the columns; an empty column makes an empty field.
-    language : str
-        What is spoken, where it is one language.
     split : str
         Partition of all clips where the name of the list does not tell.
     first_line : str
         Regular expression that a list must begin with, where the file name alone is not enough.
     segments : callable, optional
         Finds the spans of a clip: ``segments(tree, folder, row)`` returns (start s, end s, fake) or None.
-    """
-
-    layout: str
-    file: str
-    columns: str
-    audio: str
-    speaker: str = "{speaker}"
-    generator: str = "{attack}"
-    language: str = "en"
-    split: str = ""
-    first_line: str = ""
-    segments: Callable[[Tree, str, dict], list[tuple[float, float, bool]] | None] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A dataset with a table that has a header.
-
-    Attributes
-    ----------
-    layout : str
-        Its name.
-    file : str
-        The table's file name.
-    columns : dict of str to str
-        For the clip's fields, and for ``clip`` (the file), the name of the column. All must be there.
-    delimiter : str
-        Between columns.
-    label : str
-        Class of all clips where there is no such column.
-    language : str
-        What is spoken, where it is one language.
     warning : str
         What everybody who uses it should know.
     """
 
     layout: str
     file: str
-    columns: dict[str, str]
-    delimiter: str = ","
+    columns: str
+    audio: str = ""
+    delimiter: str = ""
     label: str = ""
-    language: str = ""
+    clip: str = r"(?s).*"
+    speaker: str = "{speaker}"
+    generator: str = "{attack}"
+    language: str = "en"
+    split: str = ""
+    first_line: str = ""
+    segments: Callable[[Tree, str, dict], list[tuple[float, float, bool]] | None] | None = None
     warning: str = ""
 
 
@@ -128,13 +107,13 @@ class Folders:
 
 def segments_in_npy(tree: Tree, folder: str, row: dict) -> list[tuple[float, float, bool]] | None:
     """Read PartialSpoof's segment labels: ``1`` is bona fide, ``0`` is spoof, at the finest step that is there."""
-    step, labels = tree.segment_labels(folder, row["split_word"])
+    step, labels = tree.segment_labels(folder, row["split"])
     if row["clip"] in labels:
         fake = np.asarray(labels[row["clip"]]).astype(str) == "0"
         edges = np.flatnonzero(np.diff(fake)) + 1
         bounds = [0, *edges.tolist(), len(fake)]
         return [(a * step, b * step, bool(fake[a])) for a, b in itertools.pairwise(bounds) if b > a]
-    path = tree.find(folder, f"{row['clip']}.vad", rf"(?:^|/)vad/{row['split_word']}$")
+    path = tree.find(folder, f"{row['clip']}.vad", rf"(?:^|/)vad/{row['split']}$")
     if path is None:
         return None
     # Lines of start, end and who speaks: 1 (and 101 in pauses) the speaker, 100 a boundary, all higher ones a system.
@@ -159,6 +138,13 @@ def _segments_where_given(tree: Tree, folder: str, row: dict) -> list[tuple[floa
 
 
 _ASVSPOOF_2021 = r"\S+ {task}_E_\d+ \S+ \S+ \S+ (?:bonafide|spoof)\b"
+
+_WAVEFAKE = (
+    "WaveFake has only Fake clips, and one speaker per language: pair it with LJSpeech, say --data WAVEFAKE LJSPEECH, "
+    "and with other corpora, or the detector learns the voice."
+)
+_ONE_VOICE = "It is one speaker: mixed with other corpora it is fine, alone the detector learns the voice."
+_MLAAD = "MLAAD has only Fake clips: pair it with M-AILABS, whose sentences it speaks, or other real speech."
 
 PROTOCOLS = (
     Protocol(
@@ -211,7 +197,7 @@ PROTOCOLS = (
     Protocol(
         "Half-Truth (HAD)",
         r"HAD_(?P<split>train|dev|test)_label\.txt",
-        "clip segments number",
+        "clip segments -",
         r"(?:^|/)HAD_(?:train|dev|test)(?:/|$)",
         language="zh",
         segments=_segments_in_line,
@@ -221,27 +207,21 @@ PROTOCOLS = (
         r"label_R01TTS\.0\.\w+\.txt",
         "clip - label segments*",
         r"(?:^|/)R01TTS\.0\.\w+$",
-        speaker="LibriTTS {clip_1}",
-        generator="{clip_0}",
+        clip=r"(?:[^_-]*-(?P<system>[^_-]*)-[^_]*|[^_]*)(?:_(?P<reader>[^_]*).*)?",
+        speaker="LibriTTS {reader}",
+        generator="{system}",
         segments=_segments_where_given,
     ),
-)
-
-_WAVEFAKE = (
-    "WaveFake has only Fake clips, and one speaker per language: pair it with LJSpeech, say --data WAVEFAKE LJSPEECH, "
-    "and with other corpora, or the detector learns the voice."
-)
-_ONE_VOICE = "It is one speaker: mixed with other corpora it is fine, alone the detector learns the voice."
-
-TABLES = (
-    Table("In-the-Wild", "meta.csv", {"clip": "file", "speaker": "speaker", "label": "label"}, language="en"),
-    Table(
+    Protocol("In-the-Wild", r"meta\.csv", "clip=file speaker=speaker label=label", delimiter=","),
+    Protocol(
         "MLAAD",
-        "meta.csv",
-        {"clip": "path", "generator": "model_name", "language": "language"},
+        r"meta\.csv",
+        "clip=path generator=model_name language=language",
         delimiter="|",
         label="Fake",
-        warning="MLAAD has only Fake clips: pair it with M-AILABS, whose sentences it speaks, or other real speech.",
+        generator="{generator}",
+        language="{language}",
+        warning=_MLAAD,
     ),
 )
 
@@ -326,7 +306,7 @@ FOLDERS = (
         r"(?:^|/)mlaad[^/]*/(?:.+/)?fake/(?P<language>[^/]+)/(?P<generator>[^/]+)$",
         "folders fake/<language>/<model> without meta.csv",
         label="Fake",
-        warning=TABLES[1].warning,
+        warning=_MLAAD,
     ),
 )
 
@@ -336,7 +316,7 @@ GENERAL = "folders named real and fake"
 def layout_names() -> list[str]:
     """Names of all layouts, each once."""
     special = [layout.layout.split(" (")[0] if "{" in layout.layout else layout.layout
-               for layout in (*FOLDERS, *TABLES, *PROTOCOLS)]  # fmt: skip
+               for layout in (*FOLDERS, *PROTOCOLS)]  # fmt: skip
     return sorted(dict.fromkeys(name.replace(" (repacked)", "") for name in special), key=str.lower)
 
 

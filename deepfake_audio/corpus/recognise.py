@@ -7,23 +7,22 @@ class. What nobody takes is counted, with examples.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .. import places
 from ..errors import CorpusError
-from ..sound.reading import AUDIO_SUFFIXES, LONGEST_SECONDS
+from ..sound.reading import AUDIO_SUFFIXES
 from ..text import counted
-from .clips import EXAMPLES_KEPT, SPLIT_NAMES, Clip, Dataset, Ignored, class_of, label_options, settled
+from .clips import EXAMPLES_KEPT, Clip, Dataset, Ignored, class_of, label_options, settled
 from .doubles import leave_out_contradictions
 from .folders import NAMELESS, read_class_folders, read_folders
-from .layouts import GENERAL, PROTOCOLS, Protocol, fill, layout_names, pattern, segments_in_npy
-from .tables import END_SECONDS, TABLE_NAME, read_metadata, read_tables, refuse_late_ends
-from .tree import HIDDEN, Tree, common_folder, distance, is_text, lines_of, title_of
+from .layouts import GENERAL, layout_names
+from .lists import read_lists
+from .tables import TABLE_NAME, read_tables
+from .tree import HIDDEN, Tree, is_text, title_of
 
 STARTER_NAME = "starter"
 
@@ -114,7 +113,7 @@ def find_datasets(
         # Two folders called "wav" must not give two clips one name.
         name = title if taken[title] == 1 else f"{title}-{taken[title]}"
         tree = Tree(root, name, skip.resolve() if skip else None, said)
-        found = [*read_tables(tree), *_read_protocols(tree), *read_metadata(tree), *read_folders(tree)]
+        found = [*read_tables(tree), *read_lists(tree), *read_folders(tree)]
         found.append(read_class_folders(tree))
         if not any(dataset.clips for dataset in found):
             raise CorpusError(*_nothing_found(root, found))
@@ -178,186 +177,3 @@ def _nothing_found(root: Path, found: Sequence[Dataset]) -> list[str]:
         "    path,label",
         f"    {example},{_guess(example)}",
     ]
-
-
-# Lists
-
-
-def _read_protocols(tree: Tree) -> Iterator[Dataset]:
-    lists = defaultdict(list)
-    for folder, names in tree.others.items():
-        for name in names:
-            for protocol in PROTOCOLS:
-                match = pattern(protocol.file).fullmatch(name)
-                if match and _begins_with(tree.path(folder, name), protocol.first_line):
-                    lists[protocol.layout].append((folder, name, match.groupdict().get("split", "")))
-    by_stem: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    if lists:
-        for folder, names in tree.audio.items():
-            for name in names:
-                by_stem[os.path.splitext(name)[0]].append((folder, name))  # noqa: PTH122
-    owners = {folder: _owner(tree, folder) for folder in tree.audio}
-    for protocol in PROTOCOLS:
-        own = [folder for folder, owner in owners.items() if owner == protocol.layout and tree.audio[folder]]
-        if lists[protocol.layout]:
-            yield _read_lists(tree, protocol, lists[protocol.layout], by_stem, owners)
-        elif own:
-            # Without its list nobody can say what a recording of such a dataset is, whatever the folder is called.
-            dataset = Dataset(tree.root / common_folder(own), protocol.layout, "names of folders")
-            tree.report_rest(
-                dataset,
-                own,
-                f"recordings of {protocol.layout} without its list of labels; give the folder that holds both",
-            )
-            yield dataset
-
-
-def _begins_with(path: Path, expression: str) -> bool:
-    if not expression:
-        return True
-    with contextlib.closing(lines_of(path)) as lines:
-        return bool(re.match(expression, next(lines, (0, ""))[1]))
-
-
-def _owner(tree: Tree, folder: str) -> str:
-    """Name the layout to whose recordings a folder belongs by its name, or ``""``."""
-    path = f"{tree.title}/{folder}".rstrip("/")
-    if any(tree.classes(part) & {"Real", "Fake"} for part in folder.split("/")):
-        return ""  # somebody sorted them into folders
-    return next((p.layout for p in PROTOCOLS if pattern(p.audio).search(path)), "")
-
-
-def _read_lists(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owners: dict[str, str]) -> Dataset:
-    names = sorted(name for _, name, _ in lists)
-    why = f"{names[0]}" + (f" and {counted(len(names) - 1, 'more list')}" if len(names) > 1 else "")
-    dataset = Dataset(tree.root, protocol.layout, why)
-    columns = protocol.columns.split()
-    homes = {folder for folder, owner in owners.items() if owner == protocol.layout}
-    numbers: Counter[bool] = Counter()
-    unknown_place = 0
-    for folder, list_name, split_word in lists:
-        split = SPLIT_NAMES.get(split_word.lower(), protocol.split)
-        listed: set[str] = set()
-        ends: list[tuple[Path, float, str]] = []
-        for number, line in lines_of(tree.path(folder, list_name)):
-            where = f"{list_name} line {number}"
-            row = _columns(line, columns)
-            if row is None:
-                dataset.ignore("lines with missing columns", f"{where}: {line[:80]}")
-                continue
-            stem = row["clip"] = _without_suffix(row["clip"])
-            if stem in listed:
-                dataset.ignore("lines that name a clip again", f"{where}: {stem}")
-                continue
-            row["split_word"] = split_word.lower()
-            try:
-                label, spans, end = _judge(tree, protocol, folder, row, numbers)
-            except _UnusableError as reason:
-                dataset.ignore(str(reason), f"{where}: {line[:80]}")
-                continue
-            listed.add(stem)
-            found = [(at, name) for at, name in by_stem.get(stem, ())
-                     if name in tree.audio[at] and owners[at] in ("", protocol.layout)]  # fmt: skip
-            if not found:
-                dataset.ignore("clips that a list names but that are not there", f"{where}: {stem}")
-                continue
-            at, name = min(found, key=lambda at: distance(at[0], folder)) if len(found) > 1 else found[0]
-            homes.add(at)
-            unknown_place += label == "Hybrid" and spans is None
-            fields = {"clip_0": "", "clip_1": "", **_parts(stem), **row}
-            clip = tree.clip(
-                at,
-                name,
-                label,
-                speaker=fill(protocol.speaker, fields),
-                generator=fill(protocol.generator, fields) if label != "Real" else "",
-                language=protocol.language,
-                spans=spans,
-                split=split,
-            )
-            dataset.clips.append(clip)
-            ends += [(clip.path, end, f"line {number}: {stem}")] if spans else []
-        step = tree.segment_labels(folder, split_word.lower())[0] if protocol.segments is segments_in_npy else 0.0
-        refuse_late_ends(tree.path(folder, list_name), ends, END_SECONDS + step)
-    tree.report_rest(dataset, sorted(homes), "recordings that no list names")
-    dataset.root = tree.root / common_folder([*homes, *(folder for folder, _, _ in lists)])
-    if unknown_place:
-        dataset.warnings.append(
-            f"{counted(unknown_place, 'partly fake clip', 'has', 'have')} no segment labels: where speech is fake "
-            "is not known. Add segment_labels/ or vad/ of the dataset."
-        )
-    if numbers[False] > numbers[True]:
-        dataset.warnings.append(
-            f"In {counted(numbers[False], 'line')} the number says the opposite of the segments: the segments were "
-            "believed."
-        )
-    return dataset
-
-
-class _UnusableError(Exception):
-    """Why a line of a list is left aside."""
-
-
-def _columns(line: str, columns: Sequence[str]) -> dict[str, str] | None:
-    """Split a line into named columns, or return None when some are missing."""
-    rest = columns[-1].endswith("*")
-    fields = line.split(None, len(columns) - 1) if rest else line.split()
-    if rest and len(fields) == len(columns) - 1:
-        fields.append("")
-    if len(fields) < len(columns):
-        return None
-    return {name.rstrip("*"): field for name, field in zip(columns, fields, strict=False) if name != "-"}
-
-
-def _without_suffix(clip: str) -> str:
-    stem, suffix = os.path.splitext(clip)  # noqa: PTH122
-    return stem if suffix.lower() in AUDIO_SUFFIXES else clip
-
-
-def _parts(stem: str) -> dict[str, str]:
-    """Read ``dev01-cosyvoice-partial-cf_8842_304647_000034_000001`` as system and speaker."""
-    words = stem.split("_")
-    systems = words[0].split("-")
-    return {"clip_0": systems[1] if len(systems) > 2 else "", "clip_1": words[1] if len(words) > 1 else ""}
-
-
-def _judge(tree: Tree, protocol: Protocol, folder: str, row: dict, numbers: Counter) -> tuple[str, tuple | None, float]:
-    """Return label and fake spans of a line, and where its last segment ends."""
-    label = class_of(row["label"]) if "label" in row else None
-    if "label" in row and label is None:
-        raise _UnusableError("lines with a label that is neither real nor fake")
-    if protocol.segments is None:
-        return label, None, 0.0
-    try:
-        segments = protocol.segments(tree, folder, row)
-    except ValueError as error:
-        raise _UnusableError("lines or files with segments that cannot be read") from error
-    if segments is not None and not all(0 <= end <= LONGEST_SECONDS for one in segments for end in one[:2]):
-        raise _UnusableError("lines or files with segments that cannot be read")
-    if segments is None:
-        # In PartialSpoof a spoofed clip is a partly spoofed one; a list with segments would have said where.
-        partly = label == "Fake" and protocol.segments is segments_in_npy
-        return ("Hybrid" if partly else label), None, 0.0
-    fake = [(start, end) for start, end, is_fake in segments if is_fake and end > start]
-    real = [(start, end) for start, end, is_fake in segments if not is_fake and end > start]
-    if not fake and not real:
-        raise _UnusableError("lines or files with segments that cannot be read")
-    if label is not None and (label == "Real") != (not fake):
-        raise _UnusableError("lines whose label contradicts their segments")
-    if "number" in row:
-        numbers[(row["number"] == "1") == (not fake)] += 1
-    end = max(end for _, end in fake + real)
-    if not fake:
-        return "Real", None, end
-    return ("Hybrid", _merged(fake), end) if real else ("Fake", None, end)
-
-
-def _merged(spans: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Join spans that touch."""
-    joined: list[list[float]] = []
-    for start, end in sorted(spans):
-        if joined and start <= joined[-1][1] + 1e-6:
-            joined[-1][1] = max(joined[-1][1], end)
-        else:
-            joined.append([start, end])
-    return tuple((round(start, 6), round(end, 6)) for start, end in joined)

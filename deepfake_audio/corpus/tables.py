@@ -1,8 +1,7 @@
-"""Tables with a header: our own ``clips.csv``, and those that datasets bring."""
+"""Tables with a header, and our own: ``clips.csv`` and ``hybrid_spans.csv``."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import functools
@@ -20,9 +19,7 @@ from ..errors import CorpusError
 from ..sound.reading import LONGEST_SECONDS, about_audio
 from ..text import counted
 from .clips import CLASS_WORDS, SPLIT_NAMES, Clip, Dataset, label_options, says_its_length
-from .folders import label_of_folders
-from .layouts import TABLES, Table
-from .tree import Tree, common_folder, distance, is_below, lines_of
+from .tree import Tree, is_below
 
 TABLE_NAME = "clips.csv"
 SPANS_NAME = "hybrid_spans.csv"
@@ -258,58 +255,3 @@ def _refuse(table: Path, rows: Sequence[str], verb: str, what: str) -> None:
     if rows:
         said = f"{counted(len(rows), 'row', f'{verb}s', verb)} {what} ({', '.join(rows[:3])})"
         raise CorpusError(f"{table}: {said}; correct or remove what is wrong.")
-
-
-# Tables of known datasets
-
-
-def read_metadata(tree: Tree) -> Iterator[Dataset]:
-    for table in TABLES:
-        found = [folder for folder, names in tree.others.items()
-                 if table.file in names and _has_columns(tree.path(folder, table.file), table)]  # fmt: skip
-        if not found:
-            continue
-        dataset = Dataset(tree.root, table.layout, f"{table.file} with the columns {', '.join(table.columns.values())}")
-        homes: set[str] = set()
-        for folder in found:
-            _read_metadata_rows(tree, table, folder, dataset, homes)
-        if not dataset.clips:
-            # A table that gives nothing must not keep the general rule from the folders around it.
-            tree.notes.ignored.update(dataset.ignored)
-            continue
-        tree.report_rest(dataset, sorted(homes), f"recordings that {table.file} does not name")
-        dataset.root = tree.root / common_folder([*homes, *found])
-        if table.warning:
-            dataset.warnings.append(table.warning)
-        yield dataset
-
-
-def _has_columns(path: Path, table: Table) -> bool:
-    with contextlib.closing(lines_of(path)) as lines:
-        header = next(lines, (0, ""))[1]
-    return set(table.columns.values()) <= {name.strip('" ').lower() for name in header.split(table.delimiter)}
-
-
-def _read_metadata_rows(tree: Tree, table: Table, folder: str, dataset: Dataset, homes: set[str]) -> None:
-    by_name: dict[str, list[str]] = defaultdict(list)
-    for at in tree.below(folder):
-        for name in tree.audio[at]:
-            by_name[name].append(at)
-    path = tree.path(folder, table.file)
-    for number, row in rows_of(path, list(table.columns.values()), table.delimiter):
-        where = f"{f'{folder}/' if folder else ''}{table.file} line {number}"
-        fields = {field: row.get(column, "").strip() for field, column in table.columns.items()}
-        name = fields.pop("clip").replace("\\", "/").split("/")[-1]
-        label = table.label or tree.class_of(fields.pop("label"))
-        if not name:
-            dataset.ignore("lines with missing columns", where)
-        elif label is None:
-            dataset.ignore("lines with a label that is neither real nor fake", where)
-        elif not (places := [at for at in by_name.get(name, ()) if name in tree.audio[at]]):
-            dataset.ignore(f"clips that {table.file} names but that are not there", f"{where}: {name}")
-        else:
-            # Repacked sets have folders named after the classes, and may count from 1 in both.
-            at = min(places, key=lambda at: (label_of_folders(at) not in (label, None), distance(at, folder)))
-            homes.add(at)
-            fields["language"] = fields.get("language") or table.language
-            dataset.clips.append(tree.clip(at, name, label, **fields))
