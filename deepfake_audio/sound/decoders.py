@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import functools
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ MOST_DECODERS = max(4, 2 * (os.cpu_count() or 1))
 """That work at a time; who needs one more waits, but not longer than one may hang."""
 
 IDLE_SECONDS = 30.0
-"""After so long without work, a decoder is ended."""
+"""After so long without work, a decoder ends."""
 
 MEMORY_BYTES = 2**30
 """What decoding one recording may take beyond what an idle decoder has; held to on Linux only."""
@@ -77,7 +78,7 @@ class Recording:
     def __init__(self, path: Path, decode: bool = True):
         self._decoder, self._ended = _borrow(), False
         try:
-            kind, data = self._ask([name_elsewhere(path), TIMEOUT_SECONDS, BLOCK_VALUES if decode else 0])
+            kind, data = self._ask(name_elsewhere(path), TIMEOUT_SECONDS, IDLE_SECONDS, BLOCK_VALUES if decode else 0)
             self.header = json.loads(data) if kind == HEADER else None
             self._ended = kind != HEADER or not decode
         except BaseException:
@@ -114,7 +115,7 @@ class Recording:
             _give_back(self._decoder, self._ended)
             self._decoder = None
 
-    def _ask(self, request: list) -> tuple[bytes, bytes]:
+    def _ask(self, *request: object) -> tuple[bytes, bytes]:
         try:
             self._decoder.stdin.write(json.dumps(request).encode("ascii") + b"\n")
             self._decoder.stdin.flush()
@@ -123,9 +124,11 @@ class Recording:
         return self._hear()
 
     def _hear(self) -> tuple[bytes, bytes]:
-        head = self._decoder.stdout.read(MESSAGE.size)
-        kind, length = MESSAGE.unpack(head) if len(head) == MESSAGE.size else (b"", 0)
-        data = self._decoder.stdout.read(length)
+        kind, length, data = b"", 0, b""
+        with contextlib.suppress(ConnectionError):  # as sockets say that the other end is gone
+            head = self._decoder.stdout.read(MESSAGE.size)
+            kind, length = MESSAGE.unpack(head) if len(head) == MESSAGE.size else (b"", 0)
+            data = self._decoder.stdout.read(length)
         if kind == TOO_LARGE:
             raise DecoderLost(f"needs more than {MEMORY_BYTES >> 20} MiB to be decoded: convert it to WAV first")
         if not kind or len(data) < length:
@@ -143,7 +146,6 @@ _idle: dict[Decoder, float] = {}
 """Since when, by the monotonic clock; the last one has worked most recently."""
 _busy: set[Decoder] = set()
 _changed = threading.Condition()
-_cleaner: threading.Timer | None = None
 
 
 def name_elsewhere(path: str | os.PathLike) -> str:
@@ -161,8 +163,9 @@ def _borrow() -> Decoder:
         # Whoever holds all of them in one thread would wait for himself.
         _changed.wait_for(lambda: len(_busy) < MOST_DECODERS, TIMEOUT_SECONDS)
         while _idle:
-            decoder, _ = _idle.popitem()
-            if decoder.poll() is None:
+            decoder, since = _idle.popitem()
+            # One that is about to end might do so between request and answer.
+            if decoder.poll() is None and time.monotonic() - since < IDLE_SECONDS / 2:
                 break
             _end(decoder)
         else:
@@ -195,31 +198,8 @@ def _give_back(decoder: Decoder, reusable: bool) -> None:
         _busy.discard(decoder)
         if reusable:
             _idle[decoder] = time.monotonic()
-            _clean_later()
         _changed.notify()
     if not reusable:
-        _end(decoder)
-
-
-def _clean_later() -> None:
-    global _cleaner
-    if _cleaner is None:
-        _cleaner = threading.Timer(IDLE_SECONDS, _clean)
-        _cleaner.daemon = True
-        _cleaner.start()
-
-
-def _clean() -> None:
-    """End the decoders that have been idle for long, and come again if there are others."""
-    global _cleaner
-    with _changed:
-        long_idle = [decoder for decoder, since in _idle.items() if time.monotonic() - since >= IDLE_SECONDS]
-        for decoder in long_idle:
-            del _idle[decoder]
-        _cleaner = None
-        if _idle:
-            _clean_later()
-    for decoder in long_idle:
         _end(decoder)
 
 
@@ -245,8 +225,8 @@ def stop() -> None:
 
 def _forget() -> None:
     """Leave the decoders to the process that started them: two askers would get each other's answers."""
-    global _changed, _cleaner
-    _changed, _cleaner = threading.Condition(), None
+    global _changed
+    _changed = threading.Condition()
     _idle.clear()
     _busy.clear()
 
@@ -270,11 +250,27 @@ def serve_through(requests, answers) -> None:
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         _limit_memory()
-        for request in requests:
+        idle_seconds = IDLE_SECONDS
+        while True:
+            with _in_time(idle_seconds, nowhere):
+                request = requests.readline()
+            if not request:
+                return
+            path, timeout, idle_seconds, block_values = json.loads(request)
             try:
-                _serve(*json.loads(request), answers, nowhere)
+                _serve(path, functools.partial(_in_time, timeout, nowhere), block_values, answers)
             except MemoryError:
                 _answer(answers, TOO_LARGE)
+
+
+@contextlib.contextmanager
+def _in_time(seconds: float, nowhere) -> Iterator[None]:
+    """End the process if the block takes longer, from a thread of its own: also where a library is stuck in C."""
+    faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _limit_memory() -> None:
@@ -286,16 +282,7 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
-def _serve(path: str, timeout: float, block_values: int, answers, nowhere) -> None:
-    @contextlib.contextmanager
-    def in_time():
-        # Ends the process from a thread of its own, even while a library keeps the interpreter waiting.
-        faulthandler.dump_traceback_later(timeout, exit=True, file=nowhere)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
-
+def _serve(path: str, in_time: Callable, block_values: int, answers) -> None:
     try:
         with in_time(), Path(path).open("rb") as file:
             patches = lengths.patches(file)

@@ -108,16 +108,8 @@ def _decode(
             f"'{path}' is in a format that needs ffmpeg, or not audio at all: run 'pip install imageio-ffmpeg', "
             "or convert it to WAV."
         ) from error
-    command = [
-        program,
-        "-hide_banner",
-        "-nostdin",
-        "-nostats",
-        "-v",
-        "level+verbose",
-        "-max_alloc",
-        str(MEMORY_BYTES // 4),
-    ]
+    command = [program, "-hide_banner", "-nostdin", "-nostats", "-v", "level+verbose"]
+    command += ["-max_alloc", str(MEMORY_BYTES // 4)]
     command += ["-protocol_whitelist", "file,pipe,subfile", "-format_whitelist", DEMUXERS]
     command += ["-copyts", "-start_at_zero"]  # or it closes gaps in MPEG streams
     command += ["-vn", "-sn", "-dn", "-i", address]

@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
+import soundfile
+
 STOPPED = (
     "Its header does not say how long it is, as after a recorder was stopped or a copy cut short: "
     "it was read to the end of the file."
@@ -49,10 +51,6 @@ LONGEST_BEGINNING = 16
 
 MOST_JOINED = 1000
 """Files of which one is made; with more, it is taken for a single one."""
-
-FLAC_SYNCS = b"\xff\xf8", b"\xff\xf9"
-FLAC_FRAME_BYTES = 2**16
-"""In which the last frame begins, at least where it is of the usual length."""
 
 MP3_KBITS = {  # by whether it is MPEG 1
     True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -233,43 +231,15 @@ def packets_of_mp4(file: BinaryIO) -> int:
 
 
 def _counts_all_flac(file: BinaryIO) -> bool:
-    """Return whether the last frame ends no later than the header says."""
-    size = file.seek(0, io.SEEK_END)
+    """Return whether the decoder meets the end of the file where it reads the last sample that the header counts."""
     file.seek(0)
-    head = file.read(42)
-    if not head.startswith(b"fLaC"):
-        return True  # behind a tag
-    block, stated = int.from_bytes(head[10:12], "big"), int.from_bytes(head[21:26], "big") & 0xFFFFFFFFF
-    file.seek(max(42, size - FLAC_FRAME_BYTES))
-    tail = file.read()
-    at = len(tail)
-    while (at := max(tail.rfind(sync, 0, at) for sync in FLAC_SYNCS)) >= 0:
-        if (number := _flac_frame_number(tail[at : at + 16])) is not None:
-            first = number if tail[at + 1] & 1 else number * block
-            return first < stated
-    return True
-
-
-def _flac_frame_number(frame: bytes) -> int | None:
-    """Return the number of a FLAC frame, or of its first sample; None where none begins here."""
-    if len(frame) < 16:
-        return None
-    ones = 8 - (frame[4] ^ 0xFF).bit_length()  # at the beginning they count the bytes of the number
-    if ones > 7:
-        return None
-    more = max(0, ones - 1)
-    length = 5 + more + {6: 1, 7: 2}.get(frame[2] >> 4, 0) + {12: 1, 13: 2, 14: 2}.get(frame[2] & 15, 0)
-    check = 0
-    for byte in frame[:length]:
-        check ^= byte
-        for _ in range(8):
-            check = (check << 1 ^ (0x107 if check & 0x80 else 0)) & 0xFF
-    if check != frame[length]:
-        return None
-    number = frame[4] & 0x7F >> ones
-    for byte in frame[5 : 5 + more]:
-        number = number << 6 | byte & 0x3F
-    return number
+    with soundfile.SoundFile(file) as sound:
+        try:
+            sound.seek(max(0, sound.frames - 1))
+            sound.read(1)
+        except soundfile.SoundFileError:
+            return True  # there is less than it counts, which decoding tells
+    return not file.read(1)
 
 
 def _counts_all_mp3(file: BinaryIO) -> bool:

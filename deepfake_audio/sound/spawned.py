@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import multiprocessing
+import socket
 import sys
 from collections.abc import Callable
 
@@ -22,69 +22,29 @@ class Spawned:
     def __init__(self, serve: Callable):
         # An interpreter that is part of another program does not know how to start itself.
         context = multiprocessing.get_context("spawn" if sys.executable else "fork")
-        ours, theirs = context.Pipe()
+        ours, theirs = socket.socketpair()
         not_theirs = None if sys.executable else ours
         self._process = context.Process(target=_serve, args=(serve, theirs, not_theirs), daemon=True)
         self._process.start()
         theirs.close()
-        self.pid, self.stdin = self._process.pid, Messages(ours)
-        self.stdout = io.BufferedReader(self.stdin)
+        self.pid, self.stdin, self.stdout = self._process.pid, ours.makefile("wb"), ours.makefile("rb")
+        ours.close()  # as soon as the streams are
 
     def poll(self) -> int | None:
         """Return how the process ended, None while it runs."""
-        return self._process.exitcode
-
-    def wait(self) -> int:
-        """Return how the process ended, as soon as it has."""
-        self._process.join()
         return self._process.exitcode
 
     def kill(self) -> None:
         """End the process."""
         self._process.kill()
 
-
-class Messages(io.RawIOBase):
-    """A binary stream through a connection of multiprocessing."""
-
-    def __init__(self, connection):
-        self._connection, self._left = connection, memoryview(b"")
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer) -> int:
-        """Fill a buffer with what has come; 0 when the other end is closed."""
-        try:
-            while not self._left:
-                self._left = memoryview(self._connection.recv_bytes())
-        except (EOFError, OSError):
-            return 0
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        return count
-
-    def write(self, data) -> int:
-        """Send all of it."""
-        if len(data):
-            self._connection.send_bytes(data)
-        return len(data)
-
-    def close(self) -> None:
-        """Close the connection."""
-        if not self.closed:
-            self._connection.close()
-            super().close()
+    def wait(self) -> int | None:
+        """Return how the process ended, as soon as it has."""
+        self._process.join()
+        return self._process.exitcode
 
 
-def _serve(serve: Callable, connection, not_ours) -> None:
+def _serve(serve: Callable, connection: socket.socket, not_ours: socket.socket | None) -> None:
     if not_ours is not None:
         not_ours.close()
-    messages = Messages(connection)
-    serve(io.BufferedReader(messages), messages)
+    serve(connection.makefile("rb"), connection.makefile("wb"))

@@ -334,17 +334,6 @@ def test_sound_that_begins_late_in_a_video_and_its_further_tracks(tmp_path, sour
     assert notes == ["It has 2 sound tracks: the first one was judged."]
 
 
-def test_sound_that_looks_like_the_beginning_of_a_flac_frame():
-    # Compressed sound holds every pair of bytes now and then, whatever follows.
-    rng, file = np.random.default_rng(0), io.BytesIO()
-    soundfile.write(file, rng.normal(size=2000), SAMPLE_RATE, format="FLAC")
-    for sync in lengths.FLAC_SYNCS:
-        for size in (0x00, 0x66, 0x7D, 0x7E, 0xCC, 0xFF):
-            for first in range(256):
-                tail = sync + bytes([size, 0, first]) + rng.bytes(20)
-                assert lengths.counts_all(io.BytesIO(file.getvalue() + tail), "FLAC") in (True, False)
-
-
 def test_what_is_known_at_the_end_is_said_of_recordings_that_begin_with_silence(tmp_path, source, monkeypatch):
     monkeypatch.setattr(decoders, "BLOCK_VALUES", 4000)
     monkeypatch.setattr("deepfake_audio.sound.ffmpeg.PIECE_BYTES", 4000)
