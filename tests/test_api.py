@@ -14,6 +14,7 @@ from deepfake_audio import Detector
 from deepfake_audio.errors import AudioError
 from deepfake_audio.files import file_sha256
 from deepfake_audio.judging import many
+from deepfake_audio.places import bundled
 from deepfake_audio.settings import SAMPLE_RATE
 from deepfake_audio.sound.channels import MIXED
 
@@ -100,6 +101,21 @@ def test_a_stream_answers_about_the_last_seconds_and_at_its_end_about_all(detect
     assert stream.judge().seconds == pytest.approx(6.0)
     whole = detector.judge((long * 32767).astype(np.int16), SAMPLE_RATE)
     assert stream.finish().to_dict() == {k: v for k, v in whole.to_dict().items() if k in stream.judge().to_dict()}
+
+
+def test_a_stream_accuses_nobody_for_speaking_quietly(starter):
+    detector, accused = Detector(bundled()), []
+    for clip in sorted((starter / "real").glob("*.flac"))[::4]:
+        samples, rate = soundfile.read(clip, dtype="float32")
+        live = []
+        for peak in (0.7, 1e-3):
+            stream = detector.stream(rate)
+            for part in np.array_split(samples * peak / np.abs(samples).max(), 80):
+                stream.push(part)
+            live.append([stream.judge().verdict in ("Fake", "Hybrid"), stream.finish().verdict in ("Fake", "Hybrid")])
+        accused.append(live)
+    (loud_now, loud), (quiet_now, quiet) = np.sum(accused, axis=0)
+    assert quiet_now <= loud_now and quiet <= loud
 
 
 def test_a_stream_says_that_it_mixes_channels_that_differ(detector):

@@ -14,7 +14,7 @@ import soundfile
 from ..errors import MicrophoneError, OutputError
 from ..judging.stream import ROLLING_SECONDS
 from ..settings import NO_SPEECH
-from ..sound.level import SILENCE_PEAK
+from ..sound.level import SILENCE_PEAK, LiveDither
 from ..sound.microphone import Microphone
 
 REFRESH_SECONDS = 1.0
@@ -22,6 +22,9 @@ REFRESH_SECONDS = 1.0
 
 CLIPPED_LEVEL = 0.999
 """Samples from here on were cut off by the device."""
+
+SILENT_SECONDS = 3.0
+"""From here on silence, or a voice that is never loud, is remarked."""
 
 CHARACTERS_PER_SECOND = 2
 """Of the live timeline."""
@@ -98,7 +101,7 @@ def listen(
     """
     rate = detector.settings.features.sample_rate
     rolling, count, told, peak, clipped, quiet_since = detector.rolling(ROLLING_SECONDS), 0, 0, 0.0, 0, 0
-    lost = 0.0
+    lost, dither = 0.0, LiveDither(rate)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with soundfile.SoundFile(path, "w", rate, 1, subtype="PCM_16", format="FLAC") as file:
@@ -107,16 +110,15 @@ def listen(
                     piece = piece[: round(seconds * rate) - count]
                 file.write(piece)
                 count += len(piece)
-                rolling.push(piece)
+                rolling.push(dither.add(piece))
                 peak = max(peak, float(np.abs(piece).max(initial=0.0)))
                 clipped += int((np.abs(piece) >= CLIPPED_LEVEL).sum())
                 over = seconds is not None and count >= round(seconds * rate)
                 if count and (over or count - told >= REFRESH_SECONDS * rate):
                     if peak >= SILENCE_PEAK:
                         quiet_since = count
-                    troubles = _troubles(
-                        microphone, (count - quiet_since) / rate, clipped, microphone.lost_seconds - lost
-                    )
+                    silent, so_far = (count - quiet_since) / rate, count / rate if dither.is_needed else 0.0
+                    troubles = _troubles(microphone, silent, so_far, clipped, microphone.lost_seconds - lost)
                     level = 20 * np.log10(max(peak, 1e-5))
                     show(Moment(count / rate, float(level), rolling.judge(), troubles))
                     told, peak, clipped, lost = count, 0.0, 0, microphone.lost_seconds
@@ -143,10 +145,14 @@ def listen(
     return None
 
 
-def _troubles(microphone: Microphone, quiet_seconds: float, clipped: int, lost_seconds: float) -> tuple[str, ...]:
+def _troubles(
+    microphone: Microphone, silent_seconds: float, quiet_seconds: float, clipped: int, lost_seconds: float
+) -> tuple[str, ...]:
     troubles = []
-    if quiet_seconds >= 3:
+    if silent_seconds >= SILENT_SECONDS:
         troubles.append("silent: is it muted?")
+    elif quiet_seconds >= SILENT_SECONDS:
+        troubles.append("quiet: come closer, or raise the input level")
     if clipped > 2:
         troubles.append("clipped: lower the input level")
     if lost_seconds:

@@ -13,6 +13,7 @@ from ..features.draw import Glimpse
 from ..features.log_mel import LogMelStream
 from ..features.speech import SpeechMeter, speech_seconds
 from ..sound.channels import MIXED, ChannelMeter
+from ..sound.level import LiveDither
 from ..sound.reading import quantise
 from ..sound.sources import as_samples, checked_rate
 from .decision import Judgement
@@ -68,7 +69,7 @@ class Stream:
         if self._given != rate:
             self._resampler = soxr.ResampleStream(self._given, rate, 1, dtype="float32", quality="HQ")
         self._rolling, self._hearing = detector.rolling(ROLLING_SECONDS), Hearing(detector)
-        self._meter = ChannelMeter()
+        self._meter, self._dither = ChannelMeter(), LiveDither(rate)
 
     def push(self, samples: Any) -> None:
         """Take the next samples.
@@ -91,7 +92,7 @@ class Stream:
 
     def _take(self, samples: np.ndarray) -> None:
         if len(samples):
-            samples = quantise(samples)
+            samples = self._dither.add(quantise(samples))
             self._rolling.push(samples)
             self._hearing.push(samples)
 

@@ -138,13 +138,37 @@ class Dither:
     """
 
     def __init__(self, step: float):
-        self._step, self._rng = np.float32(step), np.random.default_rng(0)
+        self._step, self._rng, self._heard = np.float32(step), np.random.default_rng(0), np.False_
 
     def add(self, block: np.ndarray) -> np.ndarray:
-        """Return samples, shape (samples, channels), with noise in all channels that are not silent."""
+        """Return samples, shape (samples, channels), with noise in all channels that are not silent so far."""
         # Triangular: with that of a single draw the rounding error still follows the voice.
         noise = DITHER_STEPS * np.subtract(*self._rng.random((2, *block.shape), dtype=np.float32))
-        return block + noise * self._step * block.any(axis=0)
+        self._heard = self._heard | block.any(axis=0)
+        return block + noise * self._step * self._heard
+
+
+class LiveDither:
+    """Noise over sound that goes on, on the grid of 16 bits, until it has been loud enough to need none.
+
+    Parameters
+    ----------
+    sample_rate : int
+        In Hz.
+    """
+
+    def __init__(self, sample_rate: int):
+        self._level, self._dither = Level(sample_rate, QUIET_PEAK), Dither(GRIDS[-1])
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether all that came is quiet."""
+        return self._level.sound_peak < QUIET_PEAK
+
+    def add(self, samples: np.ndarray) -> np.ndarray:
+        """Take the next samples, shape (samples,), and return them, with noise where it is needed."""
+        self._level.push(samples)
+        return self._dither.add(samples[:, None])[:, 0] if self.is_needed else samples
 
 
 def describe_level(level: Level, gain: float, coarse: bool) -> str:

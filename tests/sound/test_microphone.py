@@ -228,6 +228,7 @@ def test_where_nothing_was_heard_nothing_is_judged_or_kept(monkeypatch, detector
     ("samples", "options", "trouble"),
     [
         (noise(4, level=1e-5), {}, "silent"),
+        (noise(4, level=1e-3), {}, "quiet"),
         (noise(4, level=1.0).clip(-1, 1), {}, "clipped"),
         (noise(4), {"overflow": True}, "lost"),
         (noise(4), {}, "behind"),  # all of it came at once
