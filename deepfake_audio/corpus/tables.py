@@ -85,14 +85,15 @@ def rows_of(
 def read_tables(tree: Tree) -> Iterator[Dataset]:
     above: list[str] = []
     for folder, names in tree.others.items():
-        if TABLE_NAME in names and not any(is_below(folder, table) for table in above):
+        table, spans = ([name for name in names if name.lower() == wanted] for wanted in (TABLE_NAME, SPANS_NAME))
+        if table and not any(is_below(folder, place) for place in above):
             above.append(folder)  # a table speaks for everything below it
-            yield _read_table(tree, folder)
+            yield _read_table(tree, folder, table[0], spans[0] if spans else "")
 
 
-def _read_table(tree: Tree, folder: str) -> Dataset:
+def _read_table(tree: Tree, folder: str, table_name: str, spans_name: str) -> Dataset:
     here = tree.path(folder, "").resolve()
-    table = here / TABLE_NAME
+    table = here / table_name
     dataset = Dataset(here, TABLE_NAME, f"the table {TABLE_NAME}")
     listing = _Listing(tree, folder)
     clips: dict[Path, list[Clip]] = defaultdict(list)
@@ -108,7 +109,7 @@ def _read_table(tree: Tree, folder: str) -> Dataset:
         clips[path].append(Clip(name, path, label, split=SPLIT_NAMES.get(split, ""), **known))
     if not clips:
         raise CorpusError(f"{table} has no rows; it needs one per clip, with path and label.")
-    spans = _read_spans(here / SPANS_NAME, listing, clips) if (here / SPANS_NAME).is_file() else {}
+    spans = _read_spans(here / spans_name, listing, clips) if spans_name else {}
     for path, rows in clips.items():
         told = tuple(sorted(spans[path])) if path in spans else None
         dataset.clips += [dataclasses.replace(clip, spans=told) for clip in rows] if told else rows

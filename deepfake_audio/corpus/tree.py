@@ -15,11 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorpusError
+from ..sound import kinds
 from ..sound.reading import AUDIO_SUFFIXES
 from ..text import clean
 from .clips import Clip, Dataset, Ignored, classes_in
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+UNTOLD_SUFFIXES = ("", ".ts")
+"""Of recordings and of other things: their first bytes tell."""
 LONGEST_WINDOWS_PATH = 260
 """From here on Windows opens a file only where long paths were switched on."""
 
@@ -97,7 +100,8 @@ class Tree:
         audio, others, below = {}, [], []
         for entry in entries:
             name, path = entry.name, f"{folder}/{entry.name}" if folder else entry.name
-            is_audio = os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES  # noqa: PTH122
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+            is_audio = suffix in AUDIO_SUFFIXES
             if not is_text(name):
                 self.notes.ignore("names that are not valid UTF-8", path)
             elif (kind := _kind(entry)) == "folder":
@@ -116,7 +120,7 @@ class Tree:
                 self.notes.ignore("links to nothing and special files", path)
             elif _too_long(entry.path):
                 self.notes.ignore("paths longer than Windows opens; move the dataset to a shorter one", path)
-            elif is_audio:
+            elif is_audio or (suffix in UNTOLD_SUFFIXES and kinds.is_sound(kinds.head(Path(entry.path)))):
                 audio[name] = None
             else:
                 if name.lower().endswith(ARCHIVE_SUFFIXES):

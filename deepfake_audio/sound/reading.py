@@ -31,7 +31,8 @@ from .sources import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, MOST_CHANNELS, Samples
 AUDIO_SUFFIXES = frozenset({
     ".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au",
     ".snd", ".caf", ".sph", ".nist", ".m4a", ".m4b", ".aac", ".ac3", ".wma", ".amr", ".awb", ".ape", ".wv", ".tta",
-    ".webm", ".weba", ".mka", ".mkv", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".avi", ".flv",
+    ".webm", ".weba", ".mka", ".mkv", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".avi", ".flv", ".3ga", ".mpga", ".mpeg",
+    ".mpg", ".wmv", ".voc",
 })
 # fmt: on
 """Lower-case suffixes that are looked for in folders; a file that is named by the user may have any."""

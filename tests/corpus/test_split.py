@@ -155,6 +155,14 @@ def test_only_recordings_count_and_hidden_folders_do_not(tmp_path):
     assert labels(root) == {"set/real/a.WAV": "Real"}
 
 
+def test_recordings_are_known_by_rare_suffixes_or_by_their_first_bytes(tmp_path):
+    names = ("a.mpeg", "b.MPGA", "c.3ga", "d.wmv", "e.voc", "f.mpg", "g", "h.ts")
+    root = touch(tmp_path / "set", *(f"real/{name}" for name in names), "fake/notes", "fake/component.ts", "fake/x.wav")
+    for name in ("g", "h.ts"):
+        (root / "real" / name).write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
+    assert labels(root) == {f"set/real/{name}": "Real" for name in names} | {"set/fake/x.wav": "Fake"}
+
+
 def test_recordings_outside_of_class_folders_are_passed_over(tmp_path):
     assert labels(touch(tmp_path / "set", "noise/x.wav", "real/y.wav")) == {"set/real/y.wav": "Real"}
 
@@ -206,6 +214,14 @@ def test_a_table_may_stand_in_any_folder(tmp_path):
     root = touch(tmp_path / "data", "mine/a/1.flac", "loose/real/2.wav")
     table(root / "mine", "path,label\na/1.flac,fake\n")
     assert labels(root) == {"data/mine/a/1.flac": "Fake", "data/loose/real/2.wav": "Real"}
+
+
+def test_a_table_may_be_named_in_any_case(tmp_path):
+    root = touch(tmp_path / "set", "real/a.wav", "fake/b.wav", "real/c.wav")
+    table(root, "path,label\nreal/a.wav,fake\nfake/b.wav,real\nreal/c.wav,hybrid\n", "Clips.CSV")
+    table(root, "path,start_s,end_s\nreal/c.wav,0,1\n", "Hybrid_Spans.csv")
+    assert labels(root) == {"set/real/a.wav": "Fake", "set/fake/b.wav": "Real", "set/real/c.wav": "Hybrid"}
+    assert [clip.spans for clip in find_clips([root]) if clip.label == "Hybrid"] == [((0.0, 1.0),)]
 
 
 def test_tables_from_windows_and_from_excel(tmp_path):
