@@ -126,4 +126,5 @@ def test_settings_of_keras_that_are_meant_for_others_are_overridden(tmp_path):
         '{"backend": "theano", "image_data_format": "channels_first", "floatx": "float16"}'
     )
     done = python("-c", KERAS, KERAS_HOME=str(tmp_path), KERAS_BACKEND="torch")
-    assert (done.stdout, done.stderr) == ("tensorflow channels_last float32\n", "")
+    assert done.stdout == "tensorflow channels_last float32\n"
+    assert done.stderr == "Keras is set to torch, channels_first, float16, which counts for nothing here.\n"

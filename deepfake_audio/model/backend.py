@@ -6,6 +6,8 @@
 import os
 import sys
 
+from .. import console
+
 __all__ = ["keras"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -13,7 +15,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 def _import_quietly():
     # What another project wrote into ~/.keras/keras.json, or the environment, would change what this network answers.
-    if os.environ.get("KERAS_BACKEND") != "jax":
+    asked = [os.environ.get("KERAS_BACKEND") or "tensorflow"]
+    if asked[0] != "jax":
         os.environ["KERAS_BACKEND"] = "tensorflow"
     # TensorFlow's native code writes a page about CPUs and missing GPUs to stderr before any setting can stop it.
     sys.stderr.flush()
@@ -23,6 +26,7 @@ def _import_quietly():
         os.dup2(silent, 2)
         import keras
 
+        asked += [keras.config.image_data_format(), keras.config.floatx()]
         keras.config.set_image_data_format("channels_last")
         keras.config.set_floatx("float32")
         keras.ops.zeros(1)  # the first operation looks for devices, which is the rest of the page
@@ -30,6 +34,8 @@ def _import_quietly():
         os.dup2(kept, 2)
         os.close(kept)
         os.close(silent)
+    if others := [one for one in asked if one not in ("tensorflow", "jax", "channels_last", "float32")]:
+        console.say(f"Keras is set to {', '.join(others)}, which counts for nothing here.")
     return keras
 
 
