@@ -59,8 +59,8 @@ def evaluate(arguments: Namespace, watch: interrupts.Watch) -> None:
 
     found = corpus(arguments)
     console.warn(found.remarks)
-    how = arguments.outputs, arguments.cache, arguments.jobs, arguments.show, arguments.dask
-    tell(evaluate_checkpoint(arguments.evaluate, found.clips, *how, found.remarks), arguments, watch)
+    how = arguments.outputs, arguments.cache, arguments.jobs, arguments.dask
+    tell(evaluate_checkpoint(arguments.evaluate, found.clips, *how, found.remarks), watch)
 
 
 def train(arguments: Namespace, watch: interrupts.Watch) -> None:
@@ -117,10 +117,10 @@ def train(arguments: Namespace, watch: interrupts.Watch) -> None:
         warnings=[*splits.warnings, *found.remarks],
         command=options.again(arguments, settings, base),
     )
-    report = examine(run.folder, learned.examples["test"], learned.store, card, learned.log, arguments.show)
+    report = examine(run.folder, learned.examples["test"], learned.store, card, learned.log)
     run.tidy()
     judge = console.command_line([*places.JUDGE.split(), "FILE", "--model", run.model])
-    return tell(report, arguments, watch, f"\nJudge a recording with:\n    {judge}")
+    return tell(report, watch, f"\nJudge a recording with:\n    {judge}")
 
 
 def cross_validate(arguments: Namespace, watch: interrupts.Watch) -> None:
@@ -143,11 +143,11 @@ def cross_validate(arguments: Namespace, watch: interrupts.Watch) -> None:
             print(path)
 
 
-def tell(report, arguments: Namespace, watch: interrupts.Watch, *more: str) -> None:
+def tell(report, watch: interrupts.Watch, *more: str) -> None:
     """Tell what was found; all is written by now, so that nothing has to be done again if this is interrupted."""
     watch.sentence = f"Interrupted, but all is done: the report is in {clean(report.folder)}."
     with console.results():
-        report.tell(arguments.show)
+        report.tell()
         for line in more:
             print(line)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from . import console, interrupts, places, typed
 from .answers.formats import FORMATS
 from .errors import DeepfakeAudioError, in_short
-from .settings import OPERATING_POINT, Settings, changed, from_dict, to_dict
+from .settings import OPERATING_POINT, OPERATING_POINTS, Settings, changed, from_dict, to_dict
 from .text import clean
 from .version import __version__
 
@@ -60,16 +60,12 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--jobs", type=typed.whole_number(1, MOST_JOBS), metavar="N", default=min(4, os.cpu_count() or 1),
         help="processor cores to keep busy (default: %(default)s)")  # fmt: skip
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that judges the recordings")
-    add("--threshold", type=typed.probability, metavar="P",
+    add("--threshold", type=typed.number(0, 1, "a number"), metavar="P",
         help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
-    add("--operating-point", type=typed.operating_point, metavar="N",
-        help=f"call about N %% of real recordings Fake or Hybrid at most: 1, 2, 5 ({OPERATING_POINT})")  # fmt: skip
-    add(
-        "--seconds",
-        type=typed.duration,
-        metavar="N",
-        help="listen to the microphone for N seconds instead of until Ctrl-C",
-    )
+    add("--operating-point", type=int, choices=OPERATING_POINTS,
+        help=f"percent of real recordings that may be called Fake or Hybrid, about (default: {OPERATING_POINT})")  # fmt: skip
+    add("--seconds", type=typed.number(0.3, 36_000, "a number of seconds"), metavar="N",
+        help="listen to the microphone for N seconds instead of until Ctrl-C")  # fmt: skip
     add("--device", metavar="NAME", help="microphone: its number, or part of its name")
     add("--list-devices", action="store_true", help="list the microphones")
     add("--web", action="store_true", help="open a page in the browser: drop recordings there, or speak")
@@ -84,17 +80,17 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     typed_files = {kind.name: getattr(arguments, kind.name) for kind in FORMATS}
     arguments.files = {name: path for name, path in typed_files.items() if path}
     _check_page(parser, arguments)
-    if arguments.paths and (arguments.seconds or arguments.device or arguments.list_devices):
-        parser.error("--seconds, --device and --list-devices are for the microphone: give no PATH with them")
-    if arguments.dask and not arguments.paths:
-        parser.error("--dask is for recordings: name a PATH")
-    if arguments.threshold is not None and arguments.operating_point is not None:
-        parser.error("--threshold takes the place of --operating-point: give one of them")
+    microphone = arguments.seconds or arguments.device or arguments.list_devices
+    for refused, why in (
+        (arguments.paths and microphone, "--seconds, --device and --list-devices are for the microphone: give no PATH"),
+        (arguments.dask and not arguments.paths, "--dask is for recordings: name a PATH"),
+        (arguments.threshold and arguments.operating_point, "--threshold takes the place of --operating-point"),
+        (arguments.dask and "-" in arguments.paths, "a pipe ends on this computer, so --dask does not go with -"),
+        (arguments.json and arguments.quiet, "--json and --quiet contradict each other"),
+    ):
+        if refused:
+            parser.error(why)
     arguments.operating_point = arguments.operating_point or OPERATING_POINT
-    if arguments.dask and "-" in arguments.paths:
-        parser.error("a pipe ends on this computer, so --dask does not go with -")
-    if arguments.json and arguments.quiet:
-        parser.error("--json and --quiet contradict each other")
     return arguments
 
 
@@ -156,7 +152,6 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
         help="threads that decode and compute features (default: %(default)s)")  # fmt: skip
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that computes the features")
     add("--version", action="version", version=VERSION)
-    add("--show", action="store_true", help="also open the plots in windows")
     add("--init-from", type=typed.path, metavar="CHECKPOINT", help="go on from a trained network's weights")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--resume", action="store_true", help="go on with the interrupted run in --outputs")
@@ -164,12 +159,7 @@ def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     mode.add_argument("--folds", type=typed.whole_number(2, 100), metavar="N",
         help="judge every source by one of N networks that have not seen it")  # fmt: skip
     mode.add_argument("--evaluate", type=typed.path, metavar="CHECKPOINT", help="report a checkpoint, train nothing")
-    add(
-        "--ship",
-        type=typed.path,
-        metavar="DIR",
-        help="with --folds: then train on all sources; write the checkpoint there",
-    )
+    add("--ship", type=typed.path, metavar="DIR", help="with --folds: then train on all sources, into this folder")
     add("--remarks", type=typed.path, metavar="FILE", help="with --ship: Markdown for its model card")
     add("--decode-all", action="store_true", help="with --check-data: decode every recording, not only a sample")
     add("--json", action="store_true", help="with --check-data: one JSON object")

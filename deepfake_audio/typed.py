@@ -10,10 +10,7 @@ from pathlib import Path
 
 from .corpus.clips import class_of
 from .corpus.kaggle import HANDLE, PAGE
-from .settings import OPERATING_POINTS, TrainingSettings
-
-LEAST_SECONDS, MOST_SECONDS = 0.3, 36_000.0
-"""How long the microphone can be listened to."""
+from .settings import TrainingSettings
 
 
 def unquoted(text: str) -> str:
@@ -41,31 +38,19 @@ def written_as(suffix: str, what: str, others: Sequence[str]) -> Callable[[str],
     return parse
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")  # which lies between no two numbers
+def number(least: float, most: float, what: str) -> Callable[[str], float]:
+    """Return what understands a number between two others, both left out."""
 
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")  # which lies between no two numbers
+        if not least < value < most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} between {least:g} and {most:g}")
+        return value
 
-def probability(text: str) -> float:
-    if not 0 < (value := _number(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return value
-
-
-def operating_point(text: str) -> int:
-    if text not in map(str, OPERATING_POINTS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(map(str, OPERATING_POINTS))}")
-    return int(text)
-
-
-def duration(text: str) -> float:
-    if not LEAST_SECONDS <= (value := _number(text)) <= MOST_SECONDS:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number of seconds between {LEAST_SECONDS:g} and {MOST_SECONDS:.0f}"
-        )
-    return value
+    return parse
 
 
 def setting(name: str) -> Callable[[str], int]:

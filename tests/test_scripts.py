@@ -1,6 +1,5 @@
 """Both scripts as a user runs them: real processes, real starter clips, one short training."""
 
-import argparse
 import csv
 import json
 import os
@@ -140,8 +139,8 @@ def test_training_that_cannot_start_is_exit_code_1_in_one_sentence(
 PRINTS = """
 import sys, CNNRNNLSTM
 from types import SimpleNamespace
-report = SimpleNamespace(folder="folder", tell=lambda show: print("x" * {}))
-CNNRNNLSTM.train = lambda *rest: CNNRNNLSTM.tell(report, *rest)
+report = SimpleNamespace(folder="folder", tell=lambda: print("x" * {}))
+CNNRNNLSTM.train = lambda *rest: CNNRNNLSTM.tell(report, rest[-1])
 sys.exit(CNNRNNLSTM.main([]))
 """
 
@@ -167,11 +166,11 @@ def test_ctrl_c_once_all_is_written_says_so(tmp_path, capsys):
     class Report:
         folder = tmp_path
 
-        def tell(self, show):
+        def tell(self):
             raise KeyboardInterrupt
 
     with interrupts.Watch("never said") as watch:
-        CNNRNNLSTM.tell(Report(), argparse.Namespace(show=True), watch)
+        CNNRNNLSTM.tell(Report(), watch)
     assert capsys.readouterr().err == f"\nInterrupted, but all is done: the report is in {tmp_path}.\n"
 
 
@@ -209,7 +208,7 @@ def test_a_training_leaves_the_files_it_promises_and_nothing_temporary(trained):
         assert (run / "hybrids" / split / "spans.csv").stat().st_size > 0
     plots = {path.stem for path in (run / "plots").glob("*.png")}
     assert plots >= {
-        *("learning_curves", "confusion_matrix", "det_curve", "reliability", "coverage", "mel_spectrogram_sample"),
+        *("learning_curves", "confusion_matrix", "det_curve", "reliability", "mel_spectrogram_sample"),
         *("timeline_real", "timeline_fake", "timeline_hybrid"),
     }
     left = [path.name for path in run.rglob("*") if ".tmp-" in path.name or path.name in ("best.keras", "last.keras")]

@@ -45,39 +45,32 @@ def find_recordings(names: Sequence[str], passed_over: Counter | None = None) ->
     """
     found, seen = [], set()
     passed_over = Counter() if passed_over is None else passed_over
-
-    def add(path: Path, error: str | None = None) -> None:
-        key = os.path.normcase(os.path.realpath(path))
-        if error or key not in seen:
-            found.append((path, error))
-        if not error:
-            seen.add(key)
-
     for name in names:
-        path = Path(name)
-        if not name:
-            # An empty variable of a shell: whoever means this folder says so.
-            recordings, errors = [], [(path, "A name is empty: name a recording or a folder, '.' for this one.")]
-        elif _ADDRESS.match(name):
-            what = f"'{name}' is an address, and nothing is fetched from the network"
-            recordings, errors = [], [(path, f"{what}: download it first, with  curl -L -o recording.mp3 '{name}'")]
-        elif name in PIPES:
-            recordings, errors = [Path(STANDARD_INPUT)], []
-            if sys.stdin is None or sys.stdin.isatty():
-                sentence = f"'{name}' is the keyboard: send a recording into it, as in  ffmpeg -i X -f wav - | ... -"
-                recordings, errors = [], [(path, sentence)]
-        elif _is_folder(path):
-            recordings, errors = _recordings_below(path, passed_over)
-        elif glob.has_magic(name) and not os.path.lexists(name):
-            recordings, errors = _recordings_like(name, passed_over)
-        else:
-            # A file of this name is no pipe.
-            recordings, errors = [path.absolute() if str(path) == STANDARD_INPUT else path], []
-        for recording in recordings:
-            add(recording)
-        for place, error in errors:
-            add(place, error)
+        for path, error in _named(name, passed_over):
+            key = None if error else os.path.normcase(os.path.realpath(path))
+            if key is None or key not in seen:
+                found.append((path, error))
+                seen.add(key)
     return found
+
+
+def _named(name: str, passed_over: Counter) -> list[tuple[Path, str | None]]:
+    path = Path(name)
+    if not name:
+        # An empty variable of a shell: whoever means this folder says so.
+        return [(path, "A name is empty: name a recording or a folder, '.' for this one.")]
+    if _ADDRESS.match(name):
+        what = f"'{name}' is an address, and nothing is fetched from the network"
+        return [(path, f"{what}: download it first, with  curl -L -o recording.mp3 '{name}'")]
+    if name in PIPES:
+        if sys.stdin is None or sys.stdin.isatty():
+            return [(path, f"'{name}' is the keyboard: send a recording into it, as in  ffmpeg -i X -f wav - | ... -")]
+        return [(Path(STANDARD_INPUT), None)]
+    if _is_folder(path):
+        return _recordings_below(path, passed_over)
+    if glob.has_magic(name) and not os.path.lexists(name):
+        return _recordings_like(name, passed_over)
+    return [(path.absolute() if str(path) == STANDARD_INPUT else path, None)]  # a file of this name is no pipe
 
 
 def describe_passed_over(passed_over: Counter) -> str:
@@ -107,7 +100,7 @@ def _is_recording(path: Path, passed_over: Counter) -> bool:
     return False
 
 
-def _recordings_below(folder: Path, passed_over: Counter) -> tuple[list[Path], list[tuple[Path, str]]]:
+def _recordings_below(folder: Path, passed_over: Counter) -> list[tuple[Path, str | None]]:
     recordings, errors = [], []
 
     def unreadable(error: OSError) -> None:
@@ -117,22 +110,18 @@ def _recordings_below(folder: Path, passed_over: Counter) -> tuple[list[Path], l
     for place, subfolders, files in os.walk(folder, onerror=unreadable):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         paths = (Path(place) / file for file in sorted(files))
-        recordings += [path for path in paths if _is_recording(path, passed_over)]
-    if not recordings and not errors:
-        errors.append(
-            (folder, f"'{folder}' holds no recording (WAV, MP3, M4A, FLAC, ...): name a folder with recordings.")
-        )
-    return recordings, errors
+        recordings += [(path, None) for path in paths if _is_recording(path, passed_over)]
+    nothing = f"'{folder}' holds no recording (WAV, MP3, M4A, FLAC, ...): name a folder with recordings."
+    return recordings + errors or [(folder, nothing)]
 
 
-def _recordings_like(pattern: str, passed_over: Counter) -> tuple[list[Path], list[tuple[Path, str]]]:
-    recordings, errors = [], []
+def _recordings_like(pattern: str, passed_over: Counter) -> list[tuple[Path, str | None]]:
+    found = []
     for path in map(Path, sorted(glob.glob(pattern, recursive=True))):  # noqa: PTH207 - pathlib takes no absolute pattern
         if _is_folder(path):
             # What is below a folder that the pattern met by chance may well be something else.
-            recordings += _recordings_below(path, passed_over)[0] if "**" not in pattern else []
+            below = _recordings_below(path, passed_over) if "**" not in pattern else []
+            found += [(recording, error) for recording, error in below if error is None]
         elif _is_recording(path, passed_over):
-            recordings.append(path)
-    if not recordings:
-        errors.append((Path(pattern), f"No recording fits '{pattern}': check the folder and the pattern."))
-    return recordings, errors
+            found.append((path, None))
+    return found or [(Path(pattern), f"No recording fits '{pattern}': check the folder and the pattern.")]

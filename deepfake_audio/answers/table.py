@@ -107,56 +107,44 @@ class Table(Writer):
         self.path, self.model, self.rule = Path(path), model, rule
         self._file, self._superseded, self._lock = None, False, claim(self.path)
         try:
-            self._open()
-        except BaseException:
-            self.close()
-            raise
-
-    def _open(self) -> None:
-        files = _by_file(self._read())
-        whole = {
-            path: rows
-            for path, rows in files.items()
-            if not rows[0]["error"] and rows[0]["channels"] == (str(len(rows) - 1) if len(rows) > 1 else "")
-        }
-        self._rows = {path: rows[0] for path, rows in whole.items()}
-        try:
+            whole = {path: rows for path, rows in _by_file(self._read()).items() if _is_whole(rows)}
+            self._rows = {path: rows[0] for path, rows in whole.items()}
             self._write(whole)
-            # Unbuffered, so that nothing is left to be written later.
-            self._file = self.path.open("ab", buffering=0)
+            self._file = self.path.open("ab", buffering=0)  # so that nothing is left to be written later
         except OSError as error:
+            self.close()
             raise OutputError(
                 f"'{self.path}' cannot be written ({error.strerror}): close what shows it, or name another file."
             ) from error
+        except BaseException:
+            self.close()
+            raise
 
     def _write(self, files: Mapping[str, Sequence[dict[str, str]]]) -> None:
         with atomic_path(self.path) as temporary:
             temporary.write_bytes(_lines([COLUMNS, *(row.values() for rows in files.values() for row in rows)]))
 
     def _read(self) -> list[dict[str, str]]:
+        data = self.path.read_bytes() if self.path.exists() else b""
+        if _lines([COLUMNS]).startswith(data):
+            return []
         try:
-            data = self.path.read_bytes() if self.path.exists() else b""
             # Whoever wrote the last line may have been stopped in the middle of it, or of a letter.
             text = data[: data.rfind(b"\n") + 1].decode("utf-8-sig")
-            rows = list(csv.reader(io.StringIO(text, newline=""), strict=data.endswith(b"\n")))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            head, *rows = [*csv.reader(io.StringIO(text, newline=""), strict=data.endswith(b"\n"))] or [[]]
+        except (UnicodeDecodeError, csv.Error) as error:
             raise OutputError(f"'{self.path}' is no table of answers ({error}): name another file.") from error
-        if data and not rows and not data.startswith(COLUMNS[0].encode()):
-            raise OutputError(f"'{self.path}' is no table of answers: name another file.")
-        if not rows:
-            return []
-        if tuple(rows[0]) != COLUMNS:
-            kind = "a table of another version of this program" if "verdict" in rows[0] else "no table of answers"
+        if tuple(head) != COLUMNS:
+            kind = "a table of another version of this program" if "verdict" in head else "no table of answers"
             raise OutputError(f"'{self.path}' is {kind}: name another file, and it is written anew.")
-        kept = [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:] if len(row) == len(COLUMNS)]
+        kept = [dict(zip(COLUMNS, row, strict=True)) for row in rows if len(row) == len(COLUMNS)]
+        ours = cell(self.model["name"]), cell(self.model["trained"]), self.rule
         for row in kept:
-            if (row["model"], row["trained"]) != (cell(self.model["name"]), cell(self.model["trained"])):
+            theirs = row["model"], row["trained"], row["rule"]
+            if theirs != ours:
+                model, trained, rule = theirs
                 raise OutputError(
-                    f"'{self.path}' holds answers of the model {row['model']} ({row['trained']}): name another file."
-                )
-            if row["rule"] != self.rule:
-                raise OutputError(
-                    f"'{self.path}' holds answers by another --threshold or --operating-point: name another file."
+                    f"'{self.path}' holds answers of the model {model} ({trained}) by the {rule}: name another file."
                 )
         return kept
 
@@ -213,10 +201,6 @@ class Table(Writer):
         except OSError:
             return False
 
-    def _tidy(self) -> None:
-        """Keep what was judged last of a file that changed, in the place of what was judged before."""
-        self._write(_by_file(self._read()))
-
     def __exit__(self, *error) -> None:
         self.close()
 
@@ -226,12 +210,17 @@ class Table(Writer):
             if self._file is not None:
                 in_place = self._in_place()
                 self._file.close()
-                if self._superseded and in_place:
+                if self._superseded and in_place:  # the last row of a file takes the place of the first
                     with contextlib.suppress(OSError):  # the next command reads both rows rightly
-                        self._tidy()
+                        self._write(_by_file(self._read()))
         finally:
             if self._lock is not None:
                 self._lock.release()
+
+
+def _is_whole(rows: Sequence[dict[str, str]]) -> bool:
+    """Return whether a file was judged, and the rows about all of its channels are there."""
+    return not rows[0]["error"] and (rows[0]["channels"] or "0") == str(len(rows) - 1)
 
 
 def _by_file(rows: Iterable[dict[str, str]]) -> dict[str, list[dict[str, str]]]:

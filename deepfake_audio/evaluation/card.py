@@ -182,7 +182,6 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: Card, paramet
         groups=_groups(metrics),
         smallest_group=SMALLEST_GROUP,
         wrong_answers=_wrong_answers(metrics),
-        wrong_classes=_wrong_classes(metrics),
         remarks=Markup(card.remarks.strip()),
     )
     _write(path, re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
@@ -278,31 +277,4 @@ def _wrong_answers(metrics: dict) -> list[str]:
                 f"{field.replace('_', ' ').capitalize()} {row['name']}: {_value(row['misjudged'], _RATE)} of "
                 f"{row['n']} {row['label']} clips were answered {said}."
             )
-    return found
-
-
-def _wrong_classes(metrics: dict) -> list[str]:
-    mistakes = [
-        (count, true, decided, sum(counts))
-        for true, counts in zip(CLASS_NAMES, metrics["confusion"], strict=True)
-        for decided, count in zip(CLASS_NAMES, counts, strict=True)
-        if true != decided and count
-    ]
-    found = [
-        f"{count} of {total} {true} clips ({_value(count / total, _RATE)}) came out as {decided}."
-        for count, true, decided, total in sorted(mistakes, key=lambda mistake: -mistake[0] / mistake[3])
-    ]
-    control = metrics["false_hybrid_rate"]
-    if control["value"] is not None:
-        found.append(
-            f"Of clips in which speech was spliced into speech of the same class, {_value(control['value'], _RATE)} "
-            "came out as Hybrid: there it heard the cut, not the generator."
-        )
-    for row in sorted(metrics["by_generator"], key=lambda row: row["accuracy"])[:_WORST]:
-        if row["accuracy"] < 1:
-            wrong = _value(1 - row["accuracy"], _RATE)
-            found.append(f"{row['label']} clips of {row['name']}: {wrong} came out wrong (n = {row['n']}).")
-    boundary = metrics["boundary_error_median_seconds"]["value"]
-    if boundary is not None:
-        found.append(f"Half of the boundaries inside hybrids are shown more than {boundary:.2f} s off.")
     return found

@@ -62,8 +62,8 @@ class Report:
     metrics: dict
     files: list[Path]
 
-    def tell(self, show: bool = False) -> None:
-        """Print figures and files; open the plots in windows if asked to, until they are closed."""
+    def tell(self) -> None:
+        """Print figures and files."""
         print(format_table(self.metrics))
         print()
         if choice := self.metrics.get("choice"):
@@ -71,11 +71,6 @@ class Report:
             print(f"Unless --model names another, {whose} answers from now on: {choice['why']}.\n")
         for path in self.files:
             print(path)
-        if show:
-            from .plots import show_all
-
-            if not show_all():
-                console.say("No display was found: the plots were saved, but no window was opened.")
 
 
 def examine(
@@ -84,7 +79,6 @@ def examine(
     store: FeatureStore,
     card: Card,
     log: Path | None = None,
-    show: bool = False,
     trained_families: Collection[str] | None = None,
 ) -> Report:
     """Judge a test set once and write everything that is said about it.
@@ -99,8 +93,6 @@ def examine(
         The checkpoint, as ``script.py`` would load it, and where it comes from.
     log : Path, optional
         Training log, for the learning curves.
-    show : bool
-        Keep the plots for windows, too.
     trained_families : collection of str, optional
         Families of generators that training had, if the metrics shall tell them from others.
     """
@@ -116,7 +108,7 @@ def examine(
     if log is not None and trained_families is None:  # networks of folds answer nobody
         metrics["choice"] = choose(examples, scores)
     timelines = {score.path: score.frame_probabilities for score in judged}
-    plots = _draw(folder / "plots", scores, timelines, metrics, store, checkpoint, log, show)
+    plots = _draw(folder / "plots", scores, timelines, metrics, store, checkpoint, log)
     write_model_card(folder / "MODEL_CARD.md", metrics, card, engine.network.count_params())
     write_metrics(folder / REPORT, metrics)
     return Report(folder, metrics, [folder / "scores.csv", folder / REPORT, folder / "MODEL_CARD.md", *plots])
@@ -130,7 +122,6 @@ def _draw(
     store: FeatureStore,
     checkpoint: Checkpoint,
     log: Path | None,
-    show: bool,
 ) -> list[Path]:
     from . import plots
 
@@ -142,11 +133,10 @@ def _draw(
 
     features = checkpoint.settings.features
     if log is not None:
-        plots.plot_learning_curves(log, out("learning_curves"), show)
-    plots.plot_confusion_matrix(metrics, out("confusion_matrix"), show)
-    plots.plot_det(scores, out("det_curve"), show)
-    plots.plot_reliability(scores, out("reliability"), show)
-    plots.plot_coverage(scores, out("coverage"), show)
+        plots.plot_learning_curves(log, out("learning_curves"))
+    plots.plot_confusion_matrix(metrics, out("confusion_matrix"))
+    plots.plot_det(scores, out("det_curve"))
+    plots.plot_reliability(scores, out("reliability"))
     samples = []
     for label in CLASS_NAMES:
         # The first clip of a class in the file, not the one that looks best.
@@ -155,20 +145,18 @@ def _draw(
             continue
         spectrogram = store.read(chosen.path)
         samples.append((label, spectrogram, features.hop_seconds, chosen.true_spans))
+        spans = {"truth": chosen.true_spans, "detector": chosen.predicted_spans}
         plots.plot_timeline(
-            spectrogram,
-            features.hop_seconds,
-            chosen.true_spans,
-            chosen.predicted_spans,
-            timelines[chosen.path],
-            chosen.frame_seconds,
+            (spectrogram, features.hop_seconds),
+            (timelines[chosen.path], chosen.frame_seconds),
+            {name: [(*span, "Fake") for span in found] for name, found in spans.items()},
+            len(spectrogram) * features.hop_seconds,
             f"{Path(chosen.path).name}: {label}, judged {chosen.verdict} ({chosen.confidence:.2f})",
             out(f"timeline_{label.lower()}"),
             features.highest_hz,
             checkpoint.settings.decision.fake_threshold,
-            show,
         )
-    plots.plot_mel_samples(samples, out("mel_spectrogram_sample"), features.highest_hz, show)
+    plots.plot_mel_samples(samples, out("mel_spectrogram_sample"), features.highest_hz)
     return made
 
 
@@ -178,7 +166,6 @@ def evaluate_checkpoint(
     outputs: Path,
     cache: Path,
     jobs: int,
-    show: bool,
     dask: str | None = None,
     remarks: Sequence[str] = (),
 ) -> Report:
@@ -195,8 +182,6 @@ def evaluate_checkpoint(
         The report goes into a new folder below `outputs`, features into `cache`.
     jobs, dask
         Threads, or the scheduler of a cluster, for features.
-    show : bool
-        Keep the plots for windows, too.
     remarks : sequence of str
         What the model card should warn of besides: what was left aside when the corpus was listed.
     """
@@ -243,7 +228,7 @@ def evaluate_checkpoint(
             warnings=[*warnings, *remarks],
             command=console.command_line([*TRAIN.split(), "--evaluate", path]),
         )
-        return examine(folder, examples, store, card, show=show)
+        return examine(folder, examples, store, card)
 
 
 @contextlib.contextmanager

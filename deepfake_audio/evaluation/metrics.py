@@ -308,17 +308,6 @@ def _group_table(scores: Sequence[ClipScore], columns: _Columns, field: str) -> 
 _OPPOSITES = {_REAL: ("Fake", "Hybrid"), _FAKE: ("Real",), _HYBRID: ("Real",)}
 
 
-def coverage(scores: Sequence[ClipScore]) -> tuple[np.ndarray, np.ndarray]:
-    """Return shares of clips answered, the most confident ones first, and of those that are right among them.
-
-    Both of shape (clips,); right is whose most probable class is true.
-    """
-    columns = _columns(scores)
-    order = np.argsort(-columns.confidence, kind="stable")
-    answered = np.arange(1, len(scores) + 1)
-    return answered / len(scores), np.cumsum((columns.decision == columns.truth)[order]) / answered
-
-
 def reliability(scores: Sequence[ClipScore]) -> list[dict]:
     """Return clips grouped by confidence, in the bins of the expected calibration error.
 

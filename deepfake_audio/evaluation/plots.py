@@ -1,28 +1,23 @@
-"""Pictures of a run: learning curves, errors, calibration, spectrograms and timelines.
-
-Every function saves one PNG without needing a display. With ``show=True`` its figure is also kept for
-:func:`show_all`, which opens all kept figures in windows.
-"""
+"""Pictures of runs and of recordings; every function saves one PNG, without needing a display."""
 
 from __future__ import annotations
 
-import csv
-import os
-import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import matplotlib
-import matplotlib.ticker
 import numpy as np
-from scipy.stats import norm
-from sklearn.metrics import roc_curve
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ..features.axes import (
     FAKE_COLOUR,
     GREY,
     OTHER_COLOUR,
+    PAUSE_COLOUR,
     REAL_COLOUR,
     STYLE,
+    UNCLEAR_COLOUR,
     draw_bar,
     draw_mel,
     draw_probabilities,
@@ -32,283 +27,185 @@ from ..features.axes import (
     shorten,
     span_patches,
 )
-from ..settings import CLASS_NAMES
-from .metrics import CALIBRATION_BINS, coverage, reliability
+from ..settings import CLASS_NAMES, NO_SPEECH, UNCLEAR
+from .metrics import CALIBRATION_BINS, reliability
 from .ranking import equal_error_rate
 from .scores import ClipScore, Spans
 
+PERCENT = PercentFormatter(1, decimals=0, symbol=" %")
 
-def plot_learning_curves(csv_log_path: str | os.PathLike, out_path: str | os.PathLike, show: bool = False) -> None:
-    """Draw loss and verdict accuracy of every epoch, and mark the epoch whose network was kept.
+NEUTRAL_COLOURS = {UNCLEAR: UNCLEAR_COLOUR, NO_SPEECH: PAUSE_COLOUR}
+"""Of segments that say neither real nor fake."""
 
-    Parameters
-    ----------
-    csv_log_path
-        What Keras' ``CSVLogger`` wrote: ``epoch``, and whichever of ``loss``, ``val_loss``, ``verdict_accuracy``,
-        ``val_verdict_accuracy``, ``val_verdict_macro_f1``, ``val_smoothed_macro_f1`` and ``learning_rate`` there are.
-    out_path
-        PNG to write.
-    """
-    log = _read_log(pathlib.Path(csv_log_path))
+
+def plot_learning_curves(log_path: Path, out_path: Path) -> None:
+    """Draw loss and verdict accuracy of every epoch of Keras' CSV log, and mark the epoch whose network was kept."""
+    log = np.atleast_1d(np.genfromtxt(log_path, delimiter=",", names=True, encoding="utf-8"))
     epochs = log["epoch"] + 1  # Keras counts from 0
-    panels = {
-        "Loss": (("loss", "training"), ("val_loss", "validation")),
-        "Verdict": (
-            ("verdict_accuracy", "training"),
-            ("val_verdict_accuracy", "validation"),
-            ("val_verdict_macro_f1", "validation, macro F1"),
-        ),
-    }
-    smoothed = log.get("val_smoothed_macro_f1", np.zeros(0))
-    kept = epochs[np.nanargmax(smoothed)] if np.isfinite(smoothed).any() else None
-    looks = ({"color": REAL_COLOUR, "ls": "--"}, {"color": FAKE_COLOUR}, {"color": OTHER_COLOUR, "ls": "-."})
-    rates = log.get("learning_rate", np.zeros(0))
-    lowered = epochs[1:][np.diff(rates) < 0] - 0.5 if len(rates) else []
+    kept = epochs[np.nanargmax(log["val_smoothed_macro_f1"])]
     with matplotlib.rc_context(STYLE):
-        figure, entries = new_figure(10, 4.3, show), {}
-        for axes, (title, curves) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-            drawn = False
-            for (column, name), look in zip(curves, looks, strict=False):
-                if column in log and np.isfinite(log[column]).any():
-                    # A lone epoch makes no line, so mark the points while they are few.
-                    axes.plot(epochs, log[column], label=name, marker="o" if len(epochs) < 15 else "", ms=4, **look)
-                    drawn = True
-            for index, epoch in enumerate(lowered):
-                name = "learning rate lowered" if not index else None
-                axes.axvline(epoch, color=GREY, lw=1, ls=":", zorder=0, label=name)
-            if kept is not None:
-                name = f"epoch {kept:.0f}, kept: best smoothed macro F1"
-                axes.axvline(kept, color="black", lw=1.2, ls=(0, (6, 2)), zorder=0, label=name)
-            axes.set(title=title, xlabel="epoch", xlim=(epochs.min() - 0.5, epochs.max() + 0.5))
-            if title == "Loss":
-                axes.set_ylim(bottom=0)
-                axes.set_ylabel("loss of all outputs together")
-            else:
-                axes.set_ylim(0, 1.02)
-                axes.set_ylabel("accuracy, or macro F1, of windows")
-                axes.yaxis.set_major_formatter(_percent_ticks())
-            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+        figure = new_figure(10, 4.3)
+        loss, verdict = figure.subplots(1, 2)
+        marks = {"marker": "o" if len(epochs) < 15 else "", "ms": 4}  # a lone epoch makes no line
+        for axes, column in ((loss, "loss"), (verdict, "verdict_accuracy")):
+            axes.plot(epochs, log[column], label="training", color=REAL_COLOUR, ls="--", **marks)
+            axes.plot(epochs, log[f"val_{column}"], label="validation", color=FAKE_COLOUR, **marks)
+        macro_f1 = log["val_verdict_macro_f1"]
+        verdict.plot(epochs, macro_f1, label="validation, macro F1", color=OTHER_COLOUR, ls="-.", **marks)
+        for axes in (loss, verdict):
+            name = f"epoch {kept:.0f}, kept: best smoothed macro F1"
+            axes.axvline(kept, color="black", lw=1.2, ls=(0, (6, 2)), zorder=0, label=name)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_xlabel("epoch")
             axes.grid(alpha=0.3)
-            entries |= {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
-            if not drawn:
-                say(axes, "not in the log")
-        figure.legend(handles=list(entries.values()), loc="outside lower center", ncols=3, frameon=False)
+        loss.set(title="Loss", ylabel="loss of all outputs together", ylim=(0, None))
+        verdict.set(title="Verdict", ylabel="accuracy, or macro F1, of windows", ylim=(0, 1.02))
+        verdict.yaxis.set_major_formatter(PERCENT)
+        figure.legend(handles=verdict.lines, loc="outside lower center", ncols=2, frameon=False)
         save(figure, out_path)
 
 
-def _read_log(path: pathlib.Path) -> dict:
-    """Return the columns of a CSVLogger file; what Keras leaves empty becomes NaN."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+def plot_confusion_matrix(metrics: dict, out_path: Path) -> None:
+    """Draw counts, and shares of each true class, from what :func:`.metrics.evaluate` returned."""
+    from sklearn.metrics import ConfusionMatrixDisplay
 
-
-def plot_confusion_matrix(metrics: dict, out_path: str | os.PathLike, show: bool = False) -> None:
-    """Draw counts, and shares of each true class, from what :func:`deepfake_audio.evaluation.metrics.evaluate`
-    returned."""
     counts = np.array(metrics["confusion"])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(totals, 1)
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(5.4, 5.0, show)
+        figure = new_figure(5.4, 5.0)
         axes = figure.subplots()
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        for (row, column), count in np.ndenumerate(counts):
-            share = f"{100 * shares[row, column]:.1f} %" if counts[row].sum() else "-"
-            colour = "white" if shares[row, column] > 0.6 else "black"
-            weight = "bold" if row == column else "normal"
-            axes.text(column, row, f"{count}\n{share}", ha="center", va="center", color=colour, weight=weight)
-        ticks = np.arange(len(CLASS_NAMES))
-        axes.set_xticks(ticks, CLASS_NAMES)
-        axes.set_yticks(
-            ticks, [f"{name}\n(n = {count})" for name, count in zip(CLASS_NAMES, counts.sum(1), strict=True)]
-        )
-        axes.set(xlabel="most probable class", ylabel="true class")
+        drawn = ConfusionMatrixDisplay(shares).plot(ax=axes, cmap="Blues", colorbar=False, im_kw={"vmin": 0, "vmax": 1})
+        for text, count, share in zip(drawn.text_.flat, counts.flat, shares.flat, strict=True):
+            text.set_text(f"{count}\n{100 * share:.1f} %")
+        rows = [f"{name}\n(n = {total})" for name, total in zip(CLASS_NAMES, totals.flat, strict=True)]
+        axes.set(xticklabels=CLASS_NAMES, yticklabels=rows, xlabel="most probable class", ylabel="true class")
         axes.set_title("Test clips by their most probable class,\nthose answered Uncertain, too")
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
         save(figure, out_path)
 
 
-def plot_det(scores: Sequence[ClipScore], out_path: str | os.PathLike, show: bool = False) -> None:
+def plot_det(scores: Sequence[ClipScore], out_path: Path) -> None:
     """Draw the detection error trade-off of Real against everything else (score ``1 - p_real``), and mark the EER.
 
-    Both axes are stretched by the normal quantile function, as in Martin et al. (1997), "The DET curve in assessment
-    of detection task performance". Rates under half a clip cannot be drawn there and are shown at half a clip.
+    On the axes of Martin et al. (1997), "The DET curve in assessment of detection task performance".
     """
-    spoof = np.array([score.label != "Real" for score in scores], dtype=bool)
-    ranking = np.array([1 - score.probabilities[0] for score in scores])
+    from scipy.stats import norm
+    from sklearn.metrics import DetCurveDisplay
+
+    spoof = [score.label != "Real" for score in scores]
+    ranking = [1 - score.probabilities[0] for score in scores]
     rate = equal_error_rate(spoof, ranking)
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(5.4, 5.2, show)
+        figure = new_figure(5.4, 5.2)
         axes = figure.subplots()
-        lowest = 0.01
         if rate is None:
             say(axes, "needs Real clips and others")
         else:
-            half_a_clip = [0.5 / np.sum(~spoof), 0.5 / np.sum(spoof)]
-            lowest = max(5e-4, min(lowest, *half_a_clip))
-            false_alarms, hits, _ = roc_curve(spoof, ranking, drop_intermediate=False)
-            sides = [
-                norm.ppf(np.clip(side, floor, 1 - floor))
-                for side, floor in zip((false_alarms, 1 - hits), half_a_clip, strict=True)
-            ]
-            axes.plot(*sides, color=REAL_COLOUR, lw=2, clip_on=True)
-            place = norm.ppf(np.clip(rate, max(half_a_clip), 1 - max(half_a_clip)))
-            axes.plot(place, place, "o", color=FAKE_COLOUR, ms=9, zorder=3)
-            # Beside the dot, on the side of the diagonal where there is room for the words.
-            left = rate > 0.25
-            axes.annotate(
-                f"EER {100 * rate:.1f} %",
-                (place, place),
-                xytext=(-14, -18) if left else (14, 10),
-                textcoords="offset points",
-                ha="right" if left else "left",
-                weight="bold",
-                color=FAKE_COLOUR,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-            )
-        ticks = [tick for tick in (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8) if tick >= lowest]
-        highest = 0.6 if rate is None or rate < 0.5 else 0.95
-        ticks = [tick for tick in ticks if tick <= highest]
-        edges = norm.ppf([lowest * 0.9, highest])
-        axes.plot(edges, edges, color=GREY, lw=1, ls=":", zorder=0)
-        axes.set(
-            xlim=edges,
-            ylim=edges,
-            aspect="equal",
-            xlabel="real clips called not real",
-            ylabel="fake and hybrid clips called real",
-            title="Detection error trade-off",
-        )
-        names = [f"{100 * tick:.3g} %" for tick in ticks]
-        axes.set_xticks(norm.ppf(ticks), names)
-        axes.set_yticks(norm.ppf(ticks), names)
+            DetCurveDisplay.from_predictions(spoof, ranking, ax=axes, name="this model", color=REAL_COLOUR, lw=2)
+            place = norm.ppf(np.clip(rate, 1e-3, 1 - 1e-3))
+            axes.plot(place, place, "o", color=FAKE_COLOUR, ms=9)
+            offset = {"xytext": (14, 10), "textcoords": "offset points"}
+            axes.annotate(f"EER {100 * rate:.1f} %", (place, place), weight="bold", color=FAKE_COLOUR, **offset)
+            axes.get_legend().remove()
+        axes.set(xlabel="real clips called not real", ylabel="fake and hybrid clips called real")
+        axes.set_title("Detection error trade-off")
         axes.grid(alpha=0.3)
         save(figure, out_path)
 
 
-def plot_reliability(scores: Sequence[ClipScore], out_path: str | os.PathLike, show: bool = False) -> None:
+def plot_reliability(scores: Sequence[ClipScore], out_path: Path) -> None:
     """Draw how often decisions of each confidence are right, over how many clips have that confidence."""
     bins = reliability(scores)
+    confidence, accuracy, counts = (
+        np.array([entry[name] for entry in bins]) for name in ("confidence", "accuracy", "n")
+    )
     middles = [(entry["low"] + entry["high"]) / 2 for entry in bins]
-    error = sum(entry["n"] * abs(entry["accuracy"] - entry["confidence"]) for entry in bins) / len(scores)
+    error = counts @ np.abs(accuracy - confidence) / len(scores)
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(5.4, 5.2, show)
+        figure = new_figure(5.4, 5.2)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         upper.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":", label="honest: as often right as confident")
-        upper.plot(
-            [entry["confidence"] for entry in bins],
-            [entry["accuracy"] for entry in bins],
-            "o-",
-            color=FAKE_COLOUR,
-            ms=5,
-            label="this model",
-        )
-        percent = _percent_ticks()
-        upper.yaxis.set_major_formatter(percent)
+        upper.plot(confidence, accuracy, "o-", color=FAKE_COLOUR, ms=5, label="this model")
         upper.set(xlim=(bins[0]["low"], 1), ylim=(0, 1.02), ylabel="share of right decisions")
         upper.set_title(f"Is the confidence honest? Error (ECE) {100 * error:.1f} %")
+        upper.yaxis.set_major_formatter(PERCENT)
         upper.grid(alpha=0.3)
-        bars = lower.bar(middles, [entry["n"] for entry in bins], 0.92 / CALIBRATION_BINS, color=GREY)
+        bars = lower.bar(middles, counts, 0.92 / CALIBRATION_BINS, color=GREY)
         lower.bar_label(bars, fontsize=9, padding=1)
-        lower.xaxis.set_major_formatter(percent)
+        lower.xaxis.set_major_formatter(PERCENT)
         lower.set(xlabel="confidence", ylabel="clips", yticks=())
         lower.margins(y=0.25)  # room for the numbers
-        lower.spines["left"].set_visible(False)
-        figure.align_ylabels()
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10)
         save(figure, out_path)
 
 
-def plot_coverage(scores: Sequence[ClipScore], out_path: str | os.PathLike, show: bool = False) -> None:
-    """Draw the accuracy of the answers that are left when the least confident ones are withheld."""
-    share, accuracy = coverage(scores)
-    answered = np.mean([score.verdict in CLASS_NAMES for score in scores])
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure(5.4, 4.2, show)
-        axes = figure.subplots()
-        first = min(len(share) - 1, 9)  # the share of right ones among fewer than ten clips jumps about
-        axes.plot(share[first:], accuracy[first:], color=FAKE_COLOUR, lw=2)
-        axes.grid(alpha=0.3)
-        axes.axvline(answered, color=GREY, ls="--", lw=1, label="answered at the checkpoint's threshold")
-        axes.xaxis.set_major_formatter(_percent_ticks())
-        axes.yaxis.set_major_formatter(_percent_ticks())
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="clips answered, most confident first")
-        axes.set(ylabel="share of right decisions", title="What does withholding answers buy?")
-        figure.legend(loc="outside lower center", frameon=False, fontsize=10)
-        save(figure, out_path)
-
-
 def plot_timeline(
-    log_mel: np.ndarray,
-    hop_seconds: float,
-    true_spans: Spans | None,
-    predicted_spans: Spans,
-    frame_probabilities: Sequence[float],
-    frame_seconds: float,
+    spectrogram: tuple[np.ndarray, float],
+    timeline: tuple[Sequence[float], float],
+    bars: Mapping[str, Sequence[tuple[float, float, str]]],
+    seconds: float,
     title: str,
-    out_path: str | os.PathLike,
-    highest_hz: float = 8000,
-    fake_threshold: float = 0.5,
-    show: bool = False,
+    out_path: Path,
+    highest_hz: float,
+    fake_threshold: float,
+    waveform: tuple[np.ndarray, float] | None = None,
 ) -> None:
-    """Draw a mel-spectrogram and, under it on the same time axis, what the detector makes of each moment.
+    """Draw a recording on one time axis: waveform if given, mel-spectrogram, probability of fake, bars of segments.
 
     Parameters
     ----------
-    log_mel, hop_seconds
-        Shape (frames, mel_bands), dB, at least one frame, shown relative to its loudest point; distance of two frames.
-    true_spans, predicted_spans
-        Spans in seconds that really are fake (None when nobody knows), and that the detector calls fake.
-    frame_probabilities, frame_seconds
-        Probability of fake for each timeline frame, and the length of one.
+    spectrogram, timeline, waveform
+        Columns of shape (columns, mel_bands) in dB, probabilities of fake, lowest and highest sample of each column of
+        shape (columns, 2); each with the seconds between two of them.
+    bars
+        Name of each bar, from the top, to start, end and label of its segments; what none of them covers is Real.
     out_path
         PNG to write, 1000 pixels wide.
     highest_hz
         Upper edge of the highest mel band; the lowest starts at 0 Hz.
     fake_threshold
-        Frames at or above this are called fake.
+        Timeline frames at or above this are called fake.
     """
-    seconds = len(log_mel) * hop_seconds
-    bars = {"detector": predicted_spans} if true_spans is None else {"truth": true_spans, "detector": predicted_spans}
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(10, 5.6, show)
-        grid = figure.add_gridspec(3, 2, height_ratios=(5, 2.6, 0.6 * len(bars)), width_ratios=(60, 1))
-        upper = figure.add_subplot(grid[0, 0])
-        middle = figure.add_subplot(grid[1, 0], sharex=upper)
-        lower = figure.add_subplot(grid[2, 0], sharex=upper)
-
-        image = draw_mel(upper, log_mel, hop_seconds, highest_hz)
-        figure.colorbar(image, cax=figure.add_subplot(grid[0, 1]), label="dB under the peak")
-        upper.set_title(shorten(title, 62), loc="left")
-
-        draw_probabilities(middle, frame_probabilities, frame_seconds, fake_threshold)
-
-        for row, spans in enumerate(bars.values()):
-            draw_bar(lower, spans, seconds, len(bars) - 1 - row)
+        figure = new_figure(10, 5.6 if waveform is None else 6.4)
+        heights = [*([] if waveform is None else [1.8]), 5, 2.5, 0.6 * len(bars)]
+        grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=(60, 1))
+        lower = figure.add_subplot(grid[-1, 0])
+        upper = [figure.add_subplot(grid[row, 0], sharex=lower) for row in range(len(heights) - 1)]
+        mel, probabilities = upper[-2:]
+        if waveform is not None:
+            _draw_waveform(upper[0], *waveform)
+        upper[0].set_title(shorten(title, 74), loc="left")
+        image = draw_mel(mel, *spectrogram, highest_hz)
+        figure.colorbar(image, cax=figure.add_subplot(grid[-3, 1]), label="dB under the peak")
+        draw_probabilities(probabilities, *timeline, fake_threshold)
+        for row, segments in enumerate(reversed(bars.values())):
+            draw_bar(lower, [segment[:2] for segment in segments if segment[2] == "Fake"], seconds, row)
+            for label, colour in NEUTRAL_COLOURS.items():
+                spans = [(start, end - start) for start, end, of in segments if of == label]
+                lower.broken_barh(spans, (row - 0.35, 0.7), color=colour, lw=0)
         lower.set(ylim=(-0.5, len(bars) - 0.5), xlim=(0, seconds), xlabel="time in seconds")
-        lower.set_yticks(range(len(bars)), list(bars)[::-1])
+        lower.set_yticks(range(len(bars)), reversed(bars))
         lower.tick_params(axis="y", length=0)
         lower.spines[:].set_visible(False)
-        for axes in (upper, middle):
+        for axes in upper:
             axes.tick_params(labelbottom=False)
-        figure.align_ylabels([upper, middle])
-        upper.legend(
-            handles=span_patches(),
-            loc="lower right",
-            bbox_to_anchor=(1, 1),
-            ncols=2,
-            frameon=False,
-            borderaxespad=0.1,
-        )
+        figure.align_ylabels(upper)
+        neutral = [Patch(facecolor=colour, label=label.lower()) for label, colour in NEUTRAL_COLOURS.items()]
+        figure.legend(handles=[*span_patches(), *neutral], loc="outside lower right", ncols=4, frameon=False)
         save(figure, out_path)
 
 
+def _draw_waveform(axes, extremes: np.ndarray, column_seconds: float) -> None:
+    times = (np.arange(len(extremes)) + 0.5) * column_seconds
+    axes.fill_between(times, *extremes.T, color=GREY, lw=0.5)
+    loudest = max(1e-3, float(np.abs(extremes).max(initial=0.0)))
+    axes.set(ylim=(-1.05 * loudest, 1.05 * loudest), yticks=[], ylabel="wave")
+    axes.spines["left"].set_visible(False)
+
+
 def plot_mel_samples(
-    samples: Sequence[tuple[str, np.ndarray, float, Spans]],
-    out_path: str | os.PathLike,
-    highest_hz: float = 8000,
-    show: bool = False,
+    samples: Sequence[tuple[str, np.ndarray, float, Spans]], out_path: Path, highest_hz: float = 8000
 ) -> None:
     """Draw mel-spectrograms side by side, each under a strip that says which spans are real and which fake.
 
@@ -317,46 +214,23 @@ def plot_mel_samples(
     samples
         For each picture: title, spectrogram of shape (frames, mel_bands) in dB, distance of its frames in seconds,
         and fake spans in seconds.
-    out_path
-        PNG to write, 1000 pixels wide.
-    highest_hz
-        Upper edge of the highest mel band; the lowest starts at 0 Hz.
+    out_path, highest_hz
+        As for :func:`plot_timeline`.
     """
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(10, 3.9, show)
-        strips, pictures = figure.subplots(2, len(samples), squeeze=False, sharex="col", height_ratios=(1, 14))
-        image = None
-        for column, (title, log_mel, hop_seconds, fake_spans) in enumerate(samples):
-            strip, picture = strips[column], pictures[column]
+        figure = new_figure(10, 3.9)
+        axes = figure.subplots(2, len(samples), squeeze=False, sharex="col", height_ratios=(1, 14))
+        for strip, picture, (title, log_mel, hop_seconds, fake_spans) in zip(*axes, samples, strict=True):
             seconds = len(log_mel) * hop_seconds
             draw_bar(strip, fake_spans, seconds, 0, height=1)
-            strip.set(ylim=(-0.5, 0.5), yticks=[])
-            strip.set_title(shorten(title, 100 // len(samples)))
+            strip.set(ylim=(-0.5, 0.5), yticks=[], title=title)
             strip.tick_params(bottom=False, labelbottom=False)
             strip.spines[:].set_visible(False)
             image = draw_mel(picture, log_mel, hop_seconds, highest_hz)
             for boundary in (b for span in fake_spans for b in span if hop_seconds < b < seconds - hop_seconds):
                 picture.axvline(boundary, color="white", lw=1.3, ls="--")
             picture.set(xlim=(0, seconds), xlabel="time in seconds")
-            if column:
-                picture.set_ylabel("")
-                picture.tick_params(labelleft=False)
-        if image is not None:
-            figure.colorbar(image, ax=pictures, label="dB under the peak", aspect=30, pad=0.01)
+            picture.label_outer(remove_inner_ticks=False)
+        figure.colorbar(image, ax=axes[1], label="dB under the peak", aspect=30, pad=0.01)
         figure.legend(handles=span_patches(), loc="outside lower right", ncols=2, frameon=False)
         save(figure, out_path)
-
-
-def show_all() -> bool:
-    """Open every figure that was plotted with ``show=True``, until it is closed; return False without a display."""
-    from matplotlib import pyplot
-
-    if pyplot.get_backend().lower() == "agg":
-        pyplot.close("all")
-        return False
-    pyplot.show()
-    return True
-
-
-def _percent_ticks() -> matplotlib.ticker.PercentFormatter:
-    return matplotlib.ticker.PercentFormatter(1, decimals=0, symbol=" %")

@@ -98,10 +98,9 @@ def score_examples(scans: Sequence[tuple[Example, Scan]], settings: Settings) ->
     return scores
 
 
-_OPTIONAL_COLUMNS = ("family", "sample_rate", "original_format", "frame_probabilities")
-"""What a file may lack."""
 _FREE_COLUMNS = ("path", "speaker", "generator", "source", "language", "family", "sample_rate", "original_format")
 """What a dataset names as it likes."""
+_SPAN_COLUMNS = ("true_spans", "predicted_spans")
 _PROBABILITY_COLUMNS = tuple(f"p_{name.lower()}" for name in CLASS_NAMES)
 _COLUMNS = tuple(
     column
@@ -126,21 +125,20 @@ def write_scores(path: str | os.PathLike, scores: Sequence[ClipScore], frames: b
     """
     columns = [column for column in _COLUMNS if frames or column != "frame_probabilities"]
     lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(columns)
+    writer = csv.DictWriter(lines, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
     for score in scores:
-        row = {field.name: getattr(score, field.name) for field in dataclasses.fields(score)}
-        row |= {name: exact_cell(row[name]) for name in _FREE_COLUMNS}
+        row = vars(score) | {name: exact_cell(getattr(score, name)) for name in _FREE_COLUMNS}
         row["seconds"] = f"{score.seconds:.4f}"
         row["frame_seconds"] = f"{score.frame_seconds:.6g}"
         row["confidence"] = f"{score.confidence:.9g}"  # nine digits give a float32 back exactly
         for column, value in zip(_PROBABILITY_COLUMNS, score.probabilities, strict=True):
             row[column] = f"{value:.9g}"
-        for column in ("true_spans", "predicted_spans"):
+        for column in _SPAN_COLUMNS:
             row[column] = " ".join(f"{start:.4f}-{end:.4f}" for start, end in row[column])
         values = score.frame_probabilities if score.has_timeline else ()
         row["frame_probabilities"] = " ".join(f"{value:.3f}" for value in values)
-        writer.writerow([row[column] for column in columns])
+        writer.writerow(row)
     data = lines.getvalue().encode("utf-8")
     with atomic_path(path) as temporary:
         # Without a time inside: the same scores make the same file.
@@ -161,12 +159,11 @@ def read_scores(path: str | os.PathLike) -> list[ClipScore]:
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if _is_compressed(path) else data).decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""))
-        header = next(reader, [])
-        missing = [column for column in _COLUMNS if column not in (*header, *_OPTIONAL_COLUMNS)]
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        missing = {*_COLUMNS} - {*(reader.fieldnames or ()), "frame_probabilities"}
         if missing:
-            raise RunError(f"{path} is not a scores file: it has no column {', '.join(missing)}")
-        scores = [_read_row(path, reader.line_num, header, row) for row in reader if row]
+            raise RunError(f"{path} is not a scores file: it has no column {', '.join(sorted(missing))}")
+        scores = [_read_row(path, reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise RunError(f"{path} is not a scores file: {error}") from error
     except OSError as error:
@@ -182,28 +179,25 @@ def _is_compressed(path: str | os.PathLike) -> bool:
     return pathlib.Path(path).suffix == COMPRESSED_SUFFIX
 
 
-def _read_row(path: pathlib.Path, line: int, header: list[str], row: list[str]) -> ClipScore:
-    if len(row) != len(header):
-        raise RunError(f"{path}, line {line}: {len(row)} fields instead of {len(header)}; was the file cut off?")
-    cells = dict.fromkeys(_OPTIONAL_COLUMNS, "") | dict(zip(header, row, strict=True))
-    values: dict = {field.name: cells.get(field.name) for field in dataclasses.fields(ClipScore)}
+def _read_row(path: pathlib.Path, line: int, cells: dict[str, str]) -> ClipScore:
+    if None in cells or None in cells.values():
+        raise RunError(f"{path}, line {line}: other fields than in the first line; was the file cut off?")
+    values: dict = {name: cells[name] for name in ("label", "kind", "verdict")}
     values |= {name: from_exact_cell(cells[name]) for name in _FREE_COLUMNS}
     try:
         values |= {name: float(cells[name]) for name in ("seconds", "confidence", "frame_seconds")}
         values["probabilities"] = tuple(float(cells[column]) for column in _PROBABILITY_COLUMNS)
-        values["frame_probabilities"] = tuple(float(item) for item in cells["frame_probabilities"].split())
-        for column in ("true_spans", "predicted_spans"):
-            values[column] = tuple(_read_span(item) for item in cells[column].split())
+        values["frame_probabilities"] = tuple(map(float, cells.get("frame_probabilities", "").split()))
+        values |= {column: tuple(map(_read_span, cells[column].split())) for column in _SPAN_COLUMNS}
         if values["kind"] not in KIND_LABELS or values["verdict"] not in ANSWERS:
             raise ValueError(f"{values['kind']} and {values['verdict']} are not kind and verdict of a clip")
-        return ClipScore(**values)
     except ValueError as error:
         raise RunError(f"{path}, line {line}: {error}") from error
+    return ClipScore(**values)
 
 
 def _read_span(text: str) -> tuple[float, float]:
-    start, _, end = text.partition("-")
-    try:
-        return float(start), float(end)
-    except ValueError:
-        raise ValueError(f"span {text!r} is not written as start-end in seconds") from None
+    start, dash, end = text.partition("-")
+    if not dash:
+        raise ValueError(f"span {text!r} is not written as start-end in seconds")
+    return float(start), float(end)

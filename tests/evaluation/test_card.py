@@ -118,19 +118,15 @@ def test_model_card(tmp_path, metrics):
     assert table[row["name"]][-1].endswith(" %")
     assert table["Hybrid"] == [*map(str, metrics["answers"][2]), "12"], "the last table with that row"
     assert "Of the 60 clips 12 are hybrids and 24 are splices within one class" in text
-    count = metrics["confusion"][0][1]
-    assert f"{count} of 24 Real clips" in text
     assert "\n\n\n" not in text
 
 
-def test_wrong_answers_are_told_apart_from_wrong_classes(tmp_path):
+def test_an_answer_that_was_withheld_is_not_told_as_wrong(tmp_path):
     unsure = {"probabilities": (0.2, 0.7, 0.1), "verdict": "Uncertain"}
     scores = [*[clip()] * 3, clip(**unsure), clip("fake"), clip("fake", verdict="Real"), clip("hybrid")]
     text = written(tmp_path, evaluate(scores, resamples=0)).split("## What it gets wrong")[1]
-    answered, probable = text.split("By the most probable")
-    assert "of the Real clips were answered" not in answered
-    assert "50.0 % of the Fake clips were answered Real" in answered
-    assert "1 of 4 Real clips (25.0 %) came out as Fake" in probable
+    assert "of the Real clips were answered" not in text
+    assert "50.0 % of the Fake clips were answered Real" in text
 
 
 def test_names_break_no_table(tmp_path):

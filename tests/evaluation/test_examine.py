@@ -104,7 +104,7 @@ def test_what_was_heard_in_training_is_not_counted(folder, tmp_path, capsys):
     clips = find_clips([folder])
     seen = [file_sha256(clip.path) for clip in clips[::2]]
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS, seen)
-    evaluate_checkpoint(checkpoint.path, clips, tmp_path / "outputs", tmp_path / "cache", jobs=1, show=False)
+    evaluate_checkpoint(checkpoint.path, clips, tmp_path / "outputs", tmp_path / "cache", jobs=1)
     (report,) = (tmp_path / "outputs").iterdir()
     scores = read_scores(report / "scores.csv")
     assert {s.path for s in scores if s.kind in ("real", "fake")} == {clip.name for clip in clips[1::2]}
@@ -119,14 +119,14 @@ def test_an_evaluation_that_fails_leaves_no_folder(folder, tmp_path, monkeypatch
     arguments = find_clips([folder]), tmp_path / "outputs", tmp_path / "cache"
     monkeypatch.setattr("deepfake_audio.evaluation.examine.write_metrics", stop)
     with pytest.raises(KeyboardInterrupt):
-        evaluate_checkpoint(checkpoint.path, *arguments, jobs=1, show=False)
+        evaluate_checkpoint(checkpoint.path, *arguments, jobs=1)
     assert list((tmp_path / "outputs").iterdir()) == []
 
 
 def test_a_corpus_of_real_clips_alone_can_be_judged(folder, tmp_path):
     clips = [clip for clip in find_clips([folder]) if clip.label == "Real"]
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS)
-    evaluate_checkpoint(checkpoint.path, clips, tmp_path / "outputs", tmp_path / "cache", jobs=1, show=False)
+    evaluate_checkpoint(checkpoint.path, clips, tmp_path / "outputs", tmp_path / "cache", jobs=1)
     (report,) = (tmp_path / "outputs").iterdir()
     assert {s.kind for s in read_scores(report / "scores.csv")} == {"real"}
     assert "no hybrids were spliced" in (report / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -136,5 +136,5 @@ def test_nothing_is_left_when_training_heard_it_all(folder, tmp_path):
     clips = find_clips([folder])
     checkpoint = tiny.save_untrained(tmp_path / "model.keras", SETTINGS, [file_sha256(c.path) for c in clips])
     with pytest.raises(RunError, match="Every clip was seen in training"):
-        evaluate_checkpoint(checkpoint.path, clips, tmp_path / "outputs", tmp_path / "cache", jobs=1, show=False)
+        evaluate_checkpoint(checkpoint.path, clips, tmp_path / "outputs", tmp_path / "cache", jobs=1)
     assert not (tmp_path / "outputs").exists()

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support, roc_auc_score
 
 from deepfake_audio.errors import RunError
-from deepfake_audio.evaluation.metrics import coverage, evaluate, reliability
+from deepfake_audio.evaluation.metrics import evaluate, reliability
 from deepfake_audio.evaluation.ranking import equal_error_rate, even_weights
 from deepfake_audio.evaluation.scores import KIND_LABELS, ClipScore
 from deepfake_audio.evaluation.timelines import boundary_errors, span_frames
@@ -233,14 +233,6 @@ def test_answers_by_hand():
     rates |= {"hybrid_doubted_rate": (2 / 5, 5), "hybrid_named_rate": (1 / 5, 5)}
     for name, (value, count) in rates.items():
         assert (metrics[name]["value"], metrics[name]["n"]) == (pytest.approx(value), count), name
-
-
-def test_coverage_by_hand():
-    sure = {"probabilities": (0.9, 0.05, 0.05)}
-    scores = [clip("real", **sure), clip("fake", **sure), clip("real", probabilities=(0.6, 0.2, 0.2))]
-    share, accuracy = coverage(scores)
-    assert share == pytest.approx([1 / 3, 2 / 3, 1.0])
-    assert accuracy == pytest.approx([1.0, 1 / 2, 2 / 3])
 
 
 def test_intervals_hold_the_value_and_narrow_with_more_clips():
