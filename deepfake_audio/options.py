@@ -63,7 +63,7 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--threshold", type=typed.number(0, 1, "a number"), metavar="P",
         help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
     add("--operating-point", type=int, choices=OPERATING_POINTS,
-        help=f"percent of real recordings that may be called Fake or Hybrid, about (default: {OPERATING_POINT})")  # fmt: skip
+        help=f"percent of real recordings that may come out Fake or Hybrid (default: {OPERATING_POINT})")  # fmt: skip
     add("--seconds", type=typed.number(0.3, 36_000, "a number of seconds"), metavar="N",
         help="listen to the microphone for N seconds instead of until Ctrl-C")  # fmt: skip
     add("--device", metavar="NAME", help="microphone: its number, or part of its name")

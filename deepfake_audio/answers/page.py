@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -19,11 +18,11 @@ from ..errors import OutputError
 from ..features.axes import mel_picture, mel_ticks
 from ..features.draw import Glimpse, thin_out
 from ..files import atomic_path
-from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN, UNCLEAR, Settings
+from ..settings import NO_SPEECH, UNCERTAIN, UNCLEAR, Settings
 from ..templates import render
 from .pictures import SHORTEST_SECONDS
 from .table import Summary, claim
-from .wording import LIMITS, NEXT_STEP, channel_names, clock, explain, most_suspicious
+from .wording import LIMITS, NEXT_STEP, clock, explain, most_suspicious, named_channels, shares
 from .writer import Writer
 
 HERE = Path(__file__).parent
@@ -81,15 +80,15 @@ class Report(Writer):
     def add(self, result: dict, glimpse: Glimpse | None = None) -> None:
         """Add one answer; without a glimpse (for what could not be judged) it gets a line in the table only."""
         self._summary.add(result)
-        number = None
+        row = result | {"number": None}
         if glimpse is not None and len(self._recordings) < MOST_PICTURES:
-            number, mp3 = len(self._rows) + 1, glimpse.mp3()
+            row["number"], mp3 = len(self._rows) + 1, glimpse.mp3()
             if self._heard_seconds + glimpse.seconds_to_listen > LISTEN_SECONDS_IN_ALL:
                 mp3 = b""
             else:
                 self._heard_seconds += glimpse.seconds_to_listen
-            self._recordings.append(_recording(result, glimpse, mp3, number, self.settings))
-        self._rows.append(_row(result, number))
+            self._recordings.append(row | _recording(result, glimpse, mp3, self.settings))
+        self._rows.append(row)
 
     def __exit__(self, kind, *_) -> None:
         try:
@@ -133,6 +132,9 @@ class Report(Writer):
             script=Markup(script),
             policy=Markup(policy),
             signs=SIGNS,
+            clock=clock,
+            shares=shares,
+            named_channels=named_channels,
             model=self.model,
             rows=self._rows,
             recordings=self._recordings,
@@ -153,45 +155,13 @@ def _base64(data: bytes) -> Markup:
     return Markup(base64.b64encode(data).decode("ascii"))
 
 
-def _style(label: str) -> str:
-    return label.replace(" ", "-")
-
-
-def _shares(probabilities: dict) -> str:
-    return ", ".join(f"{name} {probabilities[name]:.2f}" for name in CLASS_NAMES)
-
-
-def _verdict(answer: dict) -> dict:
-    """Verdict and confidence of a recording, or of one of its channels."""
-    verdict = answer["verdict"]
-    confidence = "" if verdict == NO_SPEECH else f"{answer['confidence']:.2f}"
-    return {"verdict": verdict, "style": _style(verdict), "confidence": confidence}
-
-
-def _channels(result: dict) -> list[dict]:
-    channels = result.get("channels") or []
-    return [
-        _verdict(channel)
-        | {"name": name, "shares": "" if channel["verdict"] == NO_SPEECH else _shares(channel["probabilities"])}
-        for name, channel in zip(channel_names(len(channels)), channels, strict=True)
-    ]
-
-
-def _row(result: dict, number: int | None) -> dict:
-    row = {"path": result["path"], "number": number, "error": result["error"], "channels": []}
-    if result["error"]:
-        return row | {"verdict": "Error", "style": "Error"}
-    length = clock(result["seconds"], result["seconds"])
-    return row | _verdict(result) | {"length": length, "channels": _channels(result)}
-
-
-def _recording(result: dict, glimpse: Glimpse, mp3: bytes, number: int, settings: Settings) -> dict:
-    """Everything that the page says of one recording, by the names that ``page.html`` has for it."""
+def _recording(result: dict, glimpse: Glimpse, mp3: bytes, settings: Settings) -> dict:
+    """What the page shows of one recording besides its answer, by the names that ``page.html`` has for it."""
     verdict, seconds = result["verdict"], max(result["seconds"], SHORTEST_SECONDS)
     sentences = " ".join([*explain(result), *result["notes"]])
     if verdict != NO_SPEECH:
         sentences += (
-            f" The model gives {_shares(result['probabilities'])}. Of answers with a confidence of "
+            f" The model gives {shares(result)}. Of answers with a confidence of "
             f"{result['confidence']:.2f} about {round(10 * result['confidence'])} in 10 were right on clips like "
             "those it was trained on."
         )
@@ -206,22 +176,15 @@ def _recording(result: dict, glimpse: Glimpse, mp3: bytes, number: int, settings
         least = sorted((s["end"] - s["start"] for s in segments), reverse=True)[MOST_SEGMENTS - 1]
         segments = [s for s in segments if s["end"] - s["start"] >= least][:MOST_SEGMENTS]
         note += f" Of {len(result['segments'])} segments the {len(segments)} longest are shown."
-    return _verdict(result) | {
-        "number": number,
-        "path": result["path"],
+    return {
         "file": Path(result["path"]).name,
         "sentences": f"{sentences} {NEXT_STEP[verdict]}",
-        "channels": _channels(result),
-        "suspicious": _segments(most_suspicious(result), seconds, heard),
-        "segments": _segments(segments, seconds, heard),
+        "suspicious": most_suspicious(result),
+        "segments": segments,
+        "heard": heard,
         "sound": _base64(mp3),
         "note": note,
         "seconds": seconds,
-        "length": clock(seconds, seconds),
-        "speech": clock(result["speech_seconds"], seconds),
-        "sha256": result["sha256"],
-        "threshold": None if result["threshold"] is None else f"{result['threshold']:g}",
-        "quarters": [clock(seconds * part / 4, seconds) for part in range(5)],
         **_curves(glimpse, bool(segments), seconds, settings),
     }
 
@@ -248,26 +211,3 @@ def _curves(glimpse: Glimpse, judged: bool, seconds: float, settings: Settings) 
         "points": " ".join(points),
         "threshold_y": f"{156 + 44 * (1 - settings.decision.fake_threshold):.1f}",
     }
-
-
-def _segments(segments: Sequence[dict], seconds: float, heard: float) -> list[dict]:
-    shown = []
-    for segment in segments:
-        start, end, label = segment["start"], segment["end"], segment["label"]
-        begin, finish = clock(start, seconds), clock(end, seconds)
-        shown.append(
-            {
-                "label": label,
-                "style": _style(label),
-                "start": start,
-                "end": end,
-                "from": begin,
-                "to": finish,
-                "hint": f"{label}, {begin} to {finish}",
-                "probability": "" if label == NO_SPEECH else f"{segment['fake_probability']:.2f}",
-                "x": f"{100 * start / seconds:.4f}",
-                "width": f"{100 * (end - start) / seconds:.4f}",
-                "playable": start < heard,
-            }
-        )
-    return shown

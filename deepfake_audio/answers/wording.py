@@ -78,11 +78,16 @@ def clock(seconds: float, whole: float) -> str:
     return f"{minutes}:{hundredths / 100:05.2f}"
 
 
-def channel_names(count: int) -> list[str]:
-    """Return what the channels of a recording are called."""
-    if count == 2:
-        return ["Left channel", "Right channel"]
-    return [f"Channel {number} of {count}" for number in range(1, count + 1)]
+def named_channels(result: dict) -> list[tuple[str, dict]]:
+    """Return what is said of each channel that was judged by itself, with its name."""
+    channels = result.get("channels") or []
+    names = [f"Channel {number} of {len(channels)}" for number in range(1, len(channels) + 1)]
+    return list(zip(["Left channel", "Right channel"] if len(channels) == 2 else names, channels, strict=True))
+
+
+def shares(answer: dict) -> str:
+    """Return the probabilities of all classes."""
+    return ", ".join(f"{name} {answer['probabilities'][name]:.2f}" for name in CLASS_NAMES)
 
 
 def most_suspicious(result: dict) -> list[dict]:
@@ -111,14 +116,12 @@ def describe(result: dict) -> list[str]:
         found = f"{result['speech_seconds']:.1f} s of sound in {result['seconds']:.1f} s, too little to judge"
         return [*lines, f"  {colour(NO_SPEECH, COLOURS[NO_SPEECH])}: {found}", f"  {NEXT_STEP[NO_SPEECH]}"]
     closest = f", closest to {_likeliest(result)} with" if verdict == UNCERTAIN else ","
-    shares = ", ".join(f"{name} {result['probabilities'][name]:.2f}" for name in CLASS_NAMES)
     lines += [
-        f"  {colour(verdict, COLOURS[verdict])}{closest} confidence {result['confidence']:.2f}  ({shares})",
+        f"  {colour(verdict, COLOURS[verdict])}{closest} confidence {result['confidence']:.2f}  ({shares(result)})",
         f"  {result['seconds']:.1f} s, {result['speech_seconds']:.1f} s of speech or other sound, "
         f"{result['fake_seconds']:.1f} s in fake segments",
     ]
-    channels = result.get("channels") or []
-    for name, channel in zip(channel_names(len(channels)), channels, strict=True):
+    for name, channel in named_channels(result):
         confidence = "" if channel["verdict"] == NO_SPEECH else f", confidence {channel['confidence']:.2f}"
         lines.append(f"  {name}: {channel['verdict']}{confidence}")
     most, suspicious = MOST_SEGMENTS, most_suspicious(result)
