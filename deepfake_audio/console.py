@@ -36,12 +36,7 @@ def warn(lines: Iterable[str]) -> None:
 def results() -> Iterator[None]:
     """Leave nothing of what the block prints on its way to stdout.
 
-    Raises
-    ------
-    OutputError
-        If it cannot be printed.
-    BrokenPipeError
-        If whoever read it has stopped.
+    OutputError if it cannot be printed, BrokenPipeError if whoever read it has stopped.
     """
     try:
         yield

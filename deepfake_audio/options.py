@@ -35,15 +35,7 @@ LOGIN_VARIABLE = "DEEPFAKE_AUDIO_LOGIN"
 
 
 def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
-    """Understand the command line of script.py.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Without it, what was typed.
-    outputs : Path
-        Where recordings of the microphone go unless another folder is named.
-    """
+    """Understand the command line of script.py; recordings of the microphone go to `outputs` if not elsewhere."""
     parser = argparse.ArgumentParser(description="Tell Real, Fake and Hybrid speech apart, with time stamps.")
     add = parser.add_argument
     add("paths", nargs="*", type=typed.unquoted, metavar="PATH",
@@ -121,15 +113,7 @@ def _is_this_computer(host: str) -> bool:
 
 
 def training(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
-    """Understand the command line of CNNRNNLSTM.py.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Without it, what was typed.
-    outputs : Path
-        Where runs are kept unless another folder is named.
-    """
+    """Understand the command line of CNNRNNLSTM.py; runs are kept in `outputs` unless another folder is named."""
     defaults = Settings().training
     parser = argparse.ArgumentParser(description="Train and report a detector of Real, Fake and Hybrid speech.")
     add = parser.add_argument
@@ -294,14 +278,8 @@ def farewell(arguments: argparse.Namespace) -> str:
 def run(work: Callable[[interrupts.Watch], int | None], farewell: str, go_on: str = "") -> int:
     """Do the work of a script and return its exit code: 0 fine, 1 something failed, 130 interrupted.
 
-    Parameters
-    ----------
-    work : callable
-        Is given the watch over Ctrl-C, whose sentence it may change, and returns the exit code, or None for 0.
-    farewell : str
-        What is said after Ctrl-C.
-    go_on : str
-        What to do after a file could not be read or written.
+    `work` is given the watch over Ctrl-C, which says `farewell` unless its sentence is changed, and returns the exit
+    code, or None for 0. `go_on` says what to do after a file could not be read or written.
     """
     try:
         with interrupts.Watch(farewell) as watch:

@@ -28,20 +28,13 @@ def find_recordings(names: Sequence[str], passed_over: Counter | None = None) ->
 
     ``-`` stands for a recording that comes through a pipe, a folder for every recording below it (known by its suffix
     or its first bytes, hidden files left out), a pattern such as ``calls/*.wav`` or ``**/*.mp3`` for every recording
-    that fits, a file for itself whatever its name. Each recording comes once, however often it is named.
-
-    Parameters
-    ----------
-    names : sequence of str
-        As typed; patterns that the shell did not expand (no Windows shell does) are expanded here.
-    passed_over : Counter of str, optional
-        Counts by suffix what is in a folder, or fits a pattern, and is no recording.
+    that fits, whether or not the shell expands it (no Windows shell does), a file for itself whatever its name.
 
     Returns
     -------
     list of (Path, str or None)
-        Recordings in the order of the names, those of one name sorted; with a sentence in place of None where a
-        name stands for nothing that could be judged.
+        Each recording once, in the order of the names, those of one name sorted; with a sentence in place of None where
+        a name stands for nothing that could be judged. `passed_over` counts by suffix what is no recording.
     """
     found, seen = [], set()
     passed_over = Counter() if passed_over is None else passed_over

@@ -14,24 +14,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One of the files that can be asked for.
+    """One of the files that can be asked for by ``--NAME``.
 
-    Attributes
-    ----------
-    name : str
-        Of its option, behind ``--``.
-    help : str
-        What ``--help`` says of it.
-    begin : callable
-        From where it goes, the checkpoint that answers and its rule to a :class:`Writer`; imports what that needs.
-    what, suffix : str
-        What it is, and what its name should end in; for who names it like something else.
-    others : tuple of str
-        Suffixes of what it will not be.
-    folder : bool
-        It is a folder of files.
-    alone : bool
-        It takes the answer to one recording only.
+    `begin` makes a :class:`Writer` of its path, the checkpoint that answers and its rule, and imports what that needs.
+    `what` it is, the `suffix` of its name and those of what it will not be (`others`) are told to who names it like
+    something else. It may be a `folder` of files, and may take the answer to one recording `alone`.
     """
 
     name: str

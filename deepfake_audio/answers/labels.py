@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import OutputError
 from ..features.draw import Glimpse
 from ..files import atomic_path, remove_leftovers
 from ..settings import NO_SPEECH
-from .writer import Writer
+from .writer import Writer, writing
 
 
 class Labels(Writer):
@@ -27,8 +26,5 @@ class Labels(Writer):
             text = label if label == NO_SPEECH else f"{label} {segment['fake_probability']:.2f}"
             lines.append(f"{segment['start']:.6f}\t{segment['end']:.6f}\t{text}\n")
         remove_leftovers(self.path)
-        try:
-            with atomic_path(self.path) as temporary:
-                temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise OutputError(f"'{self.path}' cannot be written ({error.strerror}): name another file.") from error
+        with writing(self.path), atomic_path(self.path) as temporary:
+            temporary.write_text("".join(lines), encoding="utf-8", newline="\n")

@@ -34,16 +34,8 @@ CHARACTERS_PER_SECOND = 2
 class Moment:
     """What is known while listening: about the last seconds, unless said otherwise.
 
-    Attributes
-    ----------
-    seconds : float
-        Since the beginning.
-    peak_db : float
-        Loudest sample since the last moment, in dB under full scale.
-    judgement : Judgement
-        About the last ``ROLLING_SECONDS``.
-    troubles : tuple of str
-        What is wrong with the sound.
+    `seconds` count from the beginning; `peak_db` is the loudest sample since the last moment, in dB under full scale;
+    `judgement` is about the last ``ROLLING_SECONDS``; `troubles` say what is wrong with the sound.
     """
 
     seconds: float
@@ -77,17 +69,11 @@ def listen(
 
     Parameters
     ----------
-    detector : Detector
-        Who judges.
-    microphone : Microphone
-        What is heard.
     path : Path
-        FLAC file that is written while listening, so that whatever happens, what was heard is kept; there is none
-        if nothing was, and no folder that is empty then.
+        FLAC file that is written while listening, so that what was heard is kept, whatever happens; there is none if
+        nothing was, and no folder that is empty then.
     show : callable
         Told once per second of sound.
-    seconds : float, optional
-        When to stop.
 
     Returns
     -------

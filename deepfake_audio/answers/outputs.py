@@ -37,12 +37,7 @@ def show(result: dict, as_json: bool, quiet: bool) -> None:
 def check(found: Sequence[tuple[Path, str | None]], wanted: Mapping[str, Path]) -> None:
     """Refuse to write over a recording, two answers into one file, and many where one is taken.
 
-    Parameters
-    ----------
-    found : sequence of (Path, str or None)
-        Recordings that are to be judged, from :func:`deepfake_audio.answers.find.find_recordings`.
-    wanted : mapping of str to Path
-        Files that are to be written, by the names of their formats.
+    `found` comes from :func:`.find.find_recordings`; `wanted` has the files to write by the names of their formats.
 
     Raises
     ------
@@ -67,18 +62,9 @@ def _place(path: Path) -> str:
 
 
 class Outputs(contextlib.ExitStack):
-    """The files that are wanted; a context manager.
+    """The files that are wanted, by the names of their formats, for answers by a rule; a context manager.
 
     Its end finishes them, also after an error or Ctrl-C: answers that were given are kept.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-        Whose answers they hold.
-    wanted : mapping of str to Path
-        Where they go, by the names of their formats.
-    rule : str
-        Of the detector, see :func:`deepfake_audio.judging.decision.name_rule`.
     """
 
     def __init__(self, checkpoint: Checkpoint, wanted: Mapping[str, Path], rule: str):
@@ -116,12 +102,6 @@ class Outputs(contextlib.ExitStack):
         return Glimpse(features.sample_rate, features.hop_seconds, max(seconds)) if seconds else None
 
     def add(self, answer: Answer) -> None:
-        """Write one answer into each of them.
-
-        Raises
-        ------
-        OutputError
-            If one cannot be written.
-        """
+        """Write one answer into each of them; OutputError if one cannot be written."""
         for writer in self._writers:
             writer.add(answer.result, answer.glimpse)

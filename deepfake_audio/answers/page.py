@@ -23,7 +23,7 @@ from ..templates import render
 from .pictures import SHORTEST_SECONDS
 from .table import Summary, claim
 from .wording import LIMITS, NEXT_STEP, clock, explain, most_suspicious, named_channels, shares
-from .writer import Writer
+from .writer import Writer, writing
 
 HERE = Path(__file__).parent
 
@@ -47,24 +47,9 @@ SIGNS = {
 
 
 class Report(Writer):
-    """A page that is gathered answer by answer and written at the end; a context manager.
+    """A page about the recordings that are added, written at the end of a ``with`` block.
 
-    After an error or Ctrl-C in the block, what was answered is written where no page is yet: a fragment does not take
-    the place of a whole one.
-
-    Parameters
-    ----------
-    path : Path or None
-        HTML file to write; None where only :meth:`page` is wanted.
-    settings : Settings
-        Of the checkpoint.
-    model : dict
-        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
-
-    Raises
-    ------
-    OutputError
-        If another scan is writing it.
+    Without a path, only :meth:`page` is wanted. OutputError if another scan is writing it.
     """
 
     listen_seconds = LISTEN_SECONDS
@@ -102,20 +87,9 @@ class Report(Writer):
                 self._lock.release()
 
     def write(self) -> None:
-        """Write the page.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
-        try:
-            with atomic_path(self.path) as temporary:
-                temporary.write_text(self.page(), encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise OutputError(
-                f"'{self.path}' cannot be written ({error.strerror}): close what shows it, or name another file."
-            ) from error
+        """Write the page; OutputError if it cannot be written."""
+        with writing(self.path), atomic_path(self.path) as temporary:
+            temporary.write_text(self.page(), encoding="utf-8", newline="\n")
 
     def page(self) -> str:
         """Return the page."""

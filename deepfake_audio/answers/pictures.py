@@ -7,12 +7,11 @@ import warnings
 from pathlib import Path
 
 from .. import console
-from ..errors import OutputError
 from ..evaluation.plots import plot_timeline
 from ..features.draw import Glimpse, thin_out
 from ..settings import NO_SPEECH, Settings
 from ..text import clean
-from .writer import Writer
+from .writer import Writer, writing
 
 SHORTEST_SECONDS = 0.001
 """A single sample is drawn as if it lasted so long."""
@@ -38,10 +37,8 @@ class Pictures(Writer):
     def __init__(self, folder: Path, settings: Settings):
         self.folder, self.settings = Path(folder), settings
         self._taken: set[str] = set()
-        try:  # before anything is judged
+        with writing(self.folder, "folder"):  # before anything is judged
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"'{folder}' cannot be written ({error.strerror}): name another folder.") from error
 
     def add(self, result: dict, glimpse: Glimpse | None = None) -> None:
         """Draw one recording and say in which file, unless it could not be judged."""
@@ -63,21 +60,18 @@ class Pictures(Writer):
         seconds, segments = max(result["seconds"], SHORTEST_SECONDS), result["segments"]
         verdict, confidence = result["verdict"], result["confidence"]
         answer = verdict if verdict == NO_SPEECH else f"{verdict}, confidence {confidence:.2f}"
-        try:
-            with warnings.catch_warnings():
-                # Names may be in any script; what the font lacks becomes a box, which says enough.
-                warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-                plot_timeline(
-                    glimpse.spectrogram(),
-                    (values if segments else (), group * self.settings.label_seconds),
-                    {"": [(s["start"], s["end"], s["label"]) for s in segments] or [(0.0, seconds, NO_SPEECH)]},
-                    seconds,
-                    f"{clean(Path(result['path']).name)}: {answer}",
-                    path,
-                    self.settings.features.highest_hz,
-                    self.settings.decision.fake_threshold,
-                    glimpse.waveform(),
-                )
-        except OSError as error:
-            raise OutputError(f"'{path}' cannot be written ({error.strerror}): name another folder.") from error
+        with writing(path, "folder"), warnings.catch_warnings():
+            # Names may be in any script; what the font lacks becomes a box, which says enough.
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+            plot_timeline(
+                glimpse.spectrogram(),
+                (values if segments else (), group * self.settings.label_seconds),
+                {"": [(s["start"], s["end"], s["label"]) for s in segments] or [(0.0, seconds, NO_SPEECH)]},
+                seconds,
+                f"{clean(Path(result['path']).name)}: {answer}",
+                path,
+                self.settings.features.highest_hz,
+                self.settings.decision.fake_threshold,
+                glimpse.waveform(),
+            )
         return path

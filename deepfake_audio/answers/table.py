@@ -16,7 +16,7 @@ from ..files import InUse, Lock, atomic_path, file_sha256, remove_leftovers, wri
 from ..judging.many import Answer, blank
 from ..settings import CLASS_NAMES, NO_SPEECH, UNCERTAIN
 from ..text import cell
-from .writer import Writer
+from .writer import Writer, writing
 
 COLUMNS = (
     *("path", "channel", "verdict", "reason", "confidence", "p_real", "p_fake", "p_hybrid", "seconds"),
@@ -53,15 +53,8 @@ class Summary:
 def claim(path: Path) -> Lock | None:
     """Keep other scans from writing a file, until the lock is released or this process ends.
 
-    Parameters
-    ----------
-    path : Path
-        The file. Its folder is made when missing; what a scan that was killed has left beside it is removed.
-
-    Returns
-    -------
-    Lock or None
-        None where the folder cannot be made: whoever writes the file then finds out why.
+    Its folder is made when missing; what a scan that was killed has left beside it is removed. Returns None where the
+    folder cannot be made: whoever writes the file then finds out why.
 
     Raises
     ------
@@ -82,19 +75,10 @@ def claim(path: Path) -> Lock | None:
 
 
 class Table(Writer):
-    """A CSV file of answers that grows row by row and goes on where it stopped.
+    """A CSV file of answers of one model by one rule that grows row by row and goes on where it stopped.
 
     The rows of a file are on disk before the next one is judged. A file whose rows are all there counts as done as
     long as it has not changed; rows of files that failed are dropped, so that those are tried again.
-
-    Parameters
-    ----------
-    path : Path
-        The file; it may exist already.
-    model : dict
-        From :meth:`deepfake_audio.model.checkpoint.Checkpoint.about`.
-    rule : str
-        Threshold or operating point of the model. Answers of two models or rules are not mixed.
 
     Raises
     ------
@@ -107,15 +91,11 @@ class Table(Writer):
         self.path, self.model, self.rule = Path(path), model, rule
         self._file, self._superseded, self._lock = None, False, claim(self.path)
         try:
-            whole = {path: rows for path, rows in _by_file(self._read()).items() if _is_whole(rows)}
-            self._rows = {path: rows[0] for path, rows in whole.items()}
-            self._write(whole)
-            self._file = self.path.open("ab", buffering=0)  # so that nothing is left to be written later
-        except OSError as error:
-            self.close()
-            raise OutputError(
-                f"'{self.path}' cannot be written ({error.strerror}): close what shows it, or name another file."
-            ) from error
+            with writing(self.path):
+                whole = {path: rows for path, rows in _by_file(self._read()).items() if _is_whole(rows)}
+                self._rows = {path: rows[0] for path, rows in whole.items()}
+                self._write(whole)
+                self._file = self.path.open("ab", buffering=0)  # so that nothing is left to be written later
         except BaseException:
             self.close()
             raise

@@ -69,13 +69,7 @@ EXAMPLES = {
 
 
 def check(host: str, port: int) -> None:
-    """Say what keeps the page from opening, before anything heavy is loaded.
-
-    Raises
-    ------
-    OutputError
-        If Gradio is missing or of another major version, or nothing can listen there.
-    """
+    """Say what keeps the page from opening, before anything heavy is loaded, by an OutputError."""
     try:
         version = importlib.metadata.version("gradio")
     except importlib.metadata.PackageNotFoundError:
@@ -97,23 +91,10 @@ def check(host: str, port: int) -> None:
 
 
 def serve(detector: Detector, host: str, port: int, login: str | None, jobs: int) -> None:
-    """Open the page and answer until Ctrl-C.
+    """Open the page and answer until Ctrl-C; OutputError if that fails.
 
-    Parameters
-    ----------
-    detector : Detector
-        Who judges.
-    host, port : str, int
-        Where to listen; :func:`check` has seen them.
-    login : str or None
-        ``NAME:PASSWORD`` of who may open the page.
-    jobs : int
-        Recordings of one upload that are worked on at the same time.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be opened.
+    :func:`check` has seen `host` and `port`; `login` is ``NAME:PASSWORD`` of who may open the page; of one upload as
+    many recordings as `jobs` are worked on at the same time.
     """
     with tempfile.TemporaryDirectory(prefix="deepfake-audio-", ignore_cleanup_errors=True) as folder:
         os.environ |= {
@@ -213,17 +194,7 @@ class OwnHostOnly:
 
 
 def build(gradio, detector: Detector, jobs: int, folder: Path):
-    """Return the page as Gradio's Blocks.
-
-    Parameters
-    ----------
-    gradio : module
-        Imported by the caller, after its environment was set.
-    detector, jobs
-        As for :func:`serve`.
-    folder : Path
-        Where reports are written.
-    """
+    """Return the page as Blocks of the module `gradio`, which was imported after its environment was set."""
     with gradio.Blocks(title="Real, fake or hybrid speech?", analytics_enabled=False) as blocks:
         gradio.HTML(
             Markup("<h1>Real, fake or hybrid speech?</h1><p>{}</p>").format(
@@ -268,10 +239,7 @@ def build(gradio, detector: Detector, jobs: int, folder: Path):
 def judge(paths: Iterable[Path], detector: Detector, jobs: int, folder: Path) -> tuple[str, Path, Path]:
     """Judge what was uploaded at once.
 
-    Returns
-    -------
-    tuple of (str, Path, Path)
-        HTML that tells it, with the report in a frame; report and data as files in a new folder within `folder`.
+    Returns HTML that tells it, with the report in a frame, then report and data as files in a new folder.
     """
     model, features = detector.model_info(), detector.settings.features
     place, summary, results = Path(tempfile.mkdtemp(dir=folder)), Summary(), []

@@ -103,13 +103,7 @@ def most_suspicious(result: dict) -> list[dict]:
 
 
 def describe(result: dict) -> list[str]:
-    """Lay out one answer for a console: about fifteen lines of at most 120 characters, unless a name is longer.
-
-    Parameters
-    ----------
-    result : dict
-        An answer of :func:`deepfake_audio.judging.many.answer` without an error.
-    """
+    """Lay out one answer without an error in about fifteen lines of at most 120 characters, longer names aside."""
     verdict = result["verdict"]
     lines = [clean(result["path"])]
     if verdict == NO_SPEECH:
@@ -150,13 +144,7 @@ def _likeliest(result: dict) -> str:
 
 
 def explain(result: dict) -> list[str]:
-    """Say what the verdict and its confidence mean, and why it is what it is if not the most probable class.
-
-    Returns
-    -------
-    list of str
-        One sentence or a few.
-    """
+    """Say in a few sentences what a verdict means, and why it is not the most probable class if it is not."""
     verdict, threshold, likeliest = result["verdict"], result["threshold"], _likeliest(result)
     if verdict == NO_SPEECH:
         return [MEANING[verdict]]

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import abc
 import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 
+from ..errors import OutputError
 from ..features.draw import Glimpse
+
+
+@contextlib.contextmanager
+def writing(path: Path, another: str = "file") -> Iterator[None]:
+    """Say in one sentence why a block cannot write."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"'{path}' cannot be written ({error.strerror}): close what shows it, or name another {another}."
+        ) from error
 
 
 class Writer(contextlib.AbstractContextManager):
@@ -21,19 +35,9 @@ class Writer(contextlib.AbstractContextManager):
 
     @abc.abstractmethod
     def add(self, result: dict, glimpse: Glimpse | None = None) -> None:
-        """Write one answer.
+        """Write one answer of :func:`deepfake_audio.judging.many.answer`; OutputError if that fails.
 
-        Parameters
-        ----------
-        result : dict
-            From :func:`deepfake_audio.judging.many.answer`.
-        glimpse : Glimpse, optional
-            Of the recording, if it could be judged and some writer wants one.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
+        There is a glimpse if the recording could be judged and some writer wants one.
         """
 
     def __exit__(self, *error) -> None:

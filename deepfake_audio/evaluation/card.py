@@ -66,26 +66,10 @@ _ANSWERED = "By what the program answers"
 class Card:
     """Where a model comes from: what its card says besides settings and metrics.
 
-    Attributes
-    ----------
-    checkpoint : Checkpoint
-        The model.
-    data, sources : sequence of str
-        Sentences that describe corpora and their licences; pages and corpora that the clips come from.
-    split : dict
-        Set to ``{"Real": n, "Fake": n, "Hybrid": n}``.
-    warnings : sequence of str
-        Of its training.
-    command : str
-        That trains the same network again.
-    training_minutes : float
-        0 where nothing was trained.
-    shortcuts : dict of str to float
-        Property to AUC, from :func:`deepfake_audio.corpus.shortcuts.shortcuts`.
-    about_shortcuts, about_results : str
-        Where those and the figures come from.
-    remarks : str
-        Markdown that goes before the limits.
+    `data` are sentences that describe corpora and their licences, `sources` pages and corpora that the clips come from;
+    `split` has the number of clips of each class in each set; `command` trains the same network again; nothing was
+    trained in 0 minutes; `shortcuts` come from :func:`deepfake_audio.corpus.shortcuts.shortcuts`; `remarks` is Markdown
+    that goes before the limits.
     """
 
     checkpoint: Checkpoint
@@ -142,20 +126,13 @@ def write_metrics(path: str | os.PathLike, metrics: dict) -> None:
 
 def write_model_card(path: str | os.PathLike, metrics: dict, card: Card, parameters: int) -> None:
     """Write a Markdown page that says what a trained model of so many weights is, is for, can do and cannot do."""
-    counts = metrics["clips"]
-    checkpoint = card.checkpoint
-    words = ("data", "warnings", "sources")
     text = render(
         Path(__file__).with_name("model_card.md"),
-        **{name: getattr(card, name) for name in words},
-        name=checkpoint.about()["name"],
-        created=checkpoint.trained[:10],
-        version=checkpoint.version,
-        seed=checkpoint.seed,
+        card=card,
+        metrics=metrics,
         parameters=f"{parameters:,}",
-        minutes=f", {card.training_minutes:.1f} minutes" if card.training_minutes else "",
         command=_fenced(clean(card.command), "console"),
-        settings=_fenced(json.dumps(to_dict(checkpoint.settings), indent=2, ensure_ascii=False), "json"),
+        settings=_fenced(json.dumps(to_dict(card.checkpoint.settings), indent=2, ensure_ascii=False), "json"),
         split=[
             (split, *(found.get(name, 0) for name in CLASS_NAMES), sum(found.values()))
             for split, found in card.split.items()
@@ -164,13 +141,6 @@ def write_model_card(path: str | os.PathLike, metrics: dict, card: Card, paramet
             (name, f"{area:.2f}", "suspicious" if area > SUSPICIOUS_AUC else "")
             for name, area in card.shortcuts.items()
         ],
-        about_shortcuts=card.about_shortcuts,
-        about_results=card.about_results,
-        clips=sum(counts.values()),
-        hybrids=counts["Hybrid"],
-        controls=metrics["false_hybrid_rate"]["n"],
-        resamples=metrics["resamples"],
-        resampled=metrics["resampled"],
         results=[(title, *_cells(metrics[name], unit)) for name, title, unit in _ROWS],
         per_class=_per_class(metrics),
         classes=list(CLASS_NAMES),

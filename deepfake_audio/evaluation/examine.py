@@ -81,12 +81,10 @@ def examine(
     log: Path | None = None,
     trained_families: Collection[str] | None = None,
 ) -> Report:
-    """Judge a test set once and write everything that is said about it.
+    """Judge a test set once and write everything that is said about it into a folder, ``metrics.json`` last.
 
     Parameters
     ----------
-    folder : Path
-        Where ``scores.csv``, ``plots``, ``MODEL_CARD.md`` and, last, ``metrics.json`` go.
     examples, store
         Clips that neither training nor validation has seen, and their spectrograms.
     card : Card
@@ -108,10 +106,11 @@ def examine(
     if log is not None and trained_families is None:  # networks of folds answer nobody
         metrics["choice"] = choose(examples, scores)
     timelines = {score.path: score.frame_probabilities for score in judged}
-    plots = _draw(folder / "plots", scores, timelines, metrics, store, checkpoint, log)
+    _draw(folder / "plots", scores, timelines, metrics, store, checkpoint, log)
     write_model_card(folder / "MODEL_CARD.md", metrics, card, engine.network.count_params())
     write_metrics(folder / REPORT, metrics)
-    return Report(folder, metrics, [folder / "scores.csv", folder / REPORT, folder / "MODEL_CARD.md", *plots])
+    files = [folder / name for name in ("scores.csv", REPORT, "MODEL_CARD.md")]
+    return Report(folder, metrics, [*files, *sorted((folder / "plots").glob("*.png"))])
 
 
 def _draw(
@@ -122,21 +121,15 @@ def _draw(
     store: FeatureStore,
     checkpoint: Checkpoint,
     log: Path | None,
-) -> list[Path]:
+) -> None:
     from . import plots
-
-    made = []
-
-    def out(name: str) -> Path:
-        made.append(folder / f"{name}.png")
-        return made[-1]
 
     features = checkpoint.settings.features
     if log is not None:
-        plots.plot_learning_curves(log, out("learning_curves"))
-    plots.plot_confusion_matrix(metrics, out("confusion_matrix"))
-    plots.plot_det(scores, out("det_curve"))
-    plots.plot_reliability(scores, out("reliability"))
+        plots.plot_learning_curves(log, folder / "learning_curves.png")
+    plots.plot_confusion_matrix(metrics, folder / "confusion_matrix.png")
+    plots.plot_det(scores, folder / "det_curve.png")
+    plots.plot_reliability(scores, folder / "reliability.png")
     samples = []
     for label in CLASS_NAMES:
         # The first clip of a class in the file, not the one that looks best.
@@ -152,12 +145,11 @@ def _draw(
             {name: [(*span, "Fake") for span in found] for name, found in spans.items()},
             len(spectrogram) * features.hop_seconds,
             f"{Path(chosen.path).name}: {label}, judged {chosen.verdict} ({chosen.confidence:.2f})",
-            out(f"timeline_{label.lower()}"),
+            folder / f"timeline_{label.lower()}.png",
             features.highest_hz,
             checkpoint.settings.decision.fake_threshold,
         )
-    plots.plot_mel_samples(samples, out("mel_spectrogram_sample"), features.highest_hz)
-    return made
+    plots.plot_mel_samples(samples, folder / "mel_spectrogram_sample.png", features.highest_hz)
 
 
 def evaluate_checkpoint(
@@ -172,18 +164,9 @@ def evaluate_checkpoint(
     """Report a checkpoint on a corpus, without anything that its training has seen.
 
     On the corpus that it was trained on, this is the test set of that training; on another one, every clip that
-    was in neither training nor validation, known by content.
-
-    Parameters
-    ----------
-    path, clips
-        Checkpoint and corpus.
-    outputs, cache : Path
-        The report goes into a new folder below `outputs`, features into `cache`.
-    jobs, dask
-        Threads, or the scheduler of a cluster, for features.
-    remarks : sequence of str
-        What the model card should warn of besides: what was left aside when the corpus was listed.
+    was in neither training nor validation, known by content. The report goes into a new folder below `outputs`,
+    features into `cache`; `jobs` threads, or the cluster of a scheduler `dask`, compute them. The model card warns of
+    `remarks`, too.
     """
     checkpoint = read_checkpoint(path)
     warnings = []

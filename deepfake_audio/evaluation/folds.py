@@ -45,21 +45,12 @@ SHIPPED_SCORES = "scores.csv.gz"
 class Folds:
     """A recipe on a corpus, trained and tested fold by fold; the same one goes on where it was interrupted.
 
-    Recordings that stand under several sources are found by their features.
-
-    Parameters
-    ----------
-    corpus, settings, count
-        The clips, the recipe, and how many folds.
-    outputs, cache, jobs, dask
-        Where the folder of the folds is made; where, by how many threads and on which cluster features are computed.
-    command : str
-        What was typed, for the model cards.
+    Recordings that stand under several sources are found by their features, which go into `cache`.
 
     Attributes
     ----------
     home, folders
-        The folder of the folds, and those of each.
+        The folder of the folds, below `outputs`, and those of each.
 
     Raises
     ------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import math
 from collections.abc import Callable, Collection, Sequence
 
@@ -32,28 +30,16 @@ _Metrics = dict[str, tuple[int, Callable[[np.ndarray], float]]]
 an array of shape (clips,) says: once each for the value, as often as it was drawn for a resample."""
 
 
-@dataclasses.dataclass(frozen=True)
 class _Columns:
     """What metrics need of the scores, one entry per clip."""
 
-    truth: np.ndarray
-    probabilities: np.ndarray  # shape (clips, classes)
-    decision: np.ndarray
-    verdict: np.ndarray
-
-    @functools.cached_property
-    def confidence(self) -> np.ndarray:
-        return self.probabilities.max(axis=1)
-
-
-def _columns(scores: Sequence[ClipScore]) -> _Columns:
-    probabilities = np.array([score.probabilities for score in scores])
-    return _Columns(
-        np.array([CLASS_NAMES.index(score.label) for score in scores]),
-        probabilities,
-        probabilities.argmax(axis=1),
-        np.array([score.verdict for score in scores]),
-    )
+    def __init__(self, scores: Sequence[ClipScore]):
+        self.truth = np.array([CLASS_NAMES.index(score.label) for score in scores])
+        self.verdict = np.array([score.verdict for score in scores])
+        self.probabilities = np.array([score.probabilities for score in scores])  # shape (clips, classes)
+        self.confidence = self.probabilities.max(axis=1)
+        self.decision = self.probabilities.argmax(axis=1)
+        self.right = self.decision == self.truth
 
 
 def _share(of: np.ndarray, hit: np.ndarray) -> tuple[int, Callable[[np.ndarray], float]]:
@@ -70,17 +56,20 @@ def _class_metrics(columns: _Columns) -> _Metrics:
         support, decided = confusion.sum(axis=1), confusion.sum(axis=0)
         return np.where(support > 0, 2 * np.diagonal(confusion) / (support + decided), np.nan)
 
-    right = columns.decision == columns.truth
     metrics: _Metrics = {
-        "accuracy": _share(np.ones(len(cell), dtype=bool), right),
+        "accuracy": _share(np.ones(len(cell), dtype=bool), columns.right),
         "macro_f1": (len(cell), lambda weights: f1(weights).mean()),
     }
     for index, name in enumerate(CLASS_NAMES):
         true = columns.truth == index
-        metrics[f"{name} precision"] = _share(columns.decision == index, right)
-        metrics[f"{name} recall"] = _share(true, right)
+        metrics[f"{name} precision"] = _share(columns.decision == index, columns.right)
+        metrics[f"{name} recall"] = _share(true, columns.right)
         metrics[f"{name} f1"] = (int(true.sum()), lambda weights, index=index: f1(weights)[index])
     return metrics
+
+
+def _of(measure: Callable[[np.ndarray], float], used: np.ndarray, even: np.ndarray | float = 1.0):
+    return lambda weights: measure(weights[used] * even)
 
 
 def _ranking_metrics(
@@ -98,18 +87,12 @@ def _ranking_metrics(
         ranking = Ranking(rest[used], 1 - columns.probabilities[used, _REAL])
         even = even_weights([scores[index] for index in used])
         if name == "eer":
-            metrics["roc_auc"] = (len(used), lambda weights, used=used, ranking=ranking: ranking.auc(weights[used]))
-
-        def plain(weights, used=used, ranking=ranking):
-            return ranking.eer(weights[used])
-
-        def even_handed(weights, used=used, ranking=ranking, even=even):
-            return ranking.eer(weights[used] * even)
-
+            metrics["roc_auc"] = (len(used), _of(ranking.auc, used))
         if name == "eer_unseen_families":
-            metrics[name] = (len(used) if rest.any() else 0, even_handed)
+            metrics[name] = (len(used) if rest.any() else 0, _of(ranking.eer, used, even))
         else:
-            metrics |= {name: (len(used), plain), f"{name}_even": (len(used), even_handed)}
+            metrics |= {name: (len(used), _of(ranking.eer, used))}
+            metrics |= {f"{name}_even": (len(used), _of(ranking.eer, used, even))}
     return metrics
 
 
@@ -122,10 +105,9 @@ def _answer_metrics(scores: Sequence[ClipScore], columns: _Columns) -> _Metrics:
     """Shares of clips: false hybrids, verdicts given and withheld; and the calibration error."""
     verdict, confidence = columns.verdict, columns.confidence
     real, fake, hybrid = (columns.truth == index for index in (_REAL, _FAKE, _HYBRID))
-    right = columns.decision == columns.truth
     everything = np.ones(len(scores), dtype=bool)
     accused = np.isin(verdict, ("Fake", "Hybrid"))
-    bins, excess = _calibration_bin(confidence), right - confidence
+    bins, excess = _calibration_bin(confidence), columns.right - confidence
     return {
         "false_hybrid_rate": _share(np.array(["+" in s.kind for s in scores]), columns.decision == _HYBRID),
         "uncertain_share": _share(everything, verdict == UNCERTAIN),
@@ -136,7 +118,7 @@ def _answer_metrics(scores: Sequence[ClipScore], columns: _Columns) -> _Metrics:
         "hybrid_vouched_rate": _share(hybrid, verdict == "Real"),
         "hybrid_doubted_rate": _share(hybrid, accused),
         "hybrid_named_rate": _share(hybrid, verdict == "Hybrid"),
-        "confident_half_accuracy": _share(confidence >= np.median(confidence), right),
+        "confident_half_accuracy": _share(confidence >= np.median(confidence), columns.right),
         "ece": (len(scores), lambda weights: np.abs(np.bincount(bins, weights * excess)).sum() / weights.sum()),
     }
 
@@ -242,7 +224,7 @@ def evaluate(
     """
     if not scores:
         raise RunError("there are no scores to evaluate; the test set of the split is empty")
-    columns = _columns(scores)
+    columns = _Columns(scores)
     metrics = {
         **_class_metrics(columns),
         **_ranking_metrics(scores, columns, trained_families),
@@ -309,15 +291,12 @@ _OPPOSITES = {_REAL: ("Fake", "Hybrid"), _FAKE: ("Real",), _HYBRID: ("Real",)}
 
 
 def reliability(scores: Sequence[ClipScore]) -> list[dict]:
-    """Return clips grouped by confidence, in the bins of the expected calibration error.
+    """Return clips grouped by confidence, in the bins of the expected calibration error that hold some.
 
-    Returns
-    -------
-    list of dict
-        For each bin that holds clips: ``low`` and ``high`` (edges of the bin), ``n`` (clips), ``confidence`` (their
-        mean largest probability) and ``accuracy`` (share whose most probable class is true).
+    Each has ``low`` and ``high`` (edges of the bin), ``n`` (clips), ``confidence`` (their mean largest probability) and
+    ``accuracy`` (share whose most probable class is true).
     """
-    columns = _columns(scores)
+    columns = _Columns(scores)
     bins = _calibration_bin(columns.confidence)
     return [
         {
@@ -325,7 +304,7 @@ def reliability(scores: Sequence[ClipScore]) -> list[dict]:
             "high": (index + 1) / CALIBRATION_BINS,
             "n": int(np.sum(bins == index)),
             "confidence": float(np.mean(columns.confidence[bins == index])),
-            "accuracy": float(np.mean((columns.decision == columns.truth)[bins == index])),
+            "accuracy": float(np.mean(columns.right[bins == index])),
         }
         for index in np.unique(bins).tolist()
     ]

@@ -9,15 +9,7 @@ from .scores import read_scores
 
 
 def expected_rates(checkpoint: Path, threshold: float) -> str:
-    """Say in a sentence what share of test clips a threshold gets wrong.
-
-    Parameters
-    ----------
-    checkpoint : Path
-        Its run's ``scores.csv`` or ``scores.csv.gz`` lies beside it.
-    threshold : float
-        Probability of not being Real from which on a recording is called Fake or Hybrid.
-    """
+    """Say in a sentence what share of test clips a threshold of not being Real gets wrong."""
     unknown = (
         f"What the threshold {threshold:g} costs is not known: no scores.csv of its run lies beside the checkpoint."
     )

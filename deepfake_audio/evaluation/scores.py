@@ -113,15 +113,7 @@ def write_scores(path: str | os.PathLike, scores: Sequence[ClipScore], frames: b
     """Write one CSV line per clip (UTF-8); spans as ``0.5120-1.2340 2.0000-2.5000``, frames as ``0.012 0.934``.
 
     Names are written so that a spreadsheet calculates nothing and a terminal obeys nothing, and are read back exactly.
-
-    Parameters
-    ----------
-    path
-        Compressed if it ends in ``.gz``.
-    scores
-        Rows in this order.
-    frames
-        Whether to keep the probabilities of single frames, most of the file; metrics of frames need them.
+    A path that ends in ``.gz`` is compressed. Without `frames`, most of the file, no metric of frames can be computed.
     """
     columns = [column for column in _COLUMNS if frames or column != "frame_probabilities"]
     lines = io.StringIO()
@@ -146,13 +138,7 @@ def write_scores(path: str | os.PathLike, scores: Sequence[ClipScore], frames: b
 
 
 def read_scores(path: str | os.PathLike) -> list[ClipScore]:
-    """Return what :func:`write_scores` wrote.
-
-    Raises
-    ------
-    RunError
-        When the file cannot be read, is no scores file, or holds no clips.
-    """
+    """Return what :func:`write_scores` wrote; RunError if it cannot be read, is something else, or holds no clips."""
     path = pathlib.Path(path)
     # The csv module refuses fields over 131072 characters: seven minutes of frames. The limit is global, so restore it.
     limit = csv.field_size_limit(2**31 - 1)

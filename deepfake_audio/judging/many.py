@@ -37,16 +37,9 @@ STANDARD_INPUT = "-"
 
 @dataclasses.dataclass
 class Answer:
-    """What is said about one recording.
+    """What is said about one recording: ``RESULT_KEYS``, of which ``error`` is a sentence where it cannot be judged.
 
-    Attributes
-    ----------
-    result : dict
-        ``RESULT_KEYS``; ``error`` is a sentence where the file cannot be judged.
-    glimpse : Glimpse or None
-        For pictures, where some are wanted and the file could be judged.
-    known : bool
-        It comes from a table that was there before.
+    There is a `glimpse` where pictures are wanted; `known` is what comes from a table that was there before.
     """
 
     result: dict
@@ -61,17 +54,7 @@ def answer(
     glimpse: Glimpse | None = None,
     heard: Callable[[float], None] | None = None,
 ) -> Answer:
-    """Return the answer to one file.
-
-    Parameters
-    ----------
-    path, detector, model
-        The recording, who judges it, and what :meth:`deepfake_audio.model.checkpoint.Checkpoint.about` says.
-    glimpse : Glimpse, optional
-        To be filled.
-    heard : callable, optional
-        Told how many seconds have been read.
-    """
+    """Return the answer to one file, filling `glimpse`; `heard` is told how many seconds have been read."""
     result = blank(path, None, model)
     piped = str(path) == STANDARD_INPUT
     try:
@@ -131,19 +114,7 @@ def rule_of(detector) -> dict:
 def answer_all(
     found: Iterable[tuple[Path, str | None]], judge: Callable[[Path], Answer], model: dict[str, str], jobs: int = 1
 ) -> Iterator[Answer]:
-    """Yield one answer per recording, in their order.
-
-    Parameters
-    ----------
-    found : iterable of (Path, str or None)
-        From :func:`deepfake_audio.answers.find.find_recordings`.
-    judge : callable
-        From a path to its answer; called by `jobs` threads at a time.
-    model : dict
-        For the answers that are errors.
-    jobs : int
-        Recordings that are worked on at the same time.
-    """
+    """Yield one answer per recording that was looked for, in their order; `jobs` threads call `judge` at a time."""
 
     def answered(one: tuple[Path, str | None]) -> Answer:
         path, error = one
@@ -181,14 +152,10 @@ def judge_all(
 
     Parameters
     ----------
-    found : sequence of (Path, str or None)
-        From :func:`deepfake_audio.answers.find.find_recordings`.
     jobs : int
         Cores to keep busy.
-    glimpse : callable
-        Returns what gathers a recording for pictures, if any are wanted.
-    known : callable
-        Returns the answer to a recording that need not be judged any more.
+    glimpse, known : callable
+        Return what gathers a recording for pictures, if any are wanted, and the answer to one that need not be judged.
     """
     shown, stopped = bar(len(found), leave=False), threading.Event()
 

@@ -61,10 +61,8 @@ def scan_features(
     ----------
     spectrogram : ndarray, shape (frames, mel_bands)
         From :func:`deepfake_audio.features.log_mel.log_mel`.
-    settings : Settings
-        Of the checkpoint.
     predict : callable
-        From network inputs, shape (windows, frames, mel_bands), to its two outputs.
+        From network inputs, shape (windows, frames, mel_bands), to its outputs by name.
     seconds, speech : float
         Length of the recording and of its speech.
     """
@@ -76,12 +74,7 @@ def scan_features(
 class Scanner:
     """:func:`scan_features` of a spectrogram that comes in pieces: the same windows, whatever the pieces are.
 
-    Parameters
-    ----------
-    settings, predict
-        As for :func:`scan_features`.
-    pool : Executor, optional
-        Where `predict` is called while the next pieces come; without one, in between.
+    `predict` is called in a pool while the next pieces come, or, without one, in between.
     """
 
     def __init__(

@@ -125,15 +125,7 @@ class Stream:
 
 
 class Rolling:
-    """The last seconds of a sound that goes on; features of a frame are computed once, however often it is judged.
-
-    Parameters
-    ----------
-    detector : Detector
-        Who judges.
-    seconds : float
-        How much of the past a judgement is about.
-    """
+    """The last seconds of a sound that goes on; features of a frame are computed once, however often it is judged."""
 
     BLOCK_FRAMES = 5
     """Features lag behind the sound by no more than this."""
@@ -153,13 +145,7 @@ class Rolling:
         self._frames = np.concatenate([self._frames, self._stream.push(samples)])[-self._most_frames :]
 
     def judge(self) -> Judgement:
-        """Judge what is kept.
-
-        Raises
-        ------
-        AudioError
-            If hardly anything came yet.
-        """
+        """Judge what is kept; AudioError if hardly anything came yet."""
         if not len(self._frames):
             raise AudioError("There is hardly any sound yet; listen for longer.")
         settings, rate = self._detector.settings, self._detector.settings.features.sample_rate

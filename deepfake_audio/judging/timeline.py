@@ -31,19 +31,9 @@ class Segment:
 
 
 def smooth_segments(scan: Scan, decision: DecisionSettings) -> np.ndarray:
-    """Draw the timeline towards its mean between two boundaries: what was spliced in is of one kind from end to end.
+    """Draw the probability of fake, shape (timeline frames,), towards its mean between two boundaries.
 
-    Parameters
-    ----------
-    scan : Scan
-        From :func:`deepfake_audio.judging.scanner.scan_features`.
-    decision : DecisionSettings
-        ``boundary_threshold`` and ``segment_weight``.
-
-    Returns
-    -------
-    ndarray, shape (timeline frames,)
-        Probability of fake.
+    What was spliced in is of one kind from end to end.
     """
     if not decision.segment_weight:
         return scan.timeline

@@ -81,26 +81,14 @@ class Checkpoint:
         }
 
     def seen(self) -> frozenset[str]:
-        """Return the first ``SEEN_DIGITS`` digits of the SHA-256 of every training and validation clip.
-
-        Raises
-        ------
-        CheckpointError
-            If the list of them is no text.
-        """
+        """Return the first ``SEEN_DIGITS`` digits of the SHA-256 of every training and validation clip."""
         try:
             return frozenset(self.member(SEEN_MEMBER).decode("ascii").split())
         except UnicodeDecodeError as error:
             raise CheckpointError(f"{self.path} has a {SEEN_MEMBER} that is no text; copy it again.") from error
 
     def member(self, name: str) -> bytes:
-        """Return a member of the archive.
-
-        Raises
-        ------
-        CheckpointError
-            If there is none of that name.
-        """
+        """Return a member of the archive; CheckpointError if there is none of that name."""
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(name)
@@ -183,8 +171,6 @@ def save_checkpoint(
     ----------
     path, network_file : Path
         File to write, ending in ``.keras``, and the network as Keras saved it.
-    settings : Settings
-        Everything needed to use it, calibration included.
     trained, manifest : str
         ISO date and time, and fingerprint of the training manifest.
     seen : iterable of str
@@ -295,10 +281,7 @@ def _refuse(path: Path, reason: str) -> None:
 def choose_checkpoint(outputs: Path) -> tuple[Path, str]:
     """Return the checkpoint that answers if none is named, and why: the bundled one, unless a newer one errs less.
 
-    Parameters
-    ----------
-    outputs : Path
-        Folder of runs. The report of the newest one says whether its model errs less than the bundled one.
+    The report of the newest run in `outputs` says whether its model does.
 
     Raises
     ------

@@ -66,9 +66,9 @@ class OnnxEngine:
         try:
             reason = suspicious_graph(content)
         except ValueError as error:
-            raise ExportError(f"the {ONNX_MEMBER} in {self._path} is no ONNX file") from error
+            raise self._error("is no ONNX file") from error
         if reason:
-            raise ExportError(f"the {ONNX_MEMBER} in {self._path} is refused because {reason}")
+            raise self._error(f"is refused because {reason}")
         try:
             import onnxruntime
         except ImportError as error:
@@ -80,31 +80,26 @@ class OnnxEngine:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a type of its own for every trouble, and no common one
-            raise self._unusable(error) from error
+            raise self._error(f"cannot be run by onnxruntime ({in_short(error)})") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
         self.predict(np.zeros((1, *input_shape(self._settings)), dtype=np.float32))  # while Keras may still judge
 
-    def _unusable(self, error: Exception) -> ExportError:
-        return ExportError(f"the {ONNX_MEMBER} in {self._path} cannot be run by onnxruntime ({in_short(error)})")
+    def _error(self, what: str) -> ExportError:
+        return ExportError(f"the {ONNX_MEMBER} in {self._path} {what}")
 
     def predict(self, windows: np.ndarray) -> dict[str, np.ndarray]:
         """From network inputs, shape (windows, frames, mel_bands), to the outputs by name; ExportError as above."""
         try:
             answers = dict(zip(self._outputs, self._session.run(None, {"input": windows}), strict=True))
         except Exception as error:
-            raise self._unusable(error) from error
+            raise self._error(f"cannot be run by onnxruntime ({in_short(error)})") from error
         if reason := suspicious_answers(answers, len(windows), self._settings):
-            raise ExportError(f"the {ONNX_MEMBER} in {self._path} cannot be used because {reason}")
+            raise self._error(f"cannot be used because {reason}")
         return answers
 
 
 class KerasEngine:
-    """Runs the checkpoint itself; several threads may use one.
-
-    Attributes
-    ----------
-    network : keras.Model
-        The network.
+    """Runs the weights of a checkpoint in a Keras `network`; several threads may use one.
 
     Raises
     ------

@@ -60,14 +60,9 @@ class StopOnDivergence(keras.callbacks.Callback):
 
 
 class KeepState(keras.callbacks.Callback):
-    """After every epoch, keep the best network, if it is a new one, and all that is needed to go on.
+    """After every epoch, keep the best network in a folder, if it is a new one, and all that is needed to go on.
 
-    Parameters
-    ----------
-    folder : Path
-        Where both are written anew.
-    averages : sequence of Callback
-        What put the average of the weights and its statistics in their place; training goes on with the weights.
+    `averages` put the average of the weights and its statistics in their place; training goes on with the weights.
     """
 
     def __init__(self, folder: Path, averages: Sequence[keras.callbacks.Callback]):

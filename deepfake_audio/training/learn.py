@@ -44,18 +44,9 @@ def learn(
 ) -> Learned:
     """Train a network and calibrate it, or go on where that stopped.
 
-    Parameters
-    ----------
-    run : Run
-        Its settings, its folder for all that is kept, and the checkpoint that it starts from.
-    splits : Splits
-        The corpus. The test set gets examples and features, and has no part in training.
-    cache, jobs, dask
-        Where, by how many threads and on which cluster features are computed.
-    left_out : sequence of (Clip, str)
-        Clips that were left aside before, with the reason.
-    path : Path, optional
-        Checkpoint to write, unless it is that of the run.
+    The test set of `splits` gets examples and features, and has no part in training. Features are computed by `jobs`
+    threads, or on the cluster `dask`, into `cache`. Clips in `left_out` were left aside before, with the reason. The
+    checkpoint is that of the run, unless a path is given.
     """
     started, settings = time.monotonic(), run.settings
     try:

@@ -24,13 +24,7 @@ STATES = ("best.keras", "last.keras", "rolled-up.keras")
 
 
 def new_folder(outputs: Path, kind: str) -> Path:
-    """Make ``outputs/KIND-DATE-TIME``, with a number behind it where two start in the same second.
-
-    Raises
-    ------
-    RunError
-        If no folder can be made there.
-    """
+    """Make ``outputs/KIND-DATE-TIME``, with a number behind it where two start in the same second; or RunError."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     for attempt in range(100):
         folder = outputs / (f"{kind}-{stamp}" + (f"-{attempt}" if attempt else ""))
@@ -49,14 +43,8 @@ def new_folder(outputs: Path, kind: str) -> Path:
 class Run:
     """A folder ``outputs/run-DATE-TIME`` and the settings that fill it, for one process at a time.
 
-    Attributes
-    ----------
-    data : sequence of Path
-        Dataset folders; empty for the default.
-    manifest : str
-        Fingerprint of the split that it was started with; empty where nobody took it.
-    init_from : Path or None
-        Checkpoint whose weights it was started with.
+    Dataset folders in `data` are empty for the default; `manifest` is the fingerprint of the split that it was started
+    with, empty where nobody took it; `init_from` is the checkpoint whose weights it was started with.
 
     Raises
     ------

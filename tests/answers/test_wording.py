@@ -129,4 +129,4 @@ def test_channels_are_told_apart():
     assert "  Left channel: Real, confidence 0.90" in lines and "  Right channel: Fake, confidence 0.80" in lines
     channels[0]["verdict"] = "No speech"
     assert "  Left channel: No speech" in wording.describe(result(channels=channels))
-    assert wording.channel_names(3)[2] == "Channel 3 of 3"
+    assert wording.named_channels({"channels": channels * 2})[2][0] == "Channel 3 of 4"
