@@ -51,19 +51,25 @@ def find(arguments: Namespace) -> list[tuple[Path, str | None]]:
     return found
 
 
+def load(arguments: Namespace, checkpoint):
+    """Return the detector that judges, by the rule that is asked for."""
+    from deepfake_audio.judging.detector import Detector
+
+    return Detector(checkpoint, arguments.threshold, arguments.engine, arguments.operating_point)
+
+
 def judge(arguments: Namespace, checkpoint, found, files, detector=None) -> Iterator:
     """Yield an answer per recording, in order, from this machine or a cluster."""
     from deepfake_audio.judging import many
-    from deepfake_audio.judging.detector import Detector
     from deepfake_audio.sound import decoders
 
-    rule = arguments.threshold, arguments.engine, arguments.operating_point
     if arguments.dask:
+        rule = arguments.threshold, arguments.engine, arguments.operating_point
         worker = many.Judge(checkpoint.path, *rule, files.model, files.glimpse())
         return many.judge_on_cluster(found, worker, files.known)
     if detector is None and any(error is None for _, error in found):
         decoders.prepare()
-        detector = Detector(checkpoint, *rule)
+        detector = load(arguments, checkpoint)
     return many.judge_all(found, detector, files.model, arguments.jobs, files.glimpse, files.known)
 
 
@@ -107,9 +113,7 @@ def listen(arguments: Namespace, checkpoint, watch: interrupts.Watch) -> int:
     device = int(arguments.device) if (arguments.device or "").isdecimal() else arguments.device
     rate = checkpoint.settings.features.sample_rate
     Microphone(device, rate).close()  # what is wrong with it is said before the network loads
-    from deepfake_audio.judging.detector import Detector
-
-    detector = Detector(checkpoint, arguments.threshold, arguments.engine, arguments.operating_point)
+    detector = load(arguments, checkpoint)
     live.warm_up(detector)
     with Microphone(device, rate) as source, interrupts.expected():
         recording = new_folder(arguments.outputs, "recording") / "recording.flac"
@@ -146,10 +150,7 @@ def open_page(arguments: Namespace, checkpoint) -> int:
         raise OutputError(f"--web needs the package {error.name}: run '{places.how_to_install('web')}'.") from error
 
     web.check(arguments.host, arguments.port)  # what is wrong is said before the network loads
-    from deepfake_audio.judging.detector import Detector
-
-    detector = Detector(checkpoint, arguments.threshold, arguments.engine, arguments.operating_point)
-    web.serve(detector, arguments.host, arguments.port, arguments.login, arguments.jobs)
+    web.serve(load(arguments, checkpoint), arguments.host, arguments.port, arguments.login, arguments.jobs)
     return 0
 
 

@@ -291,11 +291,6 @@ class Settings:
         """Length of one timeline frame."""
         return self.window.frames_per_label * self.features.hop_seconds
 
-    @property
-    def window_seconds(self) -> float:
-        """Length of one window."""
-        return self.window.frames * self.features.hop_seconds
-
 
 NEEDED_TO_JUDGE = ("features", "window", "decision")
 """Parts of the settings without which a checkpoint cannot be used; the others only tell how it came about."""
@@ -304,10 +299,7 @@ NEEDED_TO_JUDGE = ("features", "window", "decision")
 def of_checkpoint(values: dict) -> Settings:
     """Build settings from those in a checkpoint, which may come from a version that had other training options.
 
-    Raises
-    ------
-    ValueError
-        When a part that is needed to judge recordings is not exactly what this version knows.
+    ValueError when a part that is needed to judge recordings is not exactly what this version knows.
     """
     parts = {}
     for field in dataclasses.fields(Settings):

@@ -30,11 +30,8 @@ def find_recordings(names: Sequence[str], passed_over: Counter | None = None) ->
     or its first bytes, hidden files left out), a pattern such as ``calls/*.wav`` or ``**/*.mp3`` for every recording
     that fits, whether or not the shell expands it (no Windows shell does), a file for itself whatever its name.
 
-    Returns
-    -------
-    list of (Path, str or None)
-        Each recording once, in the order of the names, those of one name sorted; with a sentence in place of None where
-        a name stands for nothing that could be judged. `passed_over` counts by suffix what is no recording.
+    Each recording comes once, in the order of the names, those of one name sorted; with a sentence in place of None
+    where a name stands for nothing that could be judged. `passed_over` counts by suffix what is no recording.
     """
     found, seen = [], set()
     passed_over = Counter() if passed_over is None else passed_over

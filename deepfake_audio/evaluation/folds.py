@@ -45,17 +45,8 @@ SHIPPED_SCORES = "scores.csv.gz"
 class Folds:
     """A recipe on a corpus, trained and tested fold by fold; the same one goes on where it was interrupted.
 
-    Recordings that stand under several sources are found by their features, which go into `cache`.
-
-    Attributes
-    ----------
-    home, folders
-        The folder of the folds, below `outputs`, and those of each.
-
-    Raises
-    ------
-    CorpusError
-        If the corpus cannot be split like that.
+    Recordings that stand under several sources are found by their features. All is kept in the folder `home`, each fold
+    in one of `folders`. CorpusError if the corpus cannot be split like that.
     """
 
     def __init__(

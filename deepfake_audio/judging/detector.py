@@ -25,7 +25,7 @@ from ..settings import NO_SPEECH, OPERATING_POINT, UNCERTAIN
 from ..sound.channels import ChannelMeter
 from ..sound.reading import stream_audio
 from ..sound.sources import Samples, opened
-from .decision import Judgement, decide, name_rule
+from .decision import Judgement, decide
 from .scanner import Scan
 from .stream import Hearing, Rolling, Stream
 
@@ -65,7 +65,6 @@ class Detector:
         self.checkpoint = checkpoint
         self.settings = checkpoint.settings
         self.threshold, self.operating_point = threshold, operating_point
-        self.rule = name_rule(threshold, operating_point)
         self.engine = load_engine(checkpoint, engine)
         # Every core runs a batch of windows, whichever recording it is of, while others are decoded and transformed.
         self.pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="network")
@@ -99,12 +98,9 @@ class Detector:
         """
         meter, notes, empty = ChannelMeter(), [], copy.deepcopy(glimpse)
         with opened(source, sample_rate) as kept:
-            scan = self._scan(stream_audio(kept, self._rate, notes, meter=meter), glimpse, heard)
+            judgement = self._hear(stream_audio(kept, self._rate, notes, meter=meter), glimpse, heard)
             audible = meter.apart()
-            if audible is None:
-                judgement = self._decide(scan, glimpse)
-            else:
-                del scan  # of hours, both need memory
+            if audible is not None:
                 judgement = self._judge_channels(kept, audible, glimpse, empty, heard)
         return dataclasses.replace(judgement, notes=tuple(notes))
 
@@ -117,56 +113,44 @@ class Detector:
         heard: Callable[[float], None] | None,
     ) -> Judgement:
         """Judge each channel; what is seen and heard of the recording is the worst one then."""
-        judgements, worst = [], None
-        for channel, has_sound in enumerate(audible):
-            seen = copy.deepcopy(empty)
-            scan = self._scan(stream_audio(source, self._rate, channel=channel), seen, heard)
-            if not has_sound:
-                scan = dataclasses.replace(scan, speech_seconds=0.0)
-            judgements.append(self._decide(scan, seen))
-            if worst is None or _severity(judgements[-1]) < _severity(worst):
-                worst = judgements[-1]
-                if glimpse is not None:
-                    glimpse.__dict__, seen.__dict__ = seen.__dict__, glimpse.__dict__
-        return dataclasses.replace(worst, channels=tuple(judgements))
+        seen = [copy.deepcopy(empty) for _ in audible]
+        judgements = [
+            self._hear(stream_audio(source, self._rate, channel=channel), seen[channel], heard, has_sound)
+            for channel, has_sound in enumerate(audible)
+        ]
+        worst = min(range(len(judgements)), key=lambda channel: _severity(judgements[channel]))
+        if glimpse is not None:
+            glimpse.__dict__, seen[worst].__dict__ = seen[worst].__dict__, glimpse.__dict__
+        return dataclasses.replace(judgements[worst], channels=tuple(judgements))
 
     @property
     def _rate(self) -> int:
         return self.settings.features.sample_rate
 
-    def _decide(self, scan: Scan, glimpse: Glimpse | None) -> Judgement:
-        judgement = self.decide(scan)
-        if glimpse is not None:
-            glimpse.timeline = judgement.frame_probabilities
-        return judgement
-
     def decide(self, scan: Scan) -> Judgement:
         """Turn the answers of all windows into one, by this detector's rule."""
         return decide(scan, self.settings, self.threshold, self.operating_point)
 
-    def _scan(
-        self, pieces: Iterable[np.ndarray], glimpse: Glimpse | None, heard: Callable[[float], None] | None
-    ) -> Scan:
+    def _hear(
+        self,
+        pieces: Iterable[np.ndarray],
+        glimpse: Glimpse | None,
+        heard: Callable[[float], None] | None,
+        has_sound: bool = True,
+    ) -> Judgement:
         hearing = Hearing(self, glimpse)
         for piece in pieces:
             hearing.push(piece)
             if heard is not None:
                 heard(hearing.samples / self._rate)
-        return hearing.finish()
+        scan = hearing.finish()
+        judgement = self.decide(scan if has_sound else dataclasses.replace(scan, speech_seconds=0.0))
+        if glimpse is not None:
+            glimpse.timeline = judgement.frame_probabilities
+        return judgement
 
     def stream(self, sample_rate: float) -> Stream:
-        """Return what judges a sound that goes on.
-
-        Parameters
-        ----------
-        sample_rate : float
-            Of the samples that come, in Hz.
-
-        Raises
-        ------
-        AudioError
-            If it is no rate.
-        """
+        """Return what judges a sound that goes on at a rate in Hz; AudioError if it is no rate."""
         return Stream(self, sample_rate)
 
     def rolling(self, seconds: float) -> Rolling:

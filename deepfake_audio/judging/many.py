@@ -148,14 +148,9 @@ def judge_all(
     glimpse: Callable[[], Glimpse | None],
     known: Callable[[Path], Answer | None],
 ) -> Iterator[Answer]:
-    """Yield one answer per recording, in their order, and show on stderr how far the work is.
+    """Yield one answer per recording, in their order, from so many cores (`jobs`); stderr shows how far the work is.
 
-    Parameters
-    ----------
-    jobs : int
-        Cores to keep busy.
-    glimpse, known : callable
-        Return what gathers a recording for pictures, if any are wanted, and the answer to one that need not be judged.
+    `glimpse` returns what gathers a recording for pictures, if any are wanted, `known` the answer that is there.
     """
     shown, stopped = bar(len(found), leave=False), threading.Event()
 

@@ -96,13 +96,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.path} lacks {name}; copy it again, or use another checkpoint.") from error
 
     def mel_filters(self) -> np.ndarray:
-        """Return what its spectrograms are made with: float32, shape (mel_bands, bins).
-
-        Raises
-        ------
-        CheckpointError
-            If they do not fit the settings.
-        """
+        """Return what its spectrograms are made with, float32, shape (mel_bands, bins), if that fits the settings."""
         features = self.settings.features
         shape = features.mel_bands, features.fft_samples // 2 + 1
         filters = np.frombuffer(self.member(FILTERS_MEMBER), dtype="u1")
@@ -126,13 +120,7 @@ class Checkpoint:
         )
 
     def network(self):
-        """Load the network.
-
-        Raises
-        ------
-        CheckpointError
-            If Keras cannot read the weights, or if their shapes are not those of the settings.
-        """
+        """Load the network; CheckpointError if Keras cannot read the weights, or they are not those of the settings."""
         from .network import build_network
 
         try:
@@ -281,12 +269,7 @@ def _refuse(path: Path, reason: str) -> None:
 def choose_checkpoint(outputs: Path) -> tuple[Path, str]:
     """Return the checkpoint that answers if none is named, and why: the bundled one, unless a newer one errs less.
 
-    The report of the newest run in `outputs` says whether its model does.
-
-    Raises
-    ------
-    CheckpointError
-        If there is neither.
+    The report of the newest run in `outputs` says whether its model does. CheckpointError if there is neither.
     """
     bundled = places.bundled()
     own = [path for path in Path(outputs).glob(f"*/{MODEL}") if path != bundled]

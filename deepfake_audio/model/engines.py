@@ -40,17 +40,14 @@ def suspicious_answers(answers: dict[str, np.ndarray], windows: int, settings: S
 class OnnxEngine:
     """Runs the ONNX member of a checkpoint; several threads may use one.
 
-    Attributes
-    ----------
-    mel_filters : ndarray of float32, shape (mel_bands, bins)
-        What the spectrogram has to be made with.
+    Its `mel_filters`, float32 of shape (mel_bands, bins), are what the spectrogram has to be made with.
 
     Raises
     ------
     CheckpointError
         If the checkpoint has no mel filters.
     ExportError
-        If it has no such member, or that holds what no network here needs, cannot be run, or answers what none does.
+        If it has no such member, or one that is refused, cannot be run, or answers what no network here does.
     """
 
     name = "onnx"

@@ -68,11 +68,10 @@ def _coarse(spectrogram: np.ndarray) -> np.ndarray:
     """Return a log-mel spectrogram as a few numbers of mean zero per band and length one, shape (points * bands,)."""
     values = spectrogram.astype(np.float32)
     values = np.maximum(values, values.max() - COARSE_RANGE_DB)
-    for axis, wanted in ((0, COARSE_POINTS), (1, COARSE_BANDS)):
-        edges = np.linspace(0, values.shape[axis], wanted + 1).astype(int)
-        sums = np.insert(np.cumsum(values, axis=axis), 0, 0.0, axis=axis)
-        sizes = np.maximum(1, np.diff(edges))
-        values = np.diff(np.take(sums, edges, axis=axis), axis=axis) / (sizes[:, None] if axis == 0 else sizes)
+    for wanted in (COARSE_POINTS, COARSE_BANDS):
+        edges = np.linspace(0, len(values), wanted + 1).astype(int)
+        sums = np.add.reduceat(values, edges[:-1])
+        values = (sums / np.maximum(1, np.diff(edges))[:, None]).T
     values = values - values.mean(axis=0)
     return (values / (np.linalg.norm(values) + 1e-9)).ravel()
 
