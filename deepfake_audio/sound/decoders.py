@@ -293,8 +293,9 @@ def _serve(path: str, in_time: Callable, block_values: int, answers) -> None:
         # UnicodeError: it does not pass on Linux names that are not UTF-8; ffmpeg takes them.
         return _answer(answers, UNKNOWN)
     with sound:
-        # RAW is what libsndfile takes any bytes for where a name ends in .vox or .gsm.
-        if not known or sound.frames >= UNKNOWN_FRAMES or not sound.channels or sound.format == "RAW":
+        # RAW is what libsndfile takes any bytes for where a name ends in .vox or .gsm; of VOC, it takes headers of
+        # blocks for samples.
+        if not known or sound.frames >= UNKNOWN_FRAMES or not sound.channels or sound.format in ("RAW", "VOC"):
             return _answer(answers, UNKNOWN)
         names = ("samplerate", "channels", "frames", "format", "subtype")
         header = {name: getattr(sound, name) for name in names} | {"notes": [lengths.STOPPED] if patches else []}

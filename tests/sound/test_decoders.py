@@ -226,7 +226,9 @@ def test_who_wants_no_more_gets_no_more(recording, monkeypatch):
 
 
 def test_stopping_ends_a_reader_at_once(recording):
-    with decoders.Recording(recording("a.wav")) as sound:
+    path = recording("a.wav")
+    soundfile.write(path, np.tile(SOUND, 10), SAMPLE_RATE)  # more than a pipe holds
+    with decoders.Recording(path) as sound:
         decoders.stop()
         with pytest.raises(decoders.DecoderLost):
             list(sound.blocks()) and list(sound.blocks())

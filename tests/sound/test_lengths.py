@@ -237,6 +237,11 @@ def test_what_stands_behind_the_sound_is_no_sound(tmp_path, speech, behind):
     assert notes == []
 
 
+def test_headers_of_blocks_are_no_sound(tmp_path, source, speech):
+    ffmpeg("-i", source, "-c:a", "pcm_s16le", tmp_path / "x.voc")
+    assert np.array_equal(read_audio(tmp_path / "x.voc"), speech / np.float32(32768))
+
+
 def with_a_gap(path, source, *options, seconds=20):
     """Store 3 s with 20 s between the packets after one second."""
     ffmpeg("-i", source, "-af", f"asetpts='PTS+gte(T,1)*{seconds}/TB'", *options, path)
