@@ -273,7 +273,7 @@ def _decode_scaled(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int
         if level is None:
             return
         gain = np.float32(level.gain(1.0 if is_float else OVERSHOOT, QUIET_PEAK))
-        peak, offset = level.sound_peak, level.offset if level.sound_peak < level.peak else np.float32(0)
+        peak, offset = level.sound_peak, level.offset if level.sound_peak < level.peak else None
         coarse = peak < COARSE_STEPS * step and (gain != 1 or peak >= SILENCE_PEAK)
         if gain != 1 or coarse:
             notes.append(describe_level(level, gain, coarse))
@@ -290,9 +290,11 @@ def _decode_scaled(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int
         notes += [note for note in more if note not in notes]
 
 
-def _scaled(block: np.ndarray, gain: np.float32, offset: np.ndarray, dither: Dither | None) -> np.ndarray:
+def _scaled(block: np.ndarray, gain: np.float32, offset: np.ndarray | None, dither: Dither | None) -> np.ndarray:
     block = dither.add(block) if dither else block
-    return block if gain == 1 else np.clip((block - offset) * gain, -1, 1)
+    if offset is not None:  # a resampler would spread a click that goes on being a thousand times too loud
+        return np.clip((block - offset) * gain, -1, 1)
+    return block if gain == 1 else block * gain
 
 
 def _decode(path: Path | Samples, notes: list[str]) -> Iterator[tuple[int, np.ndarray, bool]]:

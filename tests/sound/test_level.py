@@ -95,6 +95,20 @@ def test_a_click_or_an_offset_does_not_say_how_loud_a_voice_is(tmp_path, speech,
     )
 
 
+@pytest.mark.parametrize(("odd", "behind"), [("click", 200), ("offset", 0)])
+def test_what_is_far_beyond_full_scale_but_no_sound_costs_no_speech(tmp_path, speech, odd, behind):
+    samples, at = np.repeat(speech, 3), 3 * len(speech) // 2
+    if odd == "click":
+        samples[at] = 1e6
+    else:
+        samples += 4
+    soundfile.write(tmp_path / "x.wav", samples, 3 * SAMPLE_RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "y.wav", np.repeat(speech, 3), 3 * SAMPLE_RATE, subtype="FLOAT")
+    away = np.abs(np.arange(len(speech)) - at / 3) > behind
+    difference = read_audio(tmp_path / "x.wav") - read_audio(tmp_path / "y.wav")
+    assert np.abs(difference - np.median(difference))[away].max() < 0.01
+
+
 def on_grid(speech, bits, peak):
     """Return speech on the grid of 8 or 16 bits, as whole numbers of 32."""
     return np.round(speech * peak / np.abs(speech).max() * 2 ** (bits - 1)).astype(np.int32) << (32 - bits)
