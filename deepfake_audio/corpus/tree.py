@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import CorpusError
+from ..errors import CorpusError, in_short
 from ..sound import kinds
 from ..sound.reading import AUDIO_SUFFIXES
-from ..text import clean
 from .clips import Clip, Dataset, Ignored, classes_in
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
@@ -223,7 +222,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
         raise CorpusError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
 
 
-# Pickled labels: a dataset is somebody else's file, so what it calls are stand-ins, which only note the call.
+# Pickled labels: a dataset is somebody else's file, so nothing that it names is called, but what stands in for it here.
 
 MOST_LABEL_BYTES = 2**30
 """Size of a file of segment labels: several times what PartialSpoof has."""
@@ -231,76 +230,66 @@ MOST_LABEL_BYTES = 2**30
 MOST_CLIP_BYTES = 16 * 2**20
 """Labels of one clip: hours of them."""
 
-_CALLS = frozenset({
-    "numpy.multiarray._reconstruct", "numpy.multiarray.scalar", "numpy.ndarray", "numpy.dtype",
-    "numpy.numeric._frombuffer", "_codecs.encode",
-})  # fmt: skip
 
+class _Kind:
+    """A kind of numbers or texts."""
 
-class _Call:
-    """A call, or only the name of a function, that a pickle asks for, and the state that it would set afterwards."""
-
-    def __init__(self, name: str, arguments: tuple = ()):
-        self.name, self.arguments, self.state = name, arguments, ()
-
-    def __call__(self, *arguments):
-        return _Call(self.name, arguments)
+    def __init__(self, letter: str, *_):
+        if not re.fullmatch(r"[USiufb]\d{1,9}|O8", letter):
+            raise ValueError("it holds arrays of other things than numbers and texts")
+        self.name = letter
 
     def __setstate__(self, state):
-        self.state = state
+        # The state is (version, byte order, ...); what else it says is what the letter and number say.
+        self.name = (state[1] if state[1] in ("<", ">") else "") + self.name
+
+
+class _Array:
+    """An array, which is made empty and filled afterwards."""
+
+    def __init__(self, *_):
+        self.values = None
+
+    def __setstate__(self, state):
+        _, shape, kind, _, data = state
+        self.values = data[0] if isinstance(data, list) else _array(data, kind, shape)
+
+
+def _array(data: object, kind: _Kind, shape: tuple, *_) -> np.ndarray:
+    """Make an array of numbers or texts from raw data; numpy sees that data and shape fit each other."""
+    data = data.encode("latin-1") if isinstance(data, str) else bytes(memoryview(data))  # Python 2 wrote text
+    if len(data) > MOST_CLIP_BYTES:
+        raise ValueError(f"one clip has more than {MOST_CLIP_BYTES >> 20} MiB of labels")
+    return (np.frombuffer(data, kind.name) if data else np.empty(0, kind.name)).reshape(shape)
+
+
+_STAND_INS = {
+    "numpy.multiarray._reconstruct": _Array,
+    "numpy.multiarray.scalar": lambda kind, data: _array(data, kind, 1)[0].item(),
+    "numpy.numeric._frombuffer": _array,
+    "numpy.ndarray": None,
+    "numpy.dtype": _Kind,
+    "_codecs.encode": lambda text, _: text.encode("latin-1"),
+}
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> _Call:
+    def find_class(self, module: str, name: str) -> object:
         # Files written by numpy 1 name its old modules.
         known = f"{re.sub(r'^numpy[.]_?core[.]', 'numpy.', module)}.{name}"
-        if known not in _CALLS:
+        if known not in _STAND_INS:
             raise ValueError(f"it asks for {f'{module}.{name}'[:80]!r}")
-        return _Call(known)
+        return _STAND_INS[known]
 
 
-def _bytes(item: object) -> bytes:
-    """Return raw data, which Python 2 wrote as text."""
-    if isinstance(item, _Call) and item.name == "_codecs.encode":
-        item = item.arguments[0]
-    return item.encode("latin-1") if isinstance(item, str) else bytes(memoryview(item))
-
-
-def _array(kind: _Call, data: object, shape: tuple) -> np.ndarray:
-    """Make an array of numbers or texts from raw data; numpy sees that data and shape fit each other."""
-    letter = kind.arguments[0] if kind.name == "numpy.dtype" else None
-    if not isinstance(letter, str) or not re.fullmatch(r"[USiufb]\d{1,9}", letter):
-        raise ValueError("it holds arrays of other things than numbers and texts")
-    # The state is (version, byte order, ...); what else it says is what the letter and number say.
-    order = kind.state[1] if kind.state and kind.state[1] in ("<", ">") else ""
-    data = _bytes(data)
-    if len(data) > MOST_CLIP_BYTES:
-        raise ValueError(f"one clip has more than {MOST_CLIP_BYTES >> 20} MiB of labels")
-    dtype = np.dtype(order + letter)
-    return (np.frombuffer(data, dtype) if data else np.empty(0, dtype)).reshape(shape)
-
-
-def _value(item: object) -> str | float | bool:
-    """Return one number or text."""
-    if isinstance(item, _Call) and item.name == "numpy.multiarray.scalar":
-        return _array(*item.arguments, 1)[0].item()
-    if not isinstance(item, (str, bytes, int, float)):
-        raise TypeError("it holds other things than numbers and texts")
-    return item
-
-
-def _labels(item: object) -> np.ndarray:
-    """Return the labels of one clip."""
-    if not isinstance(item, _Call):
+def _of_clip(item: object) -> np.ndarray:
+    array = item.values if isinstance(item, _Array) else item
+    if not isinstance(array, np.ndarray):
         raise TypeError("it holds other things than arrays")
-    if item.name == "numpy.numeric._frombuffer":
-        data, kind, shape = item.arguments[:3]
-    else:
-        _, shape, kind, _, data = item.state
-    return _array(kind, data, shape)
+    return array
 
 
-def _read_labels(path: Path) -> dict:
+def _read_labels(path: Path) -> dict[str, np.ndarray]:
     """Read a pickled dictionary of arrays out of an ``.npy`` file."""
     try:
         with path.open("rb") as file:
@@ -310,14 +299,15 @@ def _read_labels(path: Path) -> dict:
         if len(data) > MOST_LABEL_BYTES:
             raise ValueError(f"it has more than {MOST_LABEL_BYTES >> 20} MiB")
         labels = _Unpickler(io.BytesIO(data), encoding="latin-1").load()
-        if isinstance(labels, _Call):
-            labels = labels.state[-1][0]  # numpy wraps the dictionary in an array of one object
+        if isinstance(labels, _Array):
+            labels = labels.values  # numpy wraps the dictionary in an array of one object
         if not isinstance(labels, dict):
             raise ValueError("it holds no dictionary")
-        return {_value(clip): _labels(item) for clip, item in labels.items()}
+        return {clip: _of_clip(item) for clip, item in labels.items()}
     except Exception as error:  # a file from somebody else fails in any way
-        why = str(error)[:200] or type(error).__name__
-        raise CorpusError(f"{path} holds no segment labels ({clean(why)}); copy or unpack it again.") from error
+        raise CorpusError(
+            f"{path} holds no segment labels ({in_short(str(error) or type(error).__name__)}); copy or unpack it again."
+        ) from error
 
 
 def title_of(root: Path) -> str:
