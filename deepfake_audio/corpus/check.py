@@ -109,25 +109,10 @@ class Report:
         }
 
 
-def check_data(
-    datasets: Sequence[Dataset],
-    seed: int,
-    everything: bool,
-    jobs: int,
-    as_json: bool,
-) -> None:
-    """Print what there is to know about a corpus.
+def check_data(datasets: Sequence[Dataset], seed: int, everything: bool, jobs: int, as_json: bool) -> None:
+    """Print what there is to know about a corpus, as text or as one JSON object.
 
-    Parameters
-    ----------
-    seed : int
-        Of the split and of the sample.
-    everything : bool
-        Decode all recordings, not a sample.
-    jobs : int
-        Threads that decode.
-    as_json : bool
-        Print one JSON object instead of text.
+    A sample of the recordings is decoded, or `everything`, by so many threads; `seed` is that of split and sample.
 
     Raises
     ------
@@ -166,11 +151,7 @@ def check_data(
 
 
 def inspect(
-    datasets: Sequence[Dataset],
-    splits: Splits | None,
-    seed: int = 0,
-    everything: bool = False,
-    jobs: int = 1,
+    datasets: Sequence[Dataset], splits: Splits | None, seed: int = 0, everything: bool = False, jobs: int = 1
 ) -> list[Report]:
     """Decode, compare and judge datasets, and return a report of each; parameters as for :func:`check_data`."""
     split_of = {}
@@ -189,7 +170,10 @@ def inspect(
     for (report, number), result in zip(chosen, results, strict=True):
         report.probes[number] = result
     for report in reports:
-        report.warnings += _undecodable(report) + contradictions(report.dataset) + whole_hops(_lengths(report))
+        if failed := [found.error for found in report.probes.values() if found.error]:
+            tried = f"{len(failed)} of {len(report.probes)} recordings that were tried"
+            report.warnings.append(f"{tried} cannot be decoded, such as: {failed[0]}")
+        report.warnings += contradictions(report.dataset) + whole_hops(_lengths(report))
     return reports
 
 
@@ -237,18 +221,6 @@ def _sample(report: Report, rng: np.random.Generator) -> list[int]:
     return sorted(int(number) for number in np.concatenate(chosen))
 
 
-def _examples(names: Sequence[str]) -> str:
-    more = f" and {len(names) - EXAMPLES_SHOWN} more" if len(names) > EXAMPLES_SHOWN else ""
-    return ", ".join(names[:EXAMPLES_SHOWN]) + more
-
-
-def _undecodable(report: Report) -> list[str]:
-    failed = [probe.error for probe in report.probes.values() if probe.error]
-    if not failed:
-        return []
-    return [f"{len(failed)} of {len(report.probes)} recordings that were tried cannot be decoded, such as: {failed[0]}"]
-
-
 def contradictions(dataset: Dataset) -> list[str]:
     """Point out, in a sentence per class, clips whose own file or folder name says the opposite of their label."""
     # What all clips have above them (data/deepfake/...) says nothing about any of them.
@@ -258,10 +230,11 @@ def contradictions(dataset: Dataset) -> list[str]:
         members = [clip for clip in dataset.clips if clip.label == label]
         odd = [clip.name for clip in members if opposite in _classes_in_name(clip, shared) - {label}]
         if odd:
+            more = f" and {len(odd) - EXAMPLES_SHOWN} more" if len(odd) > EXAMPLES_SHOWN else ""
             all_of_them = " The labels look swapped." if len(odd) > len(members) / 2 else ""
             warnings.append(
                 f"{len(odd)} of {len(members)} {label} clips have {opposite.lower()} in their own file or folder name, "
-                f"such as {_examples(odd)}.{all_of_them}"
+                f"such as {', '.join(odd[:EXAMPLES_SHOWN])}{more}.{all_of_them}"
             )
     return warnings
 

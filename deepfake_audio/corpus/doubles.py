@@ -73,26 +73,21 @@ def leave_out_contradictions(datasets: Sequence[Dataset], allow: bool = False) -
     """
     clips = [clip for dataset in datasets for clip in dataset.clips]
     labels = [clip.label for clip in clips]
-    by_path = defaultdict(list)
-    for number, clip in enumerate(clips):
-        by_path[clip.path].append(number)
-    groups = [group for group in by_path.values() if len({labels[n] for n in group}) > 1]
     reasons: dict[int, str] = {}
-    for group in groups + same_content(clips, labels):
+    for group in same_content(clips, labels):
         for number in group:
             other = clips[next(n for n in group if labels[n] != labels[number])]
             where = "" if other.path == clips[number].path else f" in {other.name}"
             reasons.setdefault(number, f"{clips[number].label}, and {other.label}{where}")
     places = iter(range(len(clips)))
     for dataset in datasets:
-        kept = []
-        for clip, number in zip(dataset.clips, places, strict=False):
+        found, dataset.clips = dataset.clips, []
+        for clip, number in zip(found, places, strict=False):
             if number in reasons:
                 dataset.left_out.append((clip, reasons[number]))
                 dataset.ignore(CONTRADICTION, f"{clip.name} is {reasons[number]}")
             else:
-                kept.append(clip)
-        dataset.clips = kept
+                dataset.clips.append(clip)
     if len(reasons) > MOST_CONTRADICTIONS * len(clips) and not allow:
         raise CorpusError(
             f"{len(reasons)} of {len(clips)} clips are the same recording under two labels, more than "

@@ -124,17 +124,13 @@ def segments_in_npy(tree: Tree, folder: str, row: dict) -> list[tuple[float, flo
 def _segments_in_line(tree: Tree, folder: str, row: dict) -> list[tuple[float, float, bool]] | None:
     """Read ``0.00-2.10-T`` (Half-Truth: T true, F fake) or ``0.00-2.10-bonafide`` (LlamaPartialSpoof)."""
     parsed = []
-    for text in re.split(r"[/\s]+", row["segments"]):
+    for text in re.split(r"[/\s]+", row["segments"]) if row["segments"] else ():
         start, end, word = text.split("-", 2)
         label = {"T": "Real", "F": "Fake"}.get(word) or class_of(word)
         if label is None:
             raise ValueError(f"{word!r} is no label")
         parsed.append((float(start), float(end), label != "Real"))
-    return parsed
-
-
-def _segments_where_given(tree: Tree, folder: str, row: dict) -> list[tuple[float, float, bool]] | None:
-    return _segments_in_line(tree, folder, row) if row["segments"] else None
+    return parsed or None
 
 
 _ASVSPOOF_2021 = r"\S+ {task}_E_\d+ \S+ \S+ \S+ (?:bonafide|spoof)\b"
@@ -210,7 +206,7 @@ PROTOCOLS = (
         clip=r"(?:[^_-]*-(?P<system>[^_-]*)-[^_]*|[^_]*)(?:_(?P<reader>[^_]*).*)?",
         speaker="LibriTTS {reader}",
         generator="{system}",
-        segments=_segments_where_given,
+        segments=_segments_in_line,
     ),
     Protocol("In-the-Wild", r"meta\.csv", "clip=file speaker=speaker label=label", delimiter=","),
     Protocol(
@@ -236,7 +232,7 @@ FOLDERS = (
     *(
         Folders(
             "DEEP-VOICE",
-            folder,
+            r"(?:^|/)(?:AUDIO/(?:REAL|FAKE)|DEMONSTRATION)$",
             "folders AUDIO/REAL, AUDIO/FAKE and DEMONSTRATION with NAME-original and NAME-to-NAME",
             file=file,
             label=label,
@@ -244,11 +240,9 @@ FOLDERS = (
             language="en",
         )
         # The voice that is heard is that of the second name.
-        for folder, file, label in (
-            (r"(?:^|/)AUDIO/REAL$", r"(?P<speaker>[^-]+)-original", "Real"),
-            (r"(?:^|/)AUDIO/FAKE$", r"[^-]+-to-(?P<speaker>[^-]+)", "Fake"),
-            (r"(?:^|/)DEMONSTRATION$", r"(?P<speaker>[^-]+)-original-DEMO", "Real"),
-            (r"(?:^|/)DEMONSTRATION$", r"[^-]+-to-(?P<speaker>[^-]+)-DEMO", "Fake"),
+        for file, label in (
+            (r"(?P<speaker>[^-]+)-original(?:-DEMO)?", "Real"),
+            (r"[^-]+-to-(?P<speaker>[^-]+)(?:-DEMO)?", "Fake"),
         )
     ),
     Folders(
@@ -268,10 +262,9 @@ FOLDERS = (
             warning=_WAVEFAKE,
         )
         for folder, file, language in (
-            (r"(?:^|/)generated_audio/(?P<generator>jsut_[^/]+)$", r".+", "ja"),
-            (r"(?:^|/)generated_audio/(?P<generator>[^/]+)$", r".+", "en"),
             (r"(?:^|/)(?P<generator>jsut_[^/]+)$", r".+_gen|gen_.+", "ja"),
             (r"(?:^|/)(?P<generator>(?:ljspeech|common_voices_prompts)_[^/]+)$", r".+_gen|gen_.+", "en"),
+            (r"(?:^|/)generated_audio/(?P<generator>[^/]+)$", r".+", "en"),
         )
     ),
     Folders(

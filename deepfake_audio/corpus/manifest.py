@@ -23,7 +23,7 @@ MOST_SKIPPED = 0.05
 def report_skipped(
     clips: Sequence[Clip], failures: Mapping[str, str], folder: Path, left_out: Sequence[tuple[Clip, str]] = ()
 ) -> list[str]:
-    """Write down which clips were left out and why, and return what to tell the user.
+    """Write ``skipped.csv`` into a folder, if there is anything to write, and return what to tell the user.
 
     Parameters
     ----------
@@ -31,8 +31,6 @@ def report_skipped(
         All that should have been used.
     failures : mapping of str to str
         For the name of a clip that cannot be decoded the reason; names of other things are passed over.
-    folder : Path
-        Where ``skipped.csv`` goes, if there is anything to write.
     left_out : sequence of (Clip, str)
         Others that were not used, each with the reason; they are only written down.
 

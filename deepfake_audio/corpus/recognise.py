@@ -98,38 +98,41 @@ def find_datasets(
     taken: Counter[str] = Counter()
     said = settled(labels)
     for root in roots:
-        root = Path(root)
-        if root.is_file():
-            kind = {".zip": "zipfile", ".tar": "tarfile", ".gz": "tarfile", ".tgz": "tarfile"}.get(root.suffix.lower())
-            unpack = f'unpack it with \'python -m {kind} -e "{root}" "{root.with_suffix("")}"\' first' if kind else ""
-            raise CorpusError(f"{root} is a file: {unpack or f'give its folder, --data {root.parent}'}.")
-        if not root.is_dir():
-            raise CorpusError(f"There is no folder {root}; give --data a folder that holds recordings. {LAYOUT_HELP}")
-        root = root.resolve()
-        if not is_text(str(root)):
-            raise CorpusError(f"The name of the folder {str(root)!r} is not valid UTF-8; rename it.")
+        root = _checked(Path(root))
         title = title_of(root)
         taken[title] += 1
         # Two folders called "wav" must not give two clips one name.
         name = title if taken[title] == 1 else f"{title}-{taken[title]}"
         tree = Tree(root, name, skip.resolve() if skip else None, said)
-        found = [*read_tables(tree), *read_lists(tree), *read_folders(tree)]
-        found.append(read_class_folders(tree))
+        found = [*read_tables(tree), *read_lists(tree), *read_folders(tree), read_class_folders(tree)]
         if not any(dataset.clips for dataset in found):
             raise CorpusError(*_nothing_found(root, found))
         _hand_over(found)
         for dataset in found:
-            kept = []
-            for clip in dataset.clips:
+            clips, dataset.clips = dataset.clips, []
+            for clip in clips:
                 if (clip.path, clip.label) in seen:
                     dataset.ignore("clips that are listed already", clip.name)
                 else:
-                    kept.append(clip)
+                    dataset.clips.append(clip)
                     seen.add((clip.path, clip.label))
-            dataset.clips = kept
         datasets += [dataset for dataset in found if dataset.clips or dataset.ignored]
     leave_out_contradictions(datasets, allow_conflicts)
     return datasets
+
+
+def _checked(root: Path) -> Path:
+    """Return the proper name of a folder that somebody gave, or say what to give instead."""
+    if root.is_file():
+        kind = {".zip": "zipfile", ".tar": "tarfile", ".gz": "tarfile", ".tgz": "tarfile"}.get(root.suffix.lower())
+        unpack = f'unpack it with \'python -m {kind} -e "{root}" "{root.with_suffix("")}"\' first' if kind else ""
+        raise CorpusError(f"{root} is a file: {unpack or f'give its folder, --data {root.parent}'}.")
+    if not root.is_dir():
+        raise CorpusError(f"There is no folder {root}; give --data a folder that holds recordings. {LAYOUT_HELP}")
+    root = root.resolve()
+    if not is_text(str(root)):
+        raise CorpusError(f"The name of the folder {str(root)!r} is not valid UTF-8; rename it.")
+    return root
 
 
 def _guess(path: str) -> str:
@@ -150,7 +153,7 @@ def _hand_over(found: Sequence[Dataset]) -> None:
     for reason, entry in rest.ignored.items():
         kept = homes[0].ignored.setdefault(reason, Ignored())
         kept.count += entry.count
-        kept.examples += entry.examples[: EXAMPLES_KEPT - len(kept.examples)]
+        kept.examples = (kept.examples + entry.examples)[:EXAMPLES_KEPT]
     rest.ignored = {}
 
 

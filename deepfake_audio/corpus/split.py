@@ -228,12 +228,19 @@ def _deal(
 
 def _groups_of_partitions(clips: Sequence[Clip]) -> dict[str, str]:
     """Name the groups of clips whose set is given: nothing depends on them but how evenly training draws."""
-    groups = {}
-    for clip in clips:
-        order = ("source", "speaker") if clip.label == "Real" else ("source", "generator_family", "speaker")
-        kind = next((key for key in order if getattr(clip, key)), "clip")
-        groups[clip.name] = f"{kind}:{clip.name if kind == 'clip' else getattr(clip, kind)}"
-    return groups
+    kinds = (next((key for key in _order(clip.label) if getattr(clip, key)), None) for clip in clips)
+    return {clip.name: _group(clip, kind) for clip, kind in zip(clips, kinds, strict=True)}
+
+
+def _order(label: str) -> tuple[str, ...]:
+    """Return what may keep clips of a class together, the coarsest first."""
+    return ("source", "speaker") if label == "Real" else ("source", "generator_family", "speaker")
+
+
+def _group(clip: Clip, kind: str | None) -> str:
+    """Name the group that a clip belongs to by its source, speaker or generator; its own where it has none."""
+    value = getattr(clip, kind) if kind else ""
+    return f"{kind}:{value}" if value else f"clip:{clip.name}"
 
 
 def _shared_by_partitions(clips: Sequence[Clip]) -> list[str]:
@@ -267,9 +274,7 @@ def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict
                 f"All Real clips with a known speaker are by {voices.pop()!r}: "
                 "the detector may learn the voice; add other real speakers."
             )
-        order = ("source", "speaker") if label == "Real" else ("source", "generator_family", "speaker")
-        if by_voice:
-            order = ("speaker", "source")
+        order = ("speaker", "source") if by_voice else _order(label)
         # A single fake generator or source repeated everywhere cannot fill three sets: use the next finer label.
         chosen = next((key for key in order if _fills_three_sets(members, key)), None)
         if chosen is None:
@@ -286,12 +291,7 @@ def _groups(clips: Sequence[Clip], by_voice: bool) -> tuple[dict[str, str], dict
                     f"{label} clips name {counted(len(passed_over), f'different {kind} label')}, too few or too "
                     f"seldom for three sets: the same {kind} may stand in several."
                 )
-        for clip in members:
-            value = getattr(clip, chosen) if chosen else ""
-            kind = chosen
-            if not value:
-                value, kind = clip.name, "clip"
-            groups[clip.name] = f"{kind}:{value}"
+        groups |= {clip.name: _group(clip, chosen) for clip in members}
         used[label] = set(order[order.index(chosen) :] if chosen and not by_voice else ()) | {"speaker"}
     if by_voice and any(clip.generator for clip in clips):
         warnings.append(

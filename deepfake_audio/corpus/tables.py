@@ -23,10 +23,7 @@ from .tree import Tree, is_below
 
 TABLE_NAME = "clips.csv"
 SPANS_NAME = "hybrid_spans.csv"
-KNOWN_COLUMNS = (
-    *("speaker", "generator", "source", "language", "family", "twin_of", "sample_rate", "original_format"),
-    "original_samples",
-)
+KNOWN_COLUMNS = tuple(f.name for f in dataclasses.fields(Clip) if f.default == "" and f.name != "split")
 """Columns of the table beside ``path`` and ``label``, each of which may be missing; ``split`` is another one."""
 KNOWN_AS = {
     **dict.fromkeys(("file", "filename", "file_name", "filepath", "file_path", "audio", "audio_path", "clip"), "path"),
@@ -220,21 +217,17 @@ def _read_spans(
 
 
 def refuse_late_ends(table: Path, ends: Sequence[tuple[Path, float, str]], slack_seconds: float = END_SECONDS) -> None:
-    """Refuse labels behind the end of their clip, where its header says how long it is.
+    """Refuse labels that end more than some seconds behind their clip, where its header says how long it is.
 
     Parameters
     ----------
-    table : Path
-        Where the labels stand.
     ends : sequence of (Path, float, str)
         Clip, end of a label in seconds, and the row that says so.
-    slack_seconds : float
-        So much behind the end is none.
 
     Raises
     ------
     CorpusError
-        With the first three rows.
+        With the table and the first three rows.
     """
     paths = list(dict.fromkeys(path for path, *_ in ends))
     with ThreadPoolExecutor() as pool:

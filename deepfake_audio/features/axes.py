@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import matplotlib
 import matplotlib.image
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -32,6 +31,7 @@ _DPI = 100
 _SHOWN_DB = 80
 _LEAST_PEAK_DB = 10 * math.log10(SMALLEST_POWER) + _SHOWN_DB
 """Of a picture: digital silence is dark even where there is nothing louder."""
+_MEL_COLOURS = {"vmin": -_SHOWN_DB, "vmax": 0, "cmap": "magma", "origin": "lower"}
 STYLE = {
     "font.size": 11,
     "axes.titlesize": 12,
@@ -49,9 +49,7 @@ def new_figure(width_inches: float, height_inches: float, show: bool = False) ->
         from matplotlib import pyplot
 
         return pyplot.figure(figsize=(width_inches, height_inches), dpi=_DPI)
-    figure = Figure(figsize=(width_inches, height_inches), dpi=_DPI)
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width_inches, height_inches), dpi=_DPI)
 
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
@@ -70,35 +68,23 @@ def mel_ticks(bands: int, highest_hz: float) -> list[tuple[float, float]]:
 
 def mel_picture(log_mel: np.ndarray) -> bytes:
     """Return a PNG of a spectrogram of shape (columns, mel_bands) in dB: a pixel per column and band, no axes."""
-    log_mel = np.asarray(log_mel, dtype=np.float32)
     picture = io.BytesIO()
-    matplotlib.image.imsave(
-        picture, _under_peak(log_mel).T, vmin=-_SHOWN_DB, vmax=0, cmap="magma", origin="lower", format="png",
-        metadata={"Software": None},
-    )  # fmt: skip
+    matplotlib.image.imsave(picture, _under_peak(log_mel).T, format="png", metadata={"Software": None}, **_MEL_COLOURS)
     return picture.getvalue()
 
 
 def _under_peak(log_mel: np.ndarray) -> np.ndarray:
-    """Return levels relative to the loudest one."""
+    """Return levels relative to the loudest one, float32."""
+    log_mel = np.asarray(log_mel, dtype=np.float32)
     # So one colour bar is true of several spectrograms, and a silent frame far under the speech does not wash it out.
     return log_mel - max(log_mel.max(), _LEAST_PEAK_DB)
 
 
 def draw_mel(axes, log_mel: np.ndarray, hop_seconds: float, highest_hz: float):
     """Put a spectrogram of shape (frames, mel_bands) into `axes`, with ticks in kHz; returns the image."""
-    log_mel = np.asarray(log_mel, dtype=np.float32)
     frames, bands = log_mel.shape
-    image = axes.imshow(
-        _under_peak(log_mel).T,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        cmap="magma",
-        extent=(0, frames * hop_seconds, -0.5, bands - 0.5),
-        vmin=-_SHOWN_DB,
-        vmax=0,
-    )
+    extent = (0, frames * hop_seconds, -0.5, bands - 0.5)
+    image = axes.imshow(_under_peak(log_mel).T, aspect="auto", interpolation="nearest", extent=extent, **_MEL_COLOURS)
     axes.set_yticks(*zip(*((place, f"{tick:g}") for tick, place in mel_ticks(bands, highest_hz)), strict=True))
     axes.set(ylabel="kHz (mel scale)", ylim=(-0.5, bands - 0.5))
     return image
@@ -114,18 +100,8 @@ def draw_probabilities(axes, frame_probabilities: Sequence[float], frame_seconds
         axes.stairs(called, edges, baseline=threshold, fill=True, color=FAKE_COLOUR, alpha=0.55)
         axes.axhline(threshold, color=FAKE_COLOUR, lw=1.2, ls="--")
         # Outside the axes, where no curve can run through the words.
-        axes.annotate(
-            "threshold",
-            (1, threshold),
-            xycoords=("axes fraction", "data"),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=FAKE_COLOUR,
-            annotation_clip=False,
-            in_layout=False,  # there is room under the colour bar
-        )
+        beside = {"transform": axes.get_yaxis_transform(), "in_layout": False}  # there is room under the colour bar
+        axes.text(1.01, threshold, "threshold", va="center", fontsize=9, color=FAKE_COLOUR, **beside)
     else:
         say(axes, "no timeline")
     axes.set(ylim=(-0.02, 1.02), ylabel="p(fake)", yticks=(0, 0.5, 1))
