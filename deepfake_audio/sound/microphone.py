@@ -12,13 +12,12 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
-import soxr
 
 from .. import places
 from ..errors import MicrophoneError
 from ..text import clean
 from .channels import ChannelMeter
-from .reading import quantise
+from .reading import Resampler
 
 MOST_WAITING_SECONDS = 20.0
 """Sound that may wait for a slow computer before it is lost."""
@@ -112,9 +111,7 @@ class Microphone:
             raise MicrophoneError(f"No microphone was found: plug one in, or {_next_step(ALLOW)}.") from error
         self.name, self.lost_seconds, self.channels = clean(about["name"]), 0.0, ChannelMeter()
         self.native_rate = int(about["default_samplerate"])
-        self._resampler = None
-        if self.native_rate != sample_rate:
-            self._resampler = soxr.ResampleStream(self.native_rate, sample_rate, 1, dtype="float32", quality="HQ")
+        self._resampler = Resampler(self.native_rate, sample_rate)
         block = max(1, self.native_rate // 20)
         self._blocks: queue.Queue[np.ndarray] = queue.Queue(int(MOST_WAITING_SECONDS * self.native_rate / block))
 
@@ -166,4 +163,4 @@ class Microphone:
                 raise MicrophoneError(
                     f"'{self.name}' stopped sending sound: plug it in again; what was recorded until then is kept."
                 ) from None
-            yield quantise(block if self._resampler is None else self._resampler.resample_chunk(block))
+            yield self._resampler.push(block)

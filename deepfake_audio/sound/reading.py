@@ -114,7 +114,7 @@ def stream_audio(
     if not isinstance(path, Samples):
         path = Path(path)
         _check_file(path)
-    resampler, rate, any_samples = None, None, False
+    resampler, any_samples = None, False
     with contextlib.closing(_decode_scaled(path, [] if notes is None else notes)) as decoded:
         for rate, channels in decoded:
             if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
@@ -130,35 +130,49 @@ def stream_audio(
                 meter.push(rate, channels)
             if channels.shape[1] > MOST_CHANNELS and notes is not None and not any_samples:
                 notes.append(f"It has {channels.shape[1]} channels, which were mixed: split them to judge each.")
-            if rate != sample_rate:
-                resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
-                samples = resampler.resample_chunk(samples)
-            if len(samples):
+            resampler = resampler or Resampler(rate, sample_rate)
+            if len(samples := resampler.push(samples)):
                 any_samples = True
-                yield quantise(samples)
-    if resampler is not None:
-        samples = resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
-        if len(samples):
-            any_samples = True
-            yield quantise(samples)
+                yield samples
+    if resampler is not None and len(samples := resampler.finish()):
+        any_samples = True
+        yield samples
     if not any_samples:
         raise AudioError(f"'{path}' holds no samples: record or export it again.")
 
 
-def write_flac(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
-    """Write a mono 16-bit FLAC file; :func:`read_audio` gives back ``quantise(samples)`` exactly.
+class Resampler:
+    """Turns sound that comes in pieces into that of another rate, by soxr, on the 16-bit grid.
 
-    The file is written beside and renamed into place, so that a crash leaves the old file or the new one. Missing
-    parent folders are created.
+    Parameters
+    ----------
+    rate, wanted : int
+        In Hz; where they are the same, samples pass.
+    """
+
+    def __init__(self, rate: int, wanted: int):
+        self._soxr = None if rate == wanted else soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+
+    def push(self, samples: np.ndarray, last: bool = False) -> np.ndarray:
+        """Take the next samples, shape (samples,), and return those that are ready, perhaps none."""
+        return quantise(samples if self._soxr is None else self._soxr.resample_chunk(samples, last=last))
+
+    def finish(self) -> np.ndarray:
+        """Return what is left."""
+        return self.push(np.zeros(0, dtype=np.float32), last=True)
+
+
+def write_flac(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = SAMPLE_RATE) -> None:
+    """Write a mono 16-bit FLAC file, whole or not at all; :func:`read_audio` gives back ``quantise(samples)`` exactly.
 
     Parameters
     ----------
     path
-        Where the file goes.
+        Where the file goes; missing folders are made.
     samples
         Shape (samples,), floating point, full scale at -1..1; what lies outside is clipped.
     sample_rate
-        Rate of `samples` in Hz.
+        In Hz.
 
     Raises
     ------
@@ -187,25 +201,15 @@ def write_flac(path: str | os.PathLike, samples: np.ndarray, sample_rate: int = 
 
 
 def quantise(samples: np.ndarray) -> np.ndarray:
-    """Round to the 16-bit grid and clip to -1..32767/32768.
+    """Round samples with full scale -1..1, of any shape, to the 16-bit grid, and clip them to -1..32767/32768.
 
     Clips of every class end up on the same grid, whatever they were made from; otherwise a network could learn that
     fakes were 32-bit float files. Applying it twice changes nothing.
 
-    Parameters
-    ----------
-    samples
-        Any shape, floating point, full scale at -1..1.
-
-    Returns
-    -------
-    np.ndarray, float32
-        Same shape.
-
     Raises
     ------
     ValueError
-        When `samples` is not floating point, or not finite.
+        When they are not floating point, or not finite.
     """
     return from_int16(to_int16(samples))
 
