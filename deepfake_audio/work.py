@@ -41,9 +41,7 @@ def in_parallel(function: Callable, rows: Iterable[tuple], jobs: int, label: str
 
     workers = Parallel(n_jobs=jobs, prefer="threads", return_as="generator", timeout=_patience.get())
     results = workers(delayed(function)(*row) for row in rows)
-    if not label:
-        return results
-    return _shown(results, progress(label), len(rows))
+    return _shown(results, progress(label), len(rows)) if label else results
 
 
 def _shown(results: Iterable, show: Callable[[int, int], None], wanted: int) -> Iterator:

@@ -36,25 +36,17 @@ NO_SPLIT = "no set"
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """What decoding one recording told.
-
-    Attributes
-    ----------
-    kind : str
-        Container and coding, such as ``WAV PCM_16``; the suffix where only ffmpeg opens the file.
-    rate, frames : int
-        In Hz, and length in samples that the header says; 0 where only ffmpeg opens it, or that is not exact.
-    seconds : float
-        Length.
-    error : str
-        Why it cannot be decoded; otherwise empty.
-    """
+    """What decoding one recording told."""
 
     kind: str = ""
+    """Container and coding, such as ``WAV PCM_16``; the suffix where only ffmpeg opens the file."""
     rate: int = 0
+    """In Hz; 0 where only ffmpeg opens it."""
     seconds: float = 0.0
     frames: int = 0
+    """Length in samples that the header says; 0 where that is not exact."""
     error: str = ""
+    """Why it cannot be decoded."""
 
 
 @dataclasses.dataclass

@@ -25,13 +25,7 @@ PAGE = re.compile(rf"(?:https?://)?(?:www\.)?kaggle\.com/datasets/({HANDLE.patte
 
 
 def dataset_folder(handle: str) -> Path:
-    """Find the folder of a dataset on this machine, or fetch it.
-
-    Returns
-    -------
-    Path
-        Its folder: a notebook's mount, else the newest complete version in kagglehub's cache, else what kagglehub
-        downloads.
+    """Return a notebook's mount of a dataset, else the newest version in kagglehub's cache, else what that downloads.
 
     Raises
     ------

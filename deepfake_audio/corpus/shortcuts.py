@@ -10,7 +10,7 @@ And how to tell "real" speech that a vocoder made: its lengths are whole numbers
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -123,9 +123,9 @@ def shortcuts(splits: Splits, seed: int = 0, jobs: int = 1) -> dict[str, float]:
     return areas
 
 
-def _some(clips: Sequence[Clip], rng: np.random.Generator) -> list[Clip]:
+def _some(clips: list[Clip], rng: np.random.Generator) -> list[Clip]:
     if len(clips) <= MOST_CLIPS:
-        return list(clips)
+        return clips
     return [clips[i] for i in sorted(rng.choice(len(clips), MOST_CLIPS, replace=False))]
 
 

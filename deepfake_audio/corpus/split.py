@@ -51,8 +51,6 @@ class Splits:
 
     Attributes
     ----------
-    sets : dict of str to list of Clip
-        Clips of ``train``, ``validation`` and ``test``.
     groups : dict of str to str
         For each clip's name the group that was kept together.
     left_out : list of (Clip, str)

@@ -32,7 +32,7 @@ class Columns:
 
     def add(self, rows: np.ndarray) -> None:
         """Append rows, shape (rows, ...)."""
-        if self._rest is not None and len(self._rest):
+        if self._rest is not None:
             rows = np.concatenate([self._rest, rows])
         while True:
             room = 2 * MOST_COLUMNS - len(self._columns)

@@ -26,15 +26,7 @@ MEDIAN_BLOCK = 2**12
 
 
 def speech_seconds(samples: np.ndarray, sample_rate: int) -> float:
-    """Return how much of a recording is louder than its pauses.
-
-    Parameters
-    ----------
-    samples : ndarray of float32, shape (samples,)
-        Mono audio.
-    sample_rate : int
-        In Hz.
-    """
+    """Return how much of a recording, shape (samples,), is louder than its pauses."""
     meter = SpeechMeter(sample_rate)
     meter.push(samples)
     return meter.seconds()
@@ -67,13 +59,7 @@ def _highest_median(levels: np.ndarray, size: int) -> float:
 
 
 class SpeechMeter:
-    """:func:`speech_seconds` of a recording that comes in pieces.
-
-    Parameters
-    ----------
-    sample_rate : int
-        In Hz.
-    """
+    """:func:`speech_seconds` of a recording that comes in pieces."""
 
     def __init__(self, sample_rate: int):
         self.sample_rate = sample_rate

@@ -136,12 +136,9 @@ class FeatureCache:
             yield self._connection
 
     def contents(self, paths: Sequence[Path], jobs: int = 1) -> list[str]:
-        """Return the SHA-256 of each file's bytes; a file that has not changed since is not read again.
+        """Return the SHA-256 of each file's bytes in hexadecimal, empty for a file that cannot be read.
 
-        Returns
-        -------
-        list of str
-            In hexadecimal; empty for a file that cannot be read.
+        A file that has not changed since is not read again.
         """
         names = [os.fsencode(Path(path).absolute()) for path in paths]
         stamps = {name: stamp for name in dict.fromkeys(names) if (stamp := _stamp(name))}
@@ -161,28 +158,17 @@ class FeatureCache:
     def keys(self, wanted: Sequence[tuple[Path, Sequence[int]]], jobs: int = 1) -> list[bytes]:
         """Name what is wanted of each file: its content, the settings, and the seed of its channel.
 
-        Returns
-        -------
-        list of bytes
-            For a file that cannot be read one that nothing else has.
+        A file that cannot be read gets a key that nothing else has.
         """
         contents = self.contents([path for path, _ in wanted], jobs)
-        parts = [f"{self._recipe} {content} {list(seed)}" for content, (_, seed) in zip(contents, wanted, strict=True)]
+        seeds = [list(seed) for _, seed in wanted]
         return [
-            hashlib.sha256(part.encode()).digest() if content else uuid.uuid4().bytes
-            for part, content in zip(parts, contents, strict=True)
+            hashlib.sha256(f"{self._recipe} {content} {seed}".encode()).digest() if content else uuid.uuid4().bytes
+            for content, seed in zip(contents, seeds, strict=True)
         ]
 
     def find(self, keys: Iterable[bytes], check: bool = True) -> dict[bytes, Extent]:
-        """Return where spectrograms lie; those that are missing or damaged are left out.
-
-        Parameters
-        ----------
-        keys : iterable of bytes
-            From :meth:`keys`.
-        check : bool
-            Also read the numbers and compare their checksums.
-        """
+        """Return where spectrograms lie; those that are missing, or whose numbers fail the `check`, are left out."""
         query = "SELECT key, first, frames, seconds, speech_seconds, crc32 FROM features WHERE key = ?"
         found = {key: (Extent(*row), crc32) for key, (*row, crc32) in self._select(query, set(keys)).items()}
         return {key: extent for key, (extent, crc32) in found.items() if not check or self._checksum(extent) == crc32}

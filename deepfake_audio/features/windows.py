@@ -30,22 +30,13 @@ def window_step(window: WindowSettings) -> int:
 
 
 def cut_window(spectrogram: np.ndarray, start: int, frames: int) -> np.ndarray:
-    """Cut `frames` frames from `start` on; what is missing at the end is filled by repeating the cut.
+    """Cut `frames` frames from `start` on out of what runs along time, shape (clip_frames, ...).
 
-    Repeating keeps the statistics of a short clip, where silence would give its length away.
-
-    Parameters
-    ----------
-    spectrogram : ndarray, shape (clip_frames, ...)
-        Spectrogram, or anything else that runs along time.
-    start, frames : int
-        First frame and length, which is that of what is returned.
+    What is missing at the end is filled by repeating the cut, which keeps the statistics of a short clip, where silence
+    would give its length away.
     """
     piece = spectrogram[start : start + frames]
-    if len(piece) < frames:
-        repeats = -(-frames // len(piece))
-        piece = np.concatenate([piece] * repeats)[:frames]
-    return piece
+    return piece if len(piece) == frames else np.resize(piece, (frames, *piece.shape[1:]))
 
 
 def input_shape(settings: Settings) -> tuple[int, ...]:

@@ -92,15 +92,7 @@ class Recording:
         self.close()
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yield blocks of float32, shape (frames, channels).
-
-        Raises
-        ------
-        DecoderLost
-            As above.
-        ValueError
-            If the recording is damaged or cut short.
-        """
+        """Yield blocks of float32, shape (frames, channels); raise a ValueError if it is damaged or cut short."""
         while not self._ended:
             kind, data = self._hear()
             self._ended = kind != SAMPLES

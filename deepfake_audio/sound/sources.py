@@ -133,13 +133,7 @@ def as_samples(values: Any, sample_rate: float | None) -> Samples:
 
 
 def checked_rate(sample_rate: float | None) -> int:
-    """Return the rate of samples in memory.
-
-    Raises
-    ------
-    AudioError
-        If it is missing, or no rate.
-    """
+    """Return the rate of samples in memory in Hz; raise an AudioError if it is missing, or no rate."""
     if sample_rate is None:
         raise AudioError("Samples need their rate: judge(samples, sample_rate=16000), or whatever it is in Hz.")
     try:
