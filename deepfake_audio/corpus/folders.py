@@ -32,19 +32,11 @@ def read_folders(tree: Tree) -> Iterator[Dataset]:
                 if dataset is None:
                     dataset = datasets[title] = Dataset(tree.root, title, layout.why.format(**groups))
                     dataset.warnings += [layout.warning] if layout.warning else []
-                fields = groups | inner.groupdict()
-                label = class_of(fill(layout.label, fields))
-                clip = tree.clip(
-                    folder,
-                    name,
-                    label,
-                    speaker=fill(layout.speaker, fields).lower(),
-                    generator=fill(layout.generator, fields) if label != "Real" else "",
-                    source=fill(layout.source, fields),
-                    language=fill(layout.language, fields),
-                    split=SPLIT_NAMES.get((groups.get("split") or "").lower(), ""),
-                )
-                dataset.clips.append(clip)
+                said = groups | inner.groupdict()
+                said["speaker"] = said.get("speaker", "").lower()
+                label = class_of(fill(layout.label, said))
+                split = SPLIT_NAMES.get((groups.get("split") or "").lower(), "")
+                dataset.clips.append(tree.clip(folder, name, label, split=split, **layout.about(label, said)))
                 homes[title].add(folder)
     for title, dataset in datasets.items():
         dataset.root = tree.root / common_folder(homes[title])

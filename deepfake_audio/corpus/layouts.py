@@ -18,18 +18,45 @@ import numpy as np
 from .clips import class_of
 from .tree import Tree, lines_of
 
-# The table of layouts. Groups and columns that are named speaker, generator (attack), source, language, split or label
+# The table of layouts. Groups and columns that are named speaker, generator, source, language, split or label
 # fill the clip's field of that name.
 
 
 @dataclasses.dataclass(frozen=True)
-class Protocol:
-    """A dataset with lists or tables of one clip per line.
+class Layout:
+    """What tells one dataset from others, and templates over what it says of a clip.
 
     Attributes
     ----------
     layout : str
         Its name.
+    label, speaker, generator, source, language : str
+        Templates over groups and columns; where one of those is empty, so is what they make.
+    warning : str
+        What everybody who uses it should know.
+    """
+
+    layout: str
+    _: dataclasses.KW_ONLY
+    label: str = "{label}"
+    speaker: str = "{speaker}"
+    generator: str = "{generator}"
+    source: str = "{source}"
+    language: str = "{language}"
+    warning: str = ""
+
+    def about(self, label: str, said: dict[str, str]) -> dict[str, str]:
+        """Return what a clip of a class is told to be: its speaker, generator, source and language."""
+        about = {field: fill(getattr(self, field), said) for field in ("speaker", "generator", "source", "language")}
+        return about | {"generator": "" if label == "Real" else about["generator"]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol(Layout):
+    """A dataset with lists or tables of one clip per line.
+
+    Attributes
+    ----------
     file : str
         Regular expression of a list's whole file name, in any case; a group ``split`` names the partition.
     columns : str
@@ -40,69 +67,45 @@ class Protocol:
         clips have the same names, and tells whose list is missing. Without it, recordings lie below the list.
     delimiter : str
         Between the columns of a table, whose first line names them; those of a list are separated by blanks.
-    label : str
-        Class of all clips where there is no such column.
     clip : str
         Regular expression of the name of a clip, whose groups count as columns.
-    speaker, generator, language : str
-        Templates over the columns; an empty column makes an empty field.
     split : str
         Partition of all clips where the name of the list does not tell.
     first_line : str
         Regular expression that a list must begin with, where the file name alone is not enough.
     segments : callable, optional
         Finds the spans of a clip: ``segments(tree, folder, row)`` returns (start s, end s, fake) or None.
-    warning : str
-        What everybody who uses it should know.
     """
 
-    layout: str
     file: str
     columns: str
     audio: str = ""
     delimiter: str = ""
-    label: str = ""
     clip: str = r"(?s).*"
-    speaker: str = "{speaker}"
-    generator: str = "{attack}"
-    language: str = "en"
+    language: str = dataclasses.field(default="en", kw_only=True)
     split: str = ""
     first_line: str = ""
     segments: Callable[[Tree, str, dict], list[tuple[float, float, bool]] | None] | None = None
-    warning: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
-class Folders:
+class Folders(Layout):
     """A dataset that is known by the names of its folders and files.
 
     Attributes
     ----------
-    layout : str
-        Its name, which may contain groups.
     folder : str
         Regular expression that is found in a folder's path, in any case; the path begins with the name of the folder
-        that was given.
-    file : str
-        Regular expression of the whole file name without suffix, in any case.
+        that was given. Its groups may stand in the layout's name, too.
     why : str
         What it is recognised by, in words.
-    label, speaker, generator, source, language : str
-        Templates over the groups.
-    warning : str
-        What everybody who uses it should know.
+    file : str
+        Regular expression of the whole file name without suffix, in any case.
     """
 
-    layout: str
     folder: str
     why: str
     file: str = r".+"
-    label: str = "{label}"
-    speaker: str = "{speaker}"
-    generator: str = "{generator}"
-    source: str = "{source}"
-    language: str = "{language}"
-    warning: str = ""
 
 
 def segments_in_npy(tree: Tree, folder: str, row: dict) -> list[tuple[float, float, bool]] | None:
@@ -155,39 +158,39 @@ PROTOCOLS = (
         Protocol(
             f"ASVspoof 2019 {task}",
             rf"ASVspoof2019\.{task}\.cm\.(?P<split>train|dev|eval)\.tr[nl](?:\.txt)?",
-            "speaker clip - attack label",
+            "speaker clip - generator label",
             rf"ASVspoof2019_{task}_(?:train|dev|eval)",
             generator=generator,
         )
-        for task, generator in (("LA", "ASVspoof 2019 {attack}"), ("PA", "replay {attack}"))
+        for task, generator in (("LA", "ASVspoof 2019 {generator}"), ("PA", "replay {generator}"))
     ),
     *(
         Protocol(
             f"ASVspoof 2021 {task}",
             r"trial_metadata\.txt",
-            "speaker clip codec origin attack label",
+            "speaker clip codec origin generator label",
             rf"ASVspoof2021_{task}_eval",
             # The systems A07 to A19 are those of 2019.
             generator=generator,
             split="test",
             first_line=_ASVSPOOF_2021.format(task=task),
         )
-        for task, generator in (("LA", "ASVspoof 2019 {attack}"), ("DF", "{origin} {attack}"))
+        for task, generator in (("LA", "ASVspoof 2019 {generator}"), ("DF", "{origin} {generator}"))
     ),
     Protocol(
         "ASVspoof 5",
         r"ASVspoof5\.(?P<split>train|dev|eval)(?:\.track_1)?\.tsv",
-        "speaker clip - - - - - attack label",
+        "speaker clip - - - - - generator label",
         r"(?:^|/)flac_[TDE](?:_|/|$)",
         speaker="ASVspoof 5 {speaker}",
-        generator="ASVspoof 5 {attack}",
+        generator="ASVspoof 5 {generator}",
     ),
     Protocol(
         "PartialSpoof",
         r"PartialSpoof\.LA\.cm\.(?P<split>train|dev|eval)\.tr[nl](?:\.txt)?",
-        "speaker clip - attack label",
+        "speaker clip - generator label",
         r"(?:^|/)con_wav$",
-        generator="PartialSpoof {attack}",
+        generator="PartialSpoof {generator}",
         segments=segments_in_npy,
     ),
     Protocol(
@@ -215,7 +218,6 @@ PROTOCOLS = (
         "clip=path generator=model_name language=language",
         delimiter="|",
         label="Fake",
-        generator="{generator}",
         language="{language}",
         warning=_MLAAD,
     ),

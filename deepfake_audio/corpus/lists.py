@@ -87,32 +87,31 @@ def _read(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owners: di
             try:
                 if not stem:
                     raise _UnusableError("lines with missing columns")
+                if stem in listed:
+                    raise _UnusableError("lines that name a clip again")
                 label, spans, end = _judge(tree, protocol, folder, row | {"clip": stem, "split": split})
             except _UnusableError as reason:
                 dataset.ignore(str(reason), f"{where}: {line[:80]}")
                 continue
+            if protocol.audio:  # below a table, names may stand in several folders
+                listed.add(stem)
             found = [(at, name) for at, name in by_stem.get(stem, ())
                      if name in tree.audio[at] and owners[at] in ("", protocol.layout)
                      and (protocol.audio or is_below(at, folder))]  # fmt: skip
-            if stem in listed or not found:
-                again = "lines that name a clip again"
-                missing = "clips that a list names but that are not there"
-                dataset.ignore(again if stem in listed else missing, f"{where}: {row['clip']}")
+            if not found:
+                dataset.ignore("clips that a list names but that are not there", f"{where}: {row['clip']}")
                 continue
-            listed.add(stem)
-            # Repacked sets have folders named after the classes, and may count from 1 in both.
-            at, name = min(
-                found, key=lambda at: (label_of_folders(at[0]) not in (label, None), distance(at[0], folder))
-            )
+            if len(found) > 1:
+                # Repacked sets have folders named after the classes, and may count from 1 in both.
+                found.sort(key=lambda x: (label_of_folders(x[0]) not in (label, None), distance(x[0], folder)))
+            at, name = found[0]
             homes.add(at)
             fields = re.fullmatch(protocol.clip, stem).groupdict() | row
             clip = tree.clip(
                 at,
                 name,
                 label,
-                speaker=fill(protocol.speaker, fields),
-                generator=fill(protocol.generator, fields) if label != "Real" else "",
-                language=fill(protocol.language, fields),
+                **protocol.about(label, fields),
                 spans=spans,
                 split=SPLIT_NAMES.get(split, protocol.split),
             )
@@ -156,7 +155,7 @@ def _stem(clip: str) -> str:
 
 def _judge(tree: Tree, protocol: Protocol, folder: str, row: dict) -> tuple[str, tuple | None, float]:
     """Return label and fake spans of a line, and where its last segment ends."""
-    label = protocol.label or tree.class_of(row.get("label", ""))
+    label = tree.class_of(fill(protocol.label, row))
     if "label" in row and label is None:
         raise _UnusableError("lines with a label that is neither real nor fake")
     if protocol.segments is None:
