@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -113,7 +114,7 @@ def read_class_folders(tree: Tree) -> Dataset:
             split = next((SPLIT_NAMES[p.lower()] for p in reversed(parts) if p.lower() in SPLIT_NAMES), "")
             known.append((folder, label, parts[depth:], split))
         for name in () if label else names:
-            dataset.ignore(NAMELESS, f"{folder}/{name}" if folder else name)
+            dataset.ignore(NAMELESS, posixpath.join(folder, name))
     # A single folder called "test" or "val" is no partition of the authors.
     found = {split for *_, split in known}
     partitioned = "train" in found and len(found - {""}) > 1

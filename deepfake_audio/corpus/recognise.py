@@ -62,7 +62,7 @@ def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path 
 
 
 def find_clips(roots: Iterable[Path], skip: Path | None = None) -> list[Clip]:
-    """List the clips of one or more folders; see :func:`deepfake_audio.corpus.recognise.find_datasets`."""
+    """List the clips of one or more folders; see :func:`find_datasets`."""
     return [clip for dataset in find_datasets(roots, skip) for clip in dataset.clips]
 
 

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import pickle
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,9 +38,9 @@ class Tree:
         The folder, resolved.
     name : str
         What clip names begin with.
-    skip : Path, optional
+    skip : Path or None
         A folder that is not looked into.
-    said : mapping of str to str, optional
+    said : mapping of str to str
         What the user says that names mean, as from :func:`deepfake_audio.corpus.clips.settled`.
 
     Attributes
@@ -52,8 +53,8 @@ class Tree:
         What could not even be listed.
     """
 
-    def __init__(self, root: Path, name: str, skip: Path | None = None, said: Mapping[str, str] | None = None):
-        self.root, self.name, self.title, self.said = root, name, title_of(root), said or {}
+    def __init__(self, root: Path, name: str, skip: Path | None, said: Mapping[str, str]):
+        self.root, self.name, self.title, self.said = root, name, title_of(root), said
         self.audio: dict[str, dict[str, None]] = {}
         self.others: dict[str, list[str]] = {}
         self._where: dict[str, str] = {}
@@ -144,14 +145,13 @@ class Tree:
     def clip(self, folder: str, name: str, label: str, **fields) -> Clip:
         """Take a recording: no other layout gets it."""
         del self.audio[folder][name]
-        below = f"{folder}/{name}" if folder else name
-        return Clip(f"{self.name}/{below}", self.path(folder, name), label, **fields)
+        return Clip(posixpath.join(self.name, folder, name), self.path(folder, name), label, **fields)
 
     def report_rest(self, dataset: Dataset, folders: Iterable[str], reason: str) -> None:
         """Count the recordings that lie among a dataset's own and are not in its list, so no other layout has them."""
         for folder in folders:
             for name in self.audio.get(folder, {}):
-                dataset.ignore(reason, f"{folder}/{name}" if folder else name)
+                dataset.ignore(reason, posixpath.join(folder, name))
             self.audio[folder] = {}
 
     def below(self, folder: str) -> Iterator[str]:
@@ -160,15 +160,15 @@ class Tree:
 
     def find(self, near: str, name: str, folder: str) -> Path | None:
         """Find the other file of that name, in a folder like that, that is nearest."""
-        found = [at for at, names in self._others_by_name.get(name, {}).items() if re.search(folder, at)]
+        found = [at for at in self._others_by_name.get(name, ()) if re.search(folder, at)]
         return self.path(min(found, key=lambda at: distance(at, near)), name) if found else None
 
     @functools.cached_property
-    def _others_by_name(self) -> dict[str, dict[str, None]]:
-        index: dict[str, dict[str, None]] = defaultdict(dict)
+    def _others_by_name(self) -> dict[str, list[str]]:
+        index = defaultdict(list)
         for folder, names in self.others.items():
             for name in names:
-                index[name][folder] = None
+                index[name].append(folder)
         return index
 
     def segment_labels(self, near: str, split: str) -> tuple[float, dict]:
