@@ -1,8 +1,8 @@
 """How datasets lie on people's disks, and what their own lists say: one row per layout, so that a new one is a row.
 
 Lists and tables that datasets bring (:data:`PROTOCOLS`), folder and file names (:data:`FOLDERS`). Words decide what is
-real and what is fake, never a 0 or a 1: datasets disagree about those. :mod:`deepfake_audio.corpus.lists` and
-``folders`` read by these tables.
+real and what is fake, never a 0 or a 1: datasets disagree about those. :mod:`deepfake_audio.corpus.known` reads by
+these tables.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class Layout:
     source: str = "{source}"
     language: str = "{language}"
     warning: str = ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to tell about a dataset."""
+        return [self.warning] if self.warning else []
 
     def about(self, label: str, said: dict[str, str]) -> dict[str, str]:
         """Return what a clip of a class is told to be: its speaker, generator, source and language."""

@@ -7,24 +7,26 @@ class. What nobody takes is counted, with examples.
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .. import places
 from ..errors import CorpusError
 from ..sound.reading import AUDIO_SUFFIXES
 from ..text import counted
-from .clips import EXAMPLES_KEPT, Clip, Dataset, Ignored, class_of, label_options, settled
+from .clips import EXAMPLES_KEPT, SPLIT_NAMES, Clip, Dataset, Ignored, class_of, label_options, settled
 from .doubles import leave_out_contradictions
-from .folders import NAMELESS, read_class_folders, read_folders
+from .known import read_folders, read_lists
 from .layouts import GENERAL, layout_names
-from .lists import read_lists
 from .tables import TABLE_NAME, read_tables
 from .tree import HIDDEN, Tree, is_text, title_of
 
 STARTER_NAME = "starter"
+
+NAMELESS = "recordings without a folder named after a class"
 
 LAYOUT_HELP = "Put clips under <folder>/real/... and <folder>/fake/..., or describe them in <folder>/clips.csv."
 
@@ -180,3 +182,91 @@ def _nothing_found(root: Path, found: Sequence[Dataset]) -> list[str]:
         "    path,label",
         f"    {example},{_guess(example)}",
     ]
+
+
+# The general rule
+
+
+def _class_folder(tree: Tree, parts: Sequence[str], inside: Mapping[str, Collection[str]]) -> tuple[int, str]:
+    """Return how many folders of a path end with the one that says the class, and the class, which may be ``""``."""
+    told = [depth for depth, part in enumerate(parts) if tree.classes(part)]
+    told = [depth for depth in told if parts[depth].casefold() in tree.said] or told
+    if not told:
+        return 0, ""
+    if all(parts[depth].isdecimal() for depth in told):
+        told = told[:1]  # below a number that is a class, numbers count speakers or clips
+    *farther, nearest = told
+    name, classes = parts[nearest], tree.classes(parts[nearest])
+    if len(classes) > 1:
+        says = " and ".join(sorted(classes, reverse=True))
+        raise CorpusError(
+            f"The name of the folder {'/'.join(parts[: nearest + 1])!r} says {says}; say which of them its recordings "
+            f"are: {label_options(name, *sorted(classes, reverse=True))}."
+        )
+    (label,) = classes
+    siblings = inside["/".join(parts[:nearest])]
+    decided = name.casefold() in tree.said or any(tree.classes(other) - classes for other in siblings)
+    for depth in () if decided else farther:
+        above = tree.classes(parts[depth])
+        # A partly fake clip among the fake ones is no contradiction.
+        if label not in above and (label, above) != ("Hybrid", {"Fake"}):
+            other = min(above)
+            raise CorpusError(
+                f"In {'/'.join(parts)!r} the folder {name!r} says {label} and {parts[depth]!r} above it {other}; say "
+                f"what {name!r} holds: {label_options(name, label, other)}."
+            )
+    return nearest + 1, label
+
+
+def read_class_folders(tree: Tree) -> Dataset:
+    """Label files by the nearest folder above them that names a class; those between tell voice or generator.
+
+    The name of the folder that was given counts only where nothing below it says a class.
+
+    Raises
+    ------
+    CorpusError
+        Where a folder's name says two classes, or another one than a folder above it.
+    """
+    dataset = Dataset(tree.root, GENERAL, "the nearest folder above that names a class", ignored=tree.ignored)
+    known: list[tuple[str, str, list[str], str]] = []
+    inside: dict[str, set[str]] = defaultdict(set)
+    for folder in tree.audio:
+        parts = folder.split("/") if folder else []
+        for depth, part in enumerate(parts):
+            inside["/".join(parts[:depth])].add(part)
+    below_says = any(tree.classes(part) for parts in inside.values() for part in parts)
+    title = tree.classes(tree.title)
+    for folder, names in tree.audio.items():
+        parts = folder.split("/") if folder else []
+        if not names:
+            continue
+        depth, label = _class_folder(tree, parts, inside)
+        if not label and not below_says and len(title) == 1:
+            (label,) = title
+        if label:
+            # The folder that was given may be called "test" for its own reasons.
+            split = next((SPLIT_NAMES[p.lower()] for p in reversed(parts) if p.lower() in SPLIT_NAMES), "")
+            known.append((folder, label, parts[depth:], split))
+        for name in () if label else names:
+            dataset.ignore(NAMELESS, posixpath.join(folder, name))
+    # A single folder called "test" or "val" is no partition of the authors.
+    found = {split for *_, split in known}
+    partitioned = "train" in found and len(found - {""}) > 1
+    for folder, label, below, split in known:
+        if partitioned:
+            below = [part for part in below if part.lower() not in SPLIT_NAMES]
+        for name in list(tree.audio[folder]):
+            clip = tree.clip(
+                folder,
+                name,
+                label,
+                # real/<speaker>/<book>/..., fake/<language>/<generator>/...
+                speaker=below[0] if below and label == "Real" else "",
+                generator="/".join(below) if label != "Real" else "",
+                split=split if partitioned else "",
+            )
+            dataset.clips.append(clip)
+    if partitioned:
+        dataset.why += ", sets by folders such as training, validation, testing"
+    return dataset

@@ -1,4 +1,4 @@
-"""Lists and tables that datasets bring: a clip per line, with its class, and sometimes with its fake segments."""
+"""Known datasets: by the lists and tables that they bring, or by the names of their folders and files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from pathlib import Path
 
 from ..sound.reading import AUDIO_SUFFIXES, LONGEST_SECONDS
 from ..text import counted
-from .clips import SPLIT_NAMES, Dataset
-from .folders import label_of_folders
-from .layouts import PROTOCOLS, Protocol, fill, pattern, segments_in_npy
+from .clips import SPLIT_NAMES, Dataset, class_of
+from .layouts import FOLDERS, PROTOCOLS, Protocol, fill, pattern, segments_in_npy
 from .tables import END_SECONDS, refuse_late_ends, rows_of
 from .tree import Tree, common_folder, distance, is_below, lines_of
 
@@ -76,7 +75,7 @@ def _owner(tree: Tree, folder: str) -> str:
 def _read(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owners: dict[str, str]) -> Dataset:
     names = sorted(name for _, name, _ in lists)
     why = f"{names[0]}" + (f" and {counted(len(names) - 1, 'more list')}" if len(names) > 1 else "")
-    dataset = Dataset(tree.root, protocol.layout, why)
+    dataset = Dataset(tree.root, protocol.layout, why, warnings=protocol.warnings)
     homes = {folder for folder, owner in owners.items() if owner == protocol.layout}
     for folder, list_name, split in lists:
         table, ends = tree.path(folder, list_name), []
@@ -103,7 +102,7 @@ def _read(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owners: di
                 continue
             if len(found) > 1:
                 # Repacked sets have folders named after the classes, and may count from 1 in both.
-                found.sort(key=lambda x: (label_of_folders(x[0]) not in (label, None), distance(x[0], folder)))
+                found.sort(key=lambda x: (_label_of_folders(x[0]) not in (label, None), distance(x[0], folder)))
             at, name = found[0]
             homes.add(at)
             fields = re.fullmatch(protocol.clip, stem).groupdict() | row
@@ -122,7 +121,6 @@ def _read(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owners: di
     if dataset.clips or protocol.audio:
         tree.report_rest(dataset, sorted(homes), "recordings that no list names")
     dataset.root = tree.root / common_folder([*homes, *(folder for folder, *_ in lists)])
-    dataset.warnings += [protocol.warning] if protocol.warning else []
     unknown = sum(clip.label == "Hybrid" and clip.spans is None for clip in dataset.clips)
     if unknown:
         dataset.warnings.append(
@@ -190,3 +188,40 @@ def _merged(spans: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], 
         else:
             joined.append([start, end])
     return tuple((round(start, 6), round(end, 6)) for start, end in joined)
+
+
+def _label_of_folders(folder: str) -> str | None:
+    """Return the class that the deepest telling folder of a path names, or None."""
+    return next((label for part in reversed(folder.split("/")) if (label := class_of(part))), None)
+
+
+# Folders
+
+
+def read_folders(tree: Tree) -> Iterator[Dataset]:
+    """Yield the datasets that are known by the names of their folders and files."""
+    datasets: dict[str, Dataset] = {}
+    homes = defaultdict(set)
+    for layout in FOLDERS:
+        for folder in list(tree.audio):
+            match = pattern(layout.folder).search(f"{tree.title}/{folder}".rstrip("/"))
+            if not match or not tree.audio[folder]:
+                continue
+            groups = match.groupdict()
+            title = layout.layout.format(**groups)
+            for name in list(tree.audio[folder]):
+                inner = pattern(layout.file).fullmatch(os.path.splitext(name)[0])  # noqa: PTH122
+                if not inner:
+                    continue
+                if title not in datasets:
+                    datasets[title] = Dataset(tree.root, title, layout.why.format(**groups), warnings=layout.warnings)
+                said = groups | inner.groupdict()
+                said["speaker"] = said.get("speaker", "").lower()
+                label = class_of(fill(layout.label, said))
+                split = SPLIT_NAMES.get((groups.get("split") or "").lower(), "")
+                clip = tree.clip(folder, name, label, split=split, **layout.about(label, said))
+                datasets[title].clips.append(clip)
+                homes[title].add(folder)
+    for title, dataset in datasets.items():
+        dataset.root = tree.root / common_folder(homes[title])
+        yield dataset
