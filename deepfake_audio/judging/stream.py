@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import soxr
 
 from ..errors import AudioError
 from ..features.draw import Glimpse
@@ -14,7 +13,7 @@ from ..features.log_mel import LogMelStream
 from ..features.speech import SpeechMeter, speech_seconds
 from ..sound.channels import MIXED, ChannelMeter
 from ..sound.level import LiveDither
-from ..sound.reading import quantise
+from ..sound.reading import Resampler
 from ..sound.sources import as_samples, checked_rate
 from .decision import Judgement
 from .scanner import Scan, Scanner, scan_features
@@ -65,9 +64,8 @@ class Stream:
 
     def __init__(self, detector, sample_rate: float):
         self._detector, self._given = detector, checked_rate(sample_rate)
-        rate, self._resampler = detector.settings.features.sample_rate, None
-        if self._given != rate:
-            self._resampler = soxr.ResampleStream(self._given, rate, 1, dtype="float32", quality="HQ")
+        rate = detector.settings.features.sample_rate
+        self._resampler = Resampler(self._given, rate)
         self._rolling, self._hearing = detector.rolling(ROLLING_SECONDS), Hearing(detector)
         self._meter, self._dither = ChannelMeter(), LiveDither(rate)
 
@@ -87,12 +85,11 @@ class Stream:
         """
         channels = as_samples(samples, self._given).values
         self._meter.push(self._given, channels)
-        values = channels.mean(axis=1)
-        self._take(values if self._resampler is None else self._resampler.resample_chunk(values))
+        self._take(self._resampler.push(channels.mean(axis=1)))
 
     def _take(self, samples: np.ndarray) -> None:
         if len(samples):
-            samples = self._dither.add(quantise(samples))
+            samples = self._dither.add(samples)
             self._rolling.push(samples)
             self._hearing.push(samples)
 
@@ -114,8 +111,7 @@ class Stream:
         AudioError
             If nothing came.
         """
-        if self._resampler is not None:
-            self._take(self._resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
+        self._take(self._resampler.finish())
         if not self._hearing.samples:
             raise AudioError("Nothing came, so there is nothing to judge: push samples first.")
         return self._noted(self._detector.decide(self._hearing.finish()))
