@@ -60,24 +60,16 @@ _LEFTOVER = re.compile(rf"(.+){re.escape(_TEMPORARY)}\d+(\.\w+)?")
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Yield a temporary path beside `path`, renamed onto it when the block ends well.
+    """Yield a temporary path beside `path`, whose folder is made when missing, and rename it when the block ends well.
 
-    Parameters
-    ----------
-    path
-        The file that shall exist afterwards. Its folder is made when missing.
-
-    Yields
-    ------
-    pathlib.Path
-        Where to write: same folder (so that renaming never crosses a disk) and same suffix (writers such as
-        Keras, matplotlib and soundfile choose the format by it), for instance ``run.tmp-4711.png``.
+    It lies in the same folder, so that renaming never crosses a disk, and has the same suffix, by which writers such as
+    Keras, matplotlib and soundfile choose the format: ``run.tmp-4711.png``. After any error inside the block it is
+    removed, and `path` is as it was.
 
     Raises
     ------
     OSError
-        When the folder cannot be made or the file cannot be renamed. After any error inside the block the
-        temporary file is removed and `path` is as it was.
+        When the folder cannot be made or the file cannot be renamed.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,25 +87,22 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 def remove_leftovers(path: str | os.PathLike) -> None:
     """Remove what processes that were killed had begun for the file `path`: for who has its lock."""
     path = pathlib.Path(path)
-    _remove(leftover for leftover in path.parent.glob("*") if _begun_for(leftover) == path.name)
+    _remove_begun(path.parent.glob("*"), path.name)
 
 
 def remove_leftovers_below(folder: pathlib.Path) -> None:
     """Remove what processes that were killed had begun anywhere in a folder that nobody but this project writes in."""
-    _remove(leftover for leftover in folder.rglob("*") if _begun_for(leftover))
+    _remove_begun(folder.rglob("*"))
 
 
-def _begun_for(path: pathlib.Path) -> str | None:
-    """Return the name that a temporary file of :func:`atomic_path` was to get; None for all others."""
-    found = _LEFTOVER.fullmatch(path.name)
-    return f"{found[1]}{found[2] or ''}" if found else None
-
-
-def _remove(leftovers: Iterable[pathlib.Path]) -> None:
-    for leftover in list(leftovers):
-        with contextlib.suppress(OSError):  # it does no harm
-            if leftover.is_file():
-                leftover.unlink()
+def _remove_begun(files: Iterable[pathlib.Path], name: str | None = None) -> None:
+    """Remove those of some files that :func:`atomic_path` made, for a file of this name or for any."""
+    for file in list(files):
+        begun = _LEFTOVER.fullmatch(file.name)
+        if begun and name in (None, f"{begun[1]}{begun[2] or ''}"):
+            with contextlib.suppress(OSError):  # it does no harm
+                if file.is_file():
+                    file.unlink()
 
 
 def write_all(file: io.RawIOBase, data: bytes | memoryview) -> None:

@@ -51,21 +51,13 @@ class Probe:
 
 @dataclasses.dataclass
 class Report:
-    """What there is to say about one dataset.
-
-    Attributes
-    ----------
-    splits : list of str
-        Split of each clip: one of ``SPLITS``, ``left out``, or ``no set`` where the corpus could not be split.
-    probes : dict of int to Probe
-        What was decoded, by the clip's place in the dataset.
-    warnings : list of str
-        What looks wrong.
-    """
+    """What there is to say about one dataset."""
 
     dataset: Dataset
     splits: list[str]
+    """Of each clip: one of ``SPLITS``, ``left out``, or ``no set`` where the corpus could not be split."""
     probes: dict[int, Probe]
+    """What was decoded, by the clip's place in the dataset."""
     warnings: list[str]
 
     def counts(self) -> Counter[tuple[str, str]]:

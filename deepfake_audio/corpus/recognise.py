@@ -32,16 +32,9 @@ LAYOUT_HELP = "Put clips under <folder>/real/... and <folder>/fake/..., or descr
 
 
 def choose_folders(asked: Sequence[Path], data: Path) -> tuple[list[Path], Path | None, list[str]]:
-    """Decide which dataset folders a run uses.
+    """Return the folders that a run uses, the starter corpus where it shall not be mixed in, and notes for the user.
 
-    Returns
-    -------
-    folders : list of Path
-        Those that the user `asked` for, else the project's `data` folder, or the starter corpus in it.
-    skip : Path or None
-        The starter corpus, where it lies inside one of them and shall not be mixed in.
-    notes : list of str
-        What to tell the user about the choice.
+    They are those that the user `asked` for, else the project's `data` folder, or the starter corpus in it.
     """
     if asked:
         return [Path(folder) for folder in asked], None, []
