@@ -13,7 +13,7 @@ from ..sound.reading import AUDIO_SUFFIXES, LONGEST_SECONDS
 from ..text import counted
 from .clips import SPLIT_NAMES, Dataset, class_of
 from .layouts import FOLDERS, PROTOCOLS, Protocol, fill, pattern, segments_in_npy
-from .tables import END_SECONDS, refuse_late_ends, rows_of
+from .tables import DELIMITERS, END_SECONDS, refuse_late_ends, rows_of
 from .tree import Tree, common_folder, distance, is_below, lines_of
 
 
@@ -54,14 +54,12 @@ def read_lists(tree: Tree) -> Iterator[Dataset]:
 
 def _begins_as(path: Path, protocol: Protocol) -> bool:
     """Return whether a list begins as those of a dataset do, where its name alone is not enough."""
-    if not (protocol.first_line or protocol.delimiter):
+    if not (protocol.first_line or protocol.headers):
         return True
     with contextlib.closing(lines_of(path)) as lines:
         first = next(lines, (0, ""))[1]
-    if protocol.delimiter:
-        names = {name.strip('" ').lower() for name in first.split(protocol.delimiter)}
-        return {column.split("=")[1] for column in protocol.columns.split()} <= names
-    return bool(pattern(protocol.first_line).match(first))
+    named = {name.strip('" ').lower() for name in re.split(f"[{DELIMITERS}]", first)}
+    return named.issuperset(protocol.headers.values()) and bool(pattern(protocol.first_line).match(first))
 
 
 def _owner(tree: Tree, folder: str) -> str:
@@ -132,12 +130,11 @@ def _read(tree: Tree, protocol: Protocol, lists: list, by_stem: dict, owners: di
 
 def _rows(path: Path, protocol: Protocol) -> Iterator[tuple[int, str, dict[str, str]]]:
     """Yield number, text and named columns of each line; no columns where some are missing."""
-    columns = protocol.columns.split()
-    if protocol.delimiter:
-        names = dict(column.split("=") for column in columns)
-        for number, row in rows_of(path, list(names.values()), protocol.delimiter):
-            yield number, " ".join(row.values()), {field: row[name].strip() for field, name in names.items()}
+    if headers := protocol.headers:
+        for number, row in rows_of(path, list(headers.values())):
+            yield number, " ".join(row.values()), {column: row[name].strip() for column, name in headers.items()}
         return
+    columns = protocol.columns.split()
     least = len(columns) - columns[-1].endswith("*")
     for number, line in lines_of(path):
         fields = line.split(None, least) if least < len(columns) else line.split()

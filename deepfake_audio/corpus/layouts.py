@@ -65,13 +65,12 @@ class Protocol(Layout):
     file : str
         Regular expression of a list's whole file name, in any case; a group ``split`` names the partition.
     columns : str
-        Of a list, names of the columns, ``-`` for those that are not needed, ``segments*`` for all that follow. Of a
-        table, ``name=header`` for each that is needed. Needed are ``clip``, and ``label`` or ``segments``.
+        Of a list, names of the columns, which are separated by blanks: ``-`` for those that are not needed,
+        ``segments*`` for all that follow. Of a table, whose first line names its columns, ``name=header`` for each that
+        is needed. Needed are ``clip``, and ``label`` or ``segments``.
     audio : str
         Regular expression that is found in the names of folders with its recordings. It keeps apart datasets whose
         clips have the same names, and tells whose list is missing. Without it, recordings lie below the list.
-    delimiter : str
-        Between the columns of a table, whose first line names them; those of a list are separated by blanks.
     clip : str
         Regular expression of the name of a clip, whose groups count as columns.
     split : str
@@ -85,12 +84,16 @@ class Protocol(Layout):
     file: str
     columns: str
     audio: str = ""
-    delimiter: str = ""
     clip: str = r"(?s).*"
     language: str = dataclasses.field(default="en", kw_only=True)
     split: str = ""
     first_line: str = ""
     segments: Callable[[Tree, str, dict], list[tuple[float, float, bool]] | None] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a table calls the columns that are needed; of a list, nothing."""
+        return dict(column.split("=") for column in self.columns.split() if "=" in column)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,12 +219,11 @@ PROTOCOLS = (
         generator="{system}",
         segments=_segments_in_line,
     ),
-    Protocol("In-the-Wild", r"meta\.csv", "clip=file speaker=speaker label=label", delimiter=","),
+    Protocol("In-the-Wild", r"meta\.csv", "clip=file speaker=speaker label=label"),
     Protocol(
         "MLAAD",
         r"meta\.csv",
         "clip=path generator=model_name language=language",
-        delimiter="|",
         label="Fake",
         language="{language}",
         warning=_MLAAD,

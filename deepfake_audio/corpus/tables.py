@@ -32,27 +32,25 @@ KNOWN_AS = {
 }
 """What else columns are called."""
 
+DELIMITERS = ",;\t|"
+
 YES, NO = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
 
 END_SECONDS = 0.05
 """Spans may end so much behind the end of their clip, as labels in frames do."""
 
 
-def rows_of(
-    table: Path, needed: Sequence[str], delimiter: str = "", known_as: Mapping[str, str] | None = None
-) -> Iterator[tuple[int, dict[str, str]]]:
+def rows_of(table: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and row of a table with a header, whose columns are named in lower case.
+
+    Between columns stands the one of comma, semicolon, tab and bar that tells most of them apart.
 
     Parameters
     ----------
     table : Path
         The file, in UTF-8.
     needed : sequence of str
-        Columns without which it is refused.
-    delimiter : str
-        Between columns; without it, the one of comma, semicolon, tab and bar that tells most columns apart.
-    known_as : mapping of str to str, optional
-        What else a column may be called, and what it is called here.
+        Columns without which it is refused; others that are called as in ``KNOWN_AS`` get their proper name.
 
     Raises
     ------
@@ -63,10 +61,10 @@ def rows_of(
         with table.open(encoding="utf-8-sig", newline="") as file:
             head = file.readline()
             file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter or max(",;\t|", key=head.count))
+            reader = csv.reader(file, delimiter=max(DELIMITERS, key=head.count))
             names = [re.sub(r"[-_\s]+", "_", name.strip().lower()) for name in next(reader, ())]
             for place, name in enumerate(names):
-                if (proper := (known_as or {}).get(name, name)) not in names:
+                if name not in needed and (proper := KNOWN_AS.get(name, name)) not in names:
                     names[place] = proper
             if missing := [name for name in needed if name not in names]:
                 raise CorpusError(f"{table} lacks the column {missing[0]!r}; its first line must name {list(needed)}.")
@@ -94,7 +92,7 @@ def _read_table(tree: Tree, folder: str, table_name: str, spans_name: str) -> Da
     dataset = Dataset(here, TABLE_NAME, f"the table {TABLE_NAME}")
     listing = _Listing(tree, folder)
     clips: dict[Path, list[Clip]] = defaultdict(list)
-    for number, row in rows_of(table, ("path",), known_as=KNOWN_AS):
+    for number, row in rows_of(table, ("path",)):
         where = f"{table}, line {number}"
         label = _label(tree, table, where, row)
         at, file, path = listing.there(row["path"].strip(), where)
@@ -194,7 +192,7 @@ def _read_spans(
 ) -> dict[Path, list[tuple[float, float]]]:
     """Return the fake spans of clips in seconds, or say which rows are none."""
     spans, ends, homeless = defaultdict(list), [], []
-    for number, row in rows_of(table, ("path", "start_s", "end_s"), known_as=KNOWN_AS):
+    for number, row in rows_of(table, ("path", "start_s", "end_s")):
         try:
             start, end = (float(row[name].replace(",", ".")) for name in ("start_s", "end_s"))
         except ValueError:
