@@ -116,6 +116,15 @@ def test_a_number_in_both_folders_goes_with_the_label_of_the_table(grow):
     assert reasons(dataset) == {"recordings that no list names": 1}
 
 
+def test_a_table_may_name_the_clips_of_two_folders_alike(grow):
+    grow.text("x/meta.csv", "file,speaker,label", "0.wav,anna,bona-fide", "0.wav,anna,spoof")
+    grow.clips("x/fake/0.wav", "x/real/0.wav")
+    assert {clip.name: clip.label for clip in one(grow.root).clips} == {
+        "set/x/fake/0.wav": "Fake",
+        "set/x/real/0.wav": "Real",
+    }
+
+
 def test_asvspoof_2017(grow):
     trees.asvspoof_2017(grow)
     dataset = one(grow.root)
