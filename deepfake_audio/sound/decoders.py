@@ -40,7 +40,8 @@ MOST_DECODERS = max(4, 2 * (os.cpu_count() or 1))
 """That work at a time; who needs one more waits, but not longer than one may hang."""
 
 IDLE_SECONDS = 30.0
-"""After so long without work, a decoder ends."""
+"""After so long without work, a decoder is not asked any more; after twice as long it ends by itself, so that none does
+so between request and answer."""
 
 MEMORY_BYTES = 2**30
 """What decoding one recording may take beyond what an idle decoder has; held to on Linux only."""
@@ -78,7 +79,9 @@ class Recording:
     def __init__(self, path: Path, decode: bool = True):
         self._decoder, self._ended = _borrow(), False
         try:
-            kind, data = self._ask(name_elsewhere(path), TIMEOUT_SECONDS, IDLE_SECONDS, BLOCK_VALUES if decode else 0)
+            kind, data = self._ask(
+                name_elsewhere(path), TIMEOUT_SECONDS, 2 * IDLE_SECONDS, BLOCK_VALUES if decode else 0
+            )
             self.header = json.loads(data) if kind == HEADER else None
             self._ended = kind != HEADER or not decode
         except BaseException:
@@ -156,8 +159,7 @@ def _borrow() -> Decoder:
         _changed.wait_for(lambda: len(_busy) < MOST_DECODERS, TIMEOUT_SECONDS)
         while _idle:
             decoder, since = _idle.popitem()
-            # One that is about to end might do so between request and answer.
-            if decoder.poll() is None and time.monotonic() - since < IDLE_SECONDS / 2:
+            if decoder.poll() is None and time.monotonic() - since < IDLE_SECONDS:
                 break
             _end(decoder)
         else:
@@ -242,7 +244,7 @@ def serve_through(requests, answers) -> None:
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         _limit_memory()
-        idle_seconds = IDLE_SECONDS
+        idle_seconds = 2 * IDLE_SECONDS
         while True:
             with _in_time(idle_seconds, nowhere):
                 request = requests.readline()

@@ -140,7 +140,7 @@ def test_a_decoder_decodes_one_recording_after_the_other(recording):
 def test_forty_requests_at_once_share_a_few_decoders_that_end_when_idle(recording, monkeypatch):
     decoders.stop()
     monkeypatch.setattr(decoders, "MOST_DECODERS", 3)
-    monkeypatch.setattr(decoders, "IDLE_SECONDS", 4.0)
+    monkeypatch.setattr(decoders, "IDLE_SECONDS", 2.0)
     monkeypatch.setattr(decoders, "BLOCK_VALUES", 1000)
     path, most = recording("a.wav"), []
 
