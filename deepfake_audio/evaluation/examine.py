@@ -13,7 +13,7 @@ from ..corpus.clips import Clip
 from ..corpus.manifest import describe_data, fingerprint, report_skipped
 from ..corpus.split import Splits, split_corpus
 from ..errors import CorpusError, RunError
-from ..examples.example import Example, split_examples
+from ..examples.example import Example, examples_of_clips, split_examples
 from ..examples.features import FeatureStore, extract_features
 from ..model.checkpoint import Checkpoint, read_checkpoint
 from ..model.engines import KerasEngine
@@ -168,47 +168,42 @@ def evaluate_checkpoint(
     features into `cache`; `jobs` threads, or the cluster of a scheduler `dask`, compute them. The model card warns of
     `remarks`, too.
     """
-    checkpoint = read_checkpoint(path)
-    warnings = []
-    test, groups = None, {clip.name: clip.name for clip in clips}
+    checkpoint, warnings = read_checkpoint(path), []
     try:
         splits = split_corpus(clips, checkpoint.seed)
-        if fingerprint(splits) == checkpoint.manifest:
-            test, groups = splits.sets["test"], splits.groups
-            console.say("This is the corpus that the checkpoint was trained on: its test set is used.")
+        is_own = fingerprint(splits) == checkpoint.manifest
     except CorpusError:
-        pass  # too small to be split, which a test alone does not need
-    if test is None:
-        test = checkpoint.unseen(clips)
+        is_own = False  # too small to be split, which a test alone does not need
+    if is_own:
+        test, groups = splits.sets["test"], splits.groups
+        console.say("This is the corpus that the checkpoint was trained on: its test set is used.")
+    else:
+        test, groups = checkpoint.unseen(clips), {clip.name: clip.name for clip in clips}
+        if not test:
+            raise RunError("Every clip was seen in training; give --data with other recordings.")
         if len(test) < len(clips):
             warnings.append(
                 f"{len(clips) - len(test)} of {len(clips)} clips were seen in training and are left out; "
                 "others may share a speaker or generator with them."
             )
-        if not test:
-            raise RunError("Every clip was seen in training; give --data with other recordings.")
-    for warning in warnings:
-        console.say(f"warning: {warning}")
+    console.warn(warnings)
     splits = Splits(sets={"train": [], "validation": [], "test": test}, groups=groups, left_out=[], warnings=warnings)
     with _folder_of_report(outputs) as folder:
         if {clip.label for clip in test} >= {"Real", "Fake"}:
             examples = split_examples("test", splits, checkpoint.settings, folder / "hybrids", console.progress("test"))
         else:
-            from ..examples.example import examples_of_clips
-
             warnings.append("The corpus lacks real or fake clips, so no hybrids were spliced.")
             examples = examples_of_clips(test, groups)
         bar = console.progress("Mel-spectrograms")
         with cluster(dask):
             store = extract_features(examples, cache, checkpoint.settings.features, jobs, bar)
-        for line in report_skipped(test, store.failures, folder):
-            console.say(f"warning: {line}")
-            warnings.append(line)
+        skipped = report_skipped(test, store.failures, folder)
+        console.warn(skipped)
         card = Card(
             checkpoint=checkpoint,
             data=describe_data(clips),
             split=splits.counts(without=store.failures),
-            warnings=[*warnings, *remarks],
+            warnings=[*warnings, *skipped, *remarks],
             command=console.command_line([*TRAIN.split(), "--evaluate", path]),
         )
         return examine(folder, examples, store, card)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -38,13 +40,21 @@ NEUTRAL_COLOURS = {UNCLEAR: UNCLEAR_COLOUR, NO_SPEECH: PAUSE_COLOUR}
 """Of segments that say neither real nor fake."""
 
 
+@contextlib.contextmanager
+def picture(out_path: Path, width_inches: float, height_inches: float) -> Iterator[Figure]:
+    """Give the block a figure to draw, and save it."""
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure(width_inches, height_inches)
+        yield figure
+        save(figure, out_path)
+
+
 def plot_learning_curves(log_path: Path, out_path: Path) -> None:
     """Draw loss and verdict accuracy of every epoch of Keras' CSV log, and mark the epoch whose network was kept."""
     log = np.atleast_1d(np.genfromtxt(log_path, delimiter=",", names=True, encoding="utf-8"))
     epochs = log["epoch"] + 1  # Keras counts from 0
     kept = epochs[np.nanargmax(log["val_smoothed_macro_f1"])]
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure(10, 4.3)
+    with picture(out_path, 10, 4.3) as figure:
         loss, verdict = figure.subplots(1, 2)
         marks = {"marker": "o" if len(epochs) < 15 else "", "ms": 4}  # a lone epoch makes no line
         for axes, column in ((loss, "loss"), (verdict, "verdict_accuracy")):
@@ -62,7 +72,6 @@ def plot_learning_curves(log_path: Path, out_path: Path) -> None:
         verdict.set(title="Verdict", ylabel="accuracy, or macro F1, of windows", ylim=(0, 1.02))
         verdict.yaxis.set_major_formatter(PERCENT)
         figure.legend(handles=verdict.lines, loc="outside lower center", ncols=2, frameon=False)
-        save(figure, out_path)
 
 
 def plot_confusion_matrix(metrics: dict, out_path: Path) -> None:
@@ -72,8 +81,7 @@ def plot_confusion_matrix(metrics: dict, out_path: Path) -> None:
     counts = np.array(metrics["confusion"])
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure(5.4, 5.0)
+    with picture(out_path, 5.4, 5.0) as figure:
         axes = figure.subplots()
         drawn = ConfusionMatrixDisplay(shares).plot(ax=axes, cmap="Blues", colorbar=False, im_kw={"vmin": 0, "vmax": 1})
         for text, count, share in zip(drawn.text_.flat, counts.flat, shares.flat, strict=True):
@@ -81,7 +89,6 @@ def plot_confusion_matrix(metrics: dict, out_path: Path) -> None:
         rows = [f"{name}\n(n = {total})" for name, total in zip(CLASS_NAMES, totals.flat, strict=True)]
         axes.set(xticklabels=CLASS_NAMES, yticklabels=rows, xlabel="most probable class", ylabel="true class")
         axes.set_title("Test clips by their most probable class,\nthose answered Uncertain, too")
-        save(figure, out_path)
 
 
 def plot_det(scores: Sequence[ClipScore], out_path: Path) -> None:
@@ -95,8 +102,7 @@ def plot_det(scores: Sequence[ClipScore], out_path: Path) -> None:
     spoof = [score.label != "Real" for score in scores]
     ranking = [1 - score.probabilities[0] for score in scores]
     rate = equal_error_rate(spoof, ranking)
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure(5.4, 5.2)
+    with picture(out_path, 5.4, 5.2) as figure:
         axes = figure.subplots()
         if rate is None:
             say(axes, "needs Real clips and others")
@@ -110,7 +116,6 @@ def plot_det(scores: Sequence[ClipScore], out_path: Path) -> None:
         axes.set(xlabel="real clips called not real", ylabel="fake and hybrid clips called real")
         axes.set_title("Detection error trade-off")
         axes.grid(alpha=0.3)
-        save(figure, out_path)
 
 
 def plot_reliability(scores: Sequence[ClipScore], out_path: Path) -> None:
@@ -121,8 +126,7 @@ def plot_reliability(scores: Sequence[ClipScore], out_path: Path) -> None:
     )
     middles = [(entry["low"] + entry["high"]) / 2 for entry in bins]
     error = counts @ np.abs(accuracy - confidence) / len(scores)
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure(5.4, 5.2)
+    with picture(out_path, 5.4, 5.2) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         upper.plot([0, 1], [0, 1], color=GREY, lw=1, ls=":", label="honest: as often right as confident")
         upper.plot(confidence, accuracy, "o-", color=FAKE_COLOUR, ms=5, label="this model")
@@ -136,7 +140,6 @@ def plot_reliability(scores: Sequence[ClipScore], out_path: Path) -> None:
         lower.set(xlabel="confidence", ylabel="clips", yticks=())
         lower.margins(y=0.25)  # room for the numbers
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10)
-        save(figure, out_path)
 
 
 def plot_timeline(
@@ -166,8 +169,7 @@ def plot_timeline(
     fake_threshold
         Timeline frames at or above this are called fake.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure(10, 5.6 if waveform is None else 6.4)
+    with picture(out_path, 10, 5.6 if waveform is None else 6.4) as figure:
         heights = [*([] if waveform is None else [1.8]), 5, 2.5, 0.6 * len(bars)]
         grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=(60, 1))
         lower = figure.add_subplot(grid[-1, 0])
@@ -193,7 +195,6 @@ def plot_timeline(
         figure.align_ylabels(upper)
         neutral = [Patch(facecolor=colour, label=label.lower()) for label, colour in NEUTRAL_COLOURS.items()]
         figure.legend(handles=[*span_patches(), *neutral], loc="outside lower right", ncols=4, frameon=False)
-        save(figure, out_path)
 
 
 def _draw_waveform(axes, extremes: np.ndarray, column_seconds: float) -> None:
@@ -217,20 +218,18 @@ def plot_mel_samples(
     out_path, highest_hz
         As for :func:`plot_timeline`.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure(10, 3.9)
+    with picture(out_path, 10, 3.9) as figure:
         axes = figure.subplots(2, len(samples), squeeze=False, sharex="col", height_ratios=(1, 14))
-        for strip, picture, (title, log_mel, hop_seconds, fake_spans) in zip(*axes, samples, strict=True):
+        for strip, mel, (title, log_mel, hop_seconds, fake_spans) in zip(*axes, samples, strict=True):
             seconds = len(log_mel) * hop_seconds
             draw_bar(strip, fake_spans, seconds, 0, height=1)
             strip.set(ylim=(-0.5, 0.5), yticks=[], title=title)
             strip.tick_params(bottom=False, labelbottom=False)
             strip.spines[:].set_visible(False)
-            image = draw_mel(picture, log_mel, hop_seconds, highest_hz)
+            image = draw_mel(mel, log_mel, hop_seconds, highest_hz)
             for boundary in (b for span in fake_spans for b in span if hop_seconds < b < seconds - hop_seconds):
-                picture.axvline(boundary, color="white", lw=1.3, ls="--")
-            picture.set(xlim=(0, seconds), xlabel="time in seconds")
-            picture.label_outer(remove_inner_ticks=False)
+                mel.axvline(boundary, color="white", lw=1.3, ls="--")
+            mel.set(xlim=(0, seconds), xlabel="time in seconds")
+            mel.label_outer(remove_inner_ticks=False)
         figure.colorbar(image, ax=axes[1], label="dB under the peak", aspect=30, pad=0.01)
         figure.legend(handles=span_patches(), loc="outside lower right", ncols=2, frameon=False)
-        save(figure, out_path)
