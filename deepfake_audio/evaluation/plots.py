@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ..features.axes import (
+    DPI,
     FAKE_COLOUR,
     GREY,
     OTHER_COLOUR,
@@ -23,7 +24,6 @@ from ..features.axes import (
     draw_bar,
     draw_mel,
     draw_probabilities,
-    new_figure,
     save,
     say,
     shorten,
@@ -44,7 +44,7 @@ NEUTRAL_COLOURS = {UNCLEAR: UNCLEAR_COLOUR, NO_SPEECH: PAUSE_COLOUR}
 def picture(out_path: Path, width_inches: float, height_inches: float) -> Iterator[Figure]:
     """Give the block a figure to draw, and save it."""
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(width_inches, height_inches)
+        figure = Figure(figsize=(width_inches, height_inches), dpi=DPI)
         yield figure
         save(figure, out_path)
 

@@ -1,6 +1,6 @@
 """What pictures have in common: colours and style, a spectrogram, a probability and a bar of segments on axes.
 
-Pictures are drawn without a display; of matplotlib's windows nothing is loaded unless they are wanted.
+Pictures are drawn without a display; of matplotlib's windows nothing is loaded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GREY = "#555555"
 UNCLEAR_COLOUR = "#8C8C8C"
 PAUSE_COLOUR = "#D9D9D9"
 
-_DPI = 100
+DPI = 100
 _SHOWN_DB = 80
 _LEAST_PEAK_DB = 10 * math.log10(SMALLEST_POWER) + _SHOWN_DB
 """Of a picture: digital silence is dark even where there is nothing louder."""
@@ -42,20 +42,10 @@ STYLE = {
 }
 
 
-def new_figure(width_inches: float, height_inches: float, show: bool = False) -> Figure:
-    """Return an empty figure, which a window can show if asked for."""
-    if show:
-        # Only pyplot can open windows, and only importing it looks for a display.
-        from matplotlib import pyplot
-
-        return pyplot.figure(figsize=(width_inches, height_inches), dpi=_DPI)
-    return Figure(figsize=(width_inches, height_inches), dpi=_DPI)
-
-
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Write a figure as PNG, whole or not at all."""
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI, format="png", metadata={"Software": None})
+        figure.savefig(temporary, dpi=DPI, format="png", metadata={"Software": None})
 
 
 def mel_ticks(bands: int, highest_hz: float) -> list[tuple[float, float]]:
