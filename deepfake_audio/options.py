@@ -52,7 +52,7 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     add("--jobs", type=typed.whole_number(1, MOST_JOBS), metavar="N", default=min(4, os.cpu_count() or 1),
         help="processor cores to keep busy (default: %(default)s)")  # fmt: skip
     add("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster that judges the recordings")
-    add("--threshold", type=typed.number(0, 1, "a number"), metavar="P",
+    add("--threshold", type=typed.number(0, 1, "a number", ends=False), metavar="P",
         help="call Fake or Hybrid whatever is not Real with probability P or more; prints what that costs")  # fmt: skip
     add("--operating-point", type=int, choices=OPERATING_POINTS,
         help=f"percent of real recordings that may come out Fake or Hybrid (default: {OPERATING_POINT})")  # fmt: skip
@@ -76,7 +76,7 @@ def judging(argv: Sequence[str] | None, outputs: Path) -> argparse.Namespace:
     for refused, why in (
         (arguments.paths and microphone, "--seconds, --device and --list-devices are for the microphone: give no PATH"),
         (arguments.dask and not arguments.paths, "--dask is for recordings: name a PATH"),
-        (arguments.threshold and arguments.operating_point, "--threshold takes the place of --operating-point"),
+        (arguments.threshold and arguments.operating_point, "--threshold replaces --operating-point: give one of them"),
         (arguments.dask and "-" in arguments.paths, "a pipe ends on this computer, so --dask does not go with -"),
         (arguments.json and arguments.quiet, "--json and --quiet contradict each other"),
     ):

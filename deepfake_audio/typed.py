@@ -38,15 +38,15 @@ def written_as(suffix: str, what: str, others: Sequence[str]) -> Callable[[str],
     return parse
 
 
-def number(least: float, most: float, what: str) -> Callable[[str], float]:
-    """Return what understands a number between two others, both left out."""
+def number(least: float, most: float, what: str, ends: bool = True) -> Callable[[str], float]:
+    """Return what understands a number between two others, the ends included or not."""
 
     def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = float("nan")  # which lies between no two numbers
-        if not least < value < most:
+        if not least <= value <= most or (not ends and value in (least, most)):
             raise argparse.ArgumentTypeError(f"{text!r} is not {what} between {least:g} and {most:g}")
         return value
 
