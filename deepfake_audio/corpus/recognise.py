@@ -21,7 +21,7 @@ from .clips import EXAMPLES_KEPT, SPLIT_NAMES, Clip, Dataset, Ignored, class_of,
 from .doubles import leave_out_contradictions
 from .known import read_folders, read_lists
 from .layouts import GENERAL, layout_names
-from .tables import TABLE_NAME, read_tables
+from .tables import TABLE_NAME, read_tables, unread_tables
 from .tree import HIDDEN, Tree, is_text, title_of
 
 STARTER_NAME = "starter"
@@ -100,8 +100,12 @@ def find_datasets(
         name = title if taken[title] == 1 else f"{title}-{taken[title]}"
         tree = Tree(root, name, skip.resolve() if skip else None, said)
         found = [*read_tables(tree), *read_lists(tree), *read_folders(tree), read_class_folders(tree)]
+        unread = [f"{table} is not read: call it {TABLE_NAME} if it says what its recordings are."
+                  for table in unread_tables(tree)]  # fmt: skip
         if not any(dataset.clips for dataset in found):
-            raise CorpusError(*_nothing_found(root, found))
+            raise CorpusError(*_nothing_found(root, found), *unread[:EXAMPLES_KEPT])
+        if found[-1].clips:
+            found[-1].warnings += unread[:EXAMPLES_KEPT]
         _hand_over(found)
         for dataset in found:
             clips, dataset.clips = dataset.clips, []

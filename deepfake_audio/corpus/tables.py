@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -19,7 +20,7 @@ from ..errors import CorpusError
 from ..sound.reading import LONGEST_SECONDS, about_audio
 from ..text import counted
 from .clips import CLASS_WORDS, SPLIT_NAMES, Clip, Dataset, label_options, says_its_length
-from .tree import Tree, is_below
+from .tree import Tree, is_below, lines_of
 
 TABLE_NAME = "clips.csv"
 SPANS_NAME = "hybrid_spans.csv"
@@ -84,6 +85,19 @@ def read_tables(tree: Tree) -> Iterator[Dataset]:
         if table and not any(is_below(folder, place) for place in above):
             above.append(folder)  # a table speaks for everything below it
             yield _read_table(tree, folder, table[0], spans[0] if spans else "")
+
+
+def unread_tables(tree: Tree) -> list[str]:
+    """Name the tables with paths and labels that nobody reads, because they are called otherwise."""
+    found = []
+    for folder, names in tree.others.items():
+        for name in names:
+            if name.lower().endswith((".csv", ".tsv")) and name.lower() not in (TABLE_NAME, "meta.csv"):
+                with contextlib.closing(lines_of(tree.path(folder, name))) as lines:
+                    columns = set(re.findall(r"\w+", next(lines, (0, ""))[1].lower()))
+                if {"path", "label"} <= columns | {KNOWN_AS[column] for column in columns & KNOWN_AS.keys()}:
+                    found.append(f"{folder}/{name}" if folder else name)
+    return found
 
 
 def _read_table(tree: Tree, folder: str, table_name: str, spans_name: str) -> Dataset:

@@ -224,6 +224,22 @@ def test_a_table_may_be_named_in_any_case(tmp_path):
     assert [clip.spans for clip in find_clips([root]) if clip.label == "Hybrid"] == [((0.0, 1.0),)]
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "Train.TSV"])
+@pytest.mark.parametrize("folders", [("real", "fake"), ("one", "other")])
+def test_a_table_that_is_called_otherwise_is_not_passed_over_in_silence(tmp_path, name, folders):
+    one, other = folders
+    root = touch(tmp_path / "set", f"{one}/a.wav", f"{other}/b.wav")
+    table(root, f"filename,label\n{one}/a.wav,fake\n", name)
+    table(root, "name,age\nanna,7\n", "people.csv")
+    said = f"{name} is not read: call it clips.csv if it says what its recordings are."
+    if one == "real":
+        assert [dataset.warnings for dataset in find_datasets([root])] == [[said]]
+    else:
+        with pytest.raises(CorpusError) as refused:
+            find_clips([root])
+        assert refused.value.args[-1] == said
+
+
 def test_tables_from_windows_and_from_excel(tmp_path):
     root = touch(tmp_path / "set", "ä.wav", "b.wav")
     table(root, "\ufeffpath,label\r\nä.wav,real\r\n\r\nb.wav,fake\r\n".encode())
