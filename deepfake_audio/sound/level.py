@@ -34,6 +34,9 @@ HELD_FRAMES, HELD_TO_PEAK, ODD_RATIO = 5, 1.3, 3.0
 """The median peak of as many frames, where it is largest, times this is about the peak of a voice (half of the starter
 clips have more); where the peak is larger still by this ratio (in few of them), a click or an offset makes it."""
 
+MEASURED_FRAMES = 16
+"""At a time, until it is known that a recording is loud enough."""
+
 FRAME_SECONDS = 0.064
 STEADY_DB = 5.0
 """Between the 10th and the 95th percentile of the levels of frames, noise has less than this and speech more; very low
@@ -68,17 +71,22 @@ class Level:
         if not len(samples):
             return
         self.peak = float(np.maximum(self.peak, np.abs(samples).max()))
-        if self._lasting < self._enough and self.peak <= LOUDEST:
-            samples = samples.reshape(len(samples), -1)
-            waiting = samples if self._waiting is None else np.concatenate([self._waiting, samples])
-            count = (len(waiting) - 1) // self._frame
-            steps = np.diff(waiting[: count * self._frame + 1].astype(np.float64), axis=0)
-            self._powers.append((steps**2).reshape(count, self._frame * samples.shape[1]).mean(axis=1))
-            frames = waiting[: count * self._frame].reshape(count, self._frame, samples.shape[1])
-            means = frames.mean(axis=1)
-            self._means.append(means)
-            self._hold(np.abs(frames - means[:, None]).max(axis=(1, 2)))
-            self._waiting = waiting[count * self._frame :]
+        samples, step = samples.reshape(len(samples), -1), MEASURED_FRAMES * self._frame
+        for start in range(0, len(samples), step):
+            if self._lasting >= self._enough or not self.peak <= LOUDEST:
+                return
+            self._measure(samples[start : start + step])
+
+    def _measure(self, samples: np.ndarray) -> None:
+        waiting = samples if self._waiting is None else np.concatenate([self._waiting, samples])
+        count = (len(waiting) - 1) // self._frame
+        steps = np.diff(waiting[: count * self._frame + 1].astype(np.float64), axis=0)
+        self._powers.append((steps**2).reshape(count, self._frame * samples.shape[1]).mean(axis=1))
+        frames = waiting[: count * self._frame].reshape(count, self._frame, samples.shape[1])
+        means = frames.mean(axis=1)
+        self._means.append(means)
+        self._hold(np.abs(frames - means[:, None]).max(axis=(1, 2)))
+        self._waiting = waiting[count * self._frame :]
 
     def _hold(self, peaks: np.ndarray) -> None:
         self._peaks = np.concatenate([self._peaks[1 - HELD_FRAMES :], peaks])
