@@ -34,7 +34,7 @@ HELD_FRAMES, HELD_TO_PEAK, ODD_RATIO = 5, 1.3, 3.0
 """The median peak of as many frames, where it is largest, times this is about the peak of a voice (half of the starter
 clips have more); where the peak is larger still by this ratio (in few of them), a click or an offset makes it."""
 
-MEASURED_FRAMES = 16
+MEASURED_FRAMES = 8
 """At a time, until it is known that a recording is loud enough."""
 
 FRAME_SECONDS = 0.064
