@@ -14,12 +14,13 @@ import numpy as np
 
 from ..features.log_mel import band_centres
 from ..settings import SAMPLE_RATE, AugmentSettings, FeatureSettings
+from ..sound.level import SCALED_PEAK, Dither
 from ..sound.reading import quantise
 from .backgrounds import BACKGROUNDS, coloured_noise, rms
 
 CODECS = {
-    "MP3": ("MP3", "MPEG_LAYER_III", (16000, 22050, 44100)),
-    "Vorbis": ("OGG", "VORBIS", (16000, 44100)),
+    "MP3": ("MP3", "MPEG_LAYER_III", (16000, 22050, 24000, 44100, 48000)),
+    "Vorbis": ("OGG", "VORBIS", (16000, 22050, 24000, 44100, 48000)),
     "Opus": ("OGG", "OPUS", (8000, 16000, 24000, 48000)),
     "GSM 06.10": ("WAV", "GSM610", (8000,)),
     "mu-law": ("WAV", "ULAW", (8000, 16000)),
@@ -37,7 +38,15 @@ FFMPEG_CODECS = {
 MOST_DELAY = 8000
 """Samples within which the delay of a codec is looked for."""
 
-CHANNEL_CHANCES = {"room": 0.35, "background": 0.6, "level": 0.4, "resampling": 0.3, "codec": 0.6, "loss": 0.1}
+CHANNEL_CHANCES = {
+    "room": 0.3,
+    "background": 0.5,
+    "level": 0.3,
+    "coarse": 0.08,
+    "resampling": 0.25,
+    "codec": 0.7,
+    "loss": 0.1,
+}
 """How often each step is part of a channel, in the order in which sound meets them."""
 
 RATES_ON_THE_WAY = (8000, 11025, 22050, 24000)
@@ -48,7 +57,7 @@ PACKET_SAMPLES = SAMPLE_RATE // 50
 
 
 def through_channel(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Send a clip through a random channel: room, background, level, resampling, codec, lost packets.
+    """Send a clip through a random channel: room, background, level, few steps, resampling, codec, lost packets.
 
     Without degraded real speech in training, whatever sounds smeared or dull would look synthetic.
 
@@ -68,6 +77,7 @@ def through_channel(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray
         "room": in_room,
         "background": with_background,
         "level": at_other_level,
+        "coarse": stored_coarsely,
         "resampling": resampled,
         "codec": through_codec,
         "loss": with_lost_packets,
@@ -153,6 +163,15 @@ def at_other_level(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     peak = max(float(np.abs(samples).max(initial=0.0)), 1e-9)
     gain = rng.uniform(-30.0, 0.0) if rng.random() < 0.5 else rng.uniform(0.0, 12.0)
     return quantise(np.clip(samples * (10 ** (gain / 20) / peak), -1.0, 1.0).astype(np.float32))
+
+
+def stored_coarsely(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Round a clip to 8-256 steps from zero to its peak, as so quiet a recording is stored, and read it like one."""
+    peak = max(float(np.abs(samples).max(initial=0.0)), 1e-9)
+    step = np.float32(1 / 2 ** rng.uniform(3.0, 8.0))
+    steps = np.rint(samples / (peak * step)) * step
+    read = Dither(step).add(steps[:, None].astype(np.float32))[:, 0]
+    return read * (SCALED_PEAK / max(float(np.abs(read).max(initial=0.0)), 1e-9))
 
 
 def resampled(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
