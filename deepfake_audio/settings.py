@@ -253,7 +253,9 @@ class DecisionSettings:
     accusation_thresholds: tuple[float, ...] = within(0.5, 1.0, (0.5,) * len(OPERATING_POINTS))
     """For each operating point the probability of not being Real from which on Fake or Hybrid is answered."""
     assurance_threshold: float = within(0.0, 0.5, 0.5)
-    """Probability of not being Real up to which Real is answered; in between the answer is Uncertain."""
+    """Probability of not being Real up to which Real is answered to a clip; in between the answer is Uncertain."""
+    long_assurance_threshold: float = within(0.0, 0.5, 0.5)
+    """The same for a long recording: it has had time to betray itself."""
     fake_threshold: float = share(0.5)
     """A timeline frame at or above this looks synthetic."""
     segment_threshold: float = share(0.0)

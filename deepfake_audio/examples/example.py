@@ -158,21 +158,24 @@ def split_examples(
 ) -> list[Example]:
     """Return the clips of one set and what is spliced from them into ``folder/split``.
 
-    The training set also gets copies of everything through random channels; the others hold only what the corpus holds.
+    Where ``augment.channel_copies`` asks for them, the training set also gets copies of everything through random
+    channels, and the validation set one of each clip: thresholds shall hold behind a codec, too. The test set holds
+    only what the corpus holds.
     """
     clips, groups = splits.sets[split], splits.groups
     seed = (settings.training.seed, SPLITS.index(split))
     splices = build_splices(clips, settings.hybrid, folder / split, seed, progress)
-    examples = examples_of_clips(clips, groups) + examples_of_splices(splices, clips)
-    copies = settings.augment.channel_copies if split == "train" else 0
+    own = examples_of_clips(clips, groups)
+    examples = own + examples_of_splices(splices, clips)
+    copies = {"train": settings.augment.channel_copies, "validation": min(1, settings.augment.channel_copies)}
     return examples + [
         dataclasses.replace(
             example,
             name=f"{example.name}#channel-{copy}",
             channel_seed=(*seed, copy, zlib.crc32(example.name.encode("utf-8", "surrogatepass"))),
         )
-        for copy in range(copies)
-        for example in examples
+        for copy in range(copies.get(split, 0))
+        for example in (examples if split == "train" else own)
     ]
 
 

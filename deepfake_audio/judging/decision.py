@@ -29,6 +29,9 @@ the timeline's threshold."""
 SMALLEST_PROBABILITY = 1e-3
 """Nearer to 0 and 1 the network's probabilities tell no more."""
 
+CLIP_SECONDS, LONG_SECONDS = 3.0, 12.0
+"""With so much speech a recording counts as a clip, and as long: see :func:`assured_up_to`."""
+
 SMOOTH_SECONDS = 0.2
 EXTREMES = (0.95, 0.05)
 """A short part that looks synthetic shows in a quantile of the timeline, over means of so many seconds."""
@@ -152,7 +155,8 @@ def decide(
         verdict, reason, segments = NO_SPEECH, None, ()
     else:
         accused = decision.accusation_thresholds[OPERATING_POINTS.index(operating_point)]
-        limits = (accused, decision.assurance_threshold) if threshold is None else (threshold, 1.0)
+        assured = assured_up_to(scan.speech_seconds, decision)
+        limits = (accused, assured) if threshold is None else (threshold, 1.0)
         verdict, reason = _verdict(probabilities, segments, decision, *limits)
     shares = dict(zip(CLASS_NAMES, map(float, probabilities), strict=True))
     return Judgement(
@@ -165,6 +169,17 @@ def decide(
         speech_seconds=scan.speech_seconds,
         reason=reason,
     )
+
+
+def assured_up_to(speech_seconds: float, decision: DecisionSettings) -> float:
+    """Return up to which probability of not being Real the answer is Real.
+
+    The extremes of a long recording look more suspicious than those of a clip, in real speech and in fakes. Between the
+    two thresholds it rises with the logarithm of the length.
+    """
+    octaves = np.log2(max(speech_seconds, CLIP_SECONDS) / CLIP_SECONDS) / np.log2(LONG_SECONDS / CLIP_SECONDS)
+    short, long = decision.assurance_threshold, decision.long_assurance_threshold
+    return float(short + min(octaves, 1.0) * (long - short))
 
 
 def _verdict(

@@ -41,7 +41,7 @@ SEEN_DIGITS = 12
 """Digits of a clip's SHA-256 that are remembered: enough to know it again."""
 MODEL = "model.keras"
 KIND = "deepfake_audio checkpoint"
-FORMAT = 5
+FORMAT = 6
 FINE_TUNING_SHARE = 0.25
 """Share of the usual learning rate at which a trained network goes on: the first steps shall not undo it."""
 

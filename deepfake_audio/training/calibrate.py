@@ -11,7 +11,7 @@ import numpy as np
 
 from ..examples.example import Example
 from ..examples.features import FeatureStore
-from ..judging.decision import decide, softmax, statistics, verdict_inputs
+from ..judging.decision import LONG_SECONDS, decide, softmax, statistics, verdict_inputs
 from ..judging.scanner import Scan, scan_features
 from ..judging.timeline import smooth_segments, voiced_frames
 from ..settings import CLASS_NAMES, NO_SPEECH, OPERATING_POINTS, DecisionSettings, Settings
@@ -23,13 +23,17 @@ SEGMENT_WEIGHTS = (0.5, 0.8, 1.0)
 """Values that are tried for how the timeline follows the boundaries."""
 
 MOST_VOUCHED = 0.1
-"""Share of the fake validation clips, each family of generators weighing the same, that may be called Real."""
+"""Share of the fake validation clips, and of long fakes, families of generators weighing the same, that may be called
+Real."""
 
 MOST_SECONDS_ACCUSED = 0.02
 """Share of real validation speech that may lie in segments called Fake."""
 
 NEAR_CLIPS = 30
 """As many clips as it takes for the weights of the verdict to leave the network's own answer."""
+
+SENT_SHARE = 0.3
+"""Weight of the clips' copies through channels, where there are any, beside the clips themselves."""
 
 CALIBRATION_FOLDS = 5
 """Parts of the validation set, by source, whose thresholds come from weights fitted on the other parts."""
@@ -70,45 +74,57 @@ def _fit_verdict(scans: Sequence[tuple[Example, Scan]], settings: Settings) -> D
     """Fit the weights of the verdict and the thresholds between which it is withheld.
 
     The thresholds are read off probabilities that each clip got from weights fitted without its source, and hold for
-    clips and for all clips of a voice in a row. Clips without speech get no verdict and have no say.
+    clips, for their copies through channels, and for all clips of a voice in a row. Clips without speech get no verdict
+    and have no say.
     """
     decision = settings.decision
-    scans = [row for row in scans if row[1].speech_seconds >= decision.least_speech_seconds] or scans
-    clips = len(scans)
-    scans = [*scans, *_joined(scans)]
+    spoken = [row for row in scans if row[1].speech_seconds >= decision.least_speech_seconds] or scans
+    clips = [row for row in spoken if not row[0].channel_seed]
+    sent = [row for row in spoken if row[0].channel_seed]
+    parts = [clips, sent, _joined(clips)]
+    shares = [1.0 - SENT_SHARE, SENT_SHARE, 0.0] if sent else [1.0, 0.0, 0.0]  # what is joined has been seen already
+    scans = list(itertools.chain(*parts))
     examples = [example for example, _ in scans]
     found = np.stack([statistics(scan, voiced_frames(scan, settings), settings) for _, scan in scans])
     truth = np.array([CLASS_NAMES.index(example.label) for example in examples])
     groups = np.array([example.source or example.group for example in examples])
-    weights = np.zeros(len(scans))  # what is joined has been seen already
-    weights[:clips] = _even_weights(truth[:clips], groups[:clips])
+    families = [example.family or example.generator or group for example, group in zip(examples, groups, strict=True)]
+    ends = list(itertools.accumulate(map(len, parts), initial=0))
+    ranges = [range(*pair) for pair in itertools.pairwise(ends)]
+    weights = np.concatenate(
+        [share * _even_weights(truth[r], groups[r]) for share, r in zip(shares, ranges, strict=True)]
+    )
     fitted = fit_verdict_weights(found, truth, weights)
     held_out = _held_out_probabilities(found, truth, groups, weights)
     not_real = 1.0 - held_out[:, CLASS_NAMES.index("Real")]
 
-    def quantile(kind: str, of: Sequence[str], share: float, rows: range) -> float:
+    def quantile(kind: str, of: Sequence[str], share: float, rows: Sequence[int]) -> float:
         members = [index for index in rows if examples[index].kind == kind]
         return _even_quantile(not_real[members], [of[index] for index in members], share) if members else 0.5
 
-    families = [example.family or example.generator or group for example, group in zip(examples, groups, strict=True)]
-    short, long = range(clips), range(clips, len(scans))
+    def accused_from(percent: float) -> float:
+        """Neither of all clips nor of the clips of all sources, each weighing the same, may more be accused."""
+        alike = groups, [example.name for example in examples]
+        return max(0.5, *(quantile("real", of, 1.0 - percent / 100, rows) for of in alike for rows in ranges))
+
+    assured = min(0.5, quantile("fake", families, MOST_VOUCHED, ranges[0]))
+    long = [index for index in ranges[-1] if scans[index][1].speech_seconds >= LONG_SECONDS] or ranges[0]
     return dataclasses.replace(
         decision,
         verdict_weights=tuple(map(float, fitted.ravel())),
-        accusation_thresholds=tuple(
-            max(0.5, *(quantile("real", groups, 1.0 - percent / 100, rows) for rows in (short, long)))
-            for percent in OPERATING_POINTS
-        ),
-        assurance_threshold=min(0.5, quantile("fake", families, MOST_VOUCHED, short)),
+        accusation_thresholds=tuple(map(accused_from, OPERATING_POINTS)),
+        assurance_threshold=assured,
+        long_assurance_threshold=max(assured, min(0.5, quantile("fake", families, MOST_VOUCHED, long))),
     )
 
 
 def _joined(scans: Sequence[tuple[Example, Scan]]) -> list[tuple[Example, Scan]]:
-    """Return the real clips of each voice as one recording: what people bring is longer than what data sets hold."""
+    """Return the clips of each voice as one recording: what people bring is longer than what data sets hold."""
     voices = defaultdict(list)
     for example, scan in scans:
-        if example.kind == "real":
-            voices[example.source or example.group, example.speaker].append((example, scan))
+        if example.kind in ("real", "fake"):
+            voice = (example.kind, example.source or example.group, example.generator, example.speaker)
+            voices[voice].append((example, scan))
     return [(rows[0][0], _join([scan for _, scan in rows])) for rows in voices.values() if len(rows) > 1]
 
 

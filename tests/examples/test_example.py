@@ -174,7 +174,7 @@ def test_splices_carry_what_is_known_of_their_parents(sets, splits):
             assert [(round(s * SAMPLE_RATE), round(e * SAMPLE_RATE)) for s, e in splice.spans] == list(plan.fake_spans)
 
 
-def test_training_alone_hears_every_clip_of_every_class_through_a_codec_too(splits, tmp_path):
+def test_training_hears_every_clip_through_channels_too_and_calibration_once_but_never_the_test(splits, tmp_path):
     settings = dataclasses.replace(
         SETTINGS, hybrid=HybridSettings(most_per_split=2), augment=AugmentSettings(channel_copies=2)
     )
@@ -185,6 +185,12 @@ def test_training_alone_hears_every_clip_of_every_class_through_a_codec_too(spli
     assert Counter(e.label for e in coded) == {label: 2 * n for label, n in Counter(e.label for e in plain).items()}
     assert len({e.channel_seed for e in coded}) == len(coded)
     assert not any(e.channel_seed for e in split_examples("test", splits, settings, tmp_path))
+    calibrating = Counter(
+        (e.kind, bool(e.channel_seed)) for e in split_examples("validation", splits, settings, tmp_path)
+    )
+    for kind in ("real", "fake"):
+        assert calibrating[kind, True] == calibrating[kind, False] > 0
+    assert {kind for kind, sent in calibrating if sent} == {"real", "fake"}
 
     store = extract_features([plain[0], coded[0]], tmp_path / "features", FEATURES)
     samples = through_channel(read_audio(coded[0].path), np.random.default_rng(coded[0].channel_seed))

@@ -12,6 +12,7 @@ from deepfake_audio.judging.decision import (
     MIGHT_VOUCH,
     NO_FAKE_SEGMENT,
     NO_REAL_SEGMENT,
+    assured_up_to,
     decide,
     statistics,
 )
@@ -111,6 +112,15 @@ def test_between_accusation_and_assurance_the_verdict_is_withheld_with_its_reaso
         0.15: ("Fake", None),
         0.05: ("Fake", None),
     }
+
+
+def test_a_long_recording_is_called_real_up_to_a_threshold_of_its_own():
+    settings = deciding(accusation_thresholds=(0.9, 0.8, 0.7), assurance_threshold=0.2, long_assurance_threshold=0.4)
+    assured = [assured_up_to(seconds, settings.decision) for seconds in (0.5, 3, 6, 12, 3600)]
+    assert assured == pytest.approx([0.2, 0.2, 0.3, 0.4, 0.4])
+    doubtful = scan((0.65, 0.3, 0.05))
+    for speech, verdict in ((3.0, UNCERTAIN), (12.0, "Real")):
+        assert decide(dataclasses.replace(doubtful, speech_seconds=speech), settings).verdict == verdict
 
 
 def test_an_operating_point_says_how_few_real_recordings_may_be_accused():

@@ -172,10 +172,50 @@ def test_an_operating_point_holds_for_long_recordings_too(tmp_path):
         timeline = np.full(LABELS, 0.4 + 0.2 * odd + 0.3 * (clip.label == "Fake"))
         rows.append((clip, dataclasses.replace(scan, timeline=timeline)))
     settings = dataclasses.replace(SETTINGS, decision=fit_decision(rows, SETTINGS))
-    joined = _joined(rows)
+    joined = [row for row in _joined(rows) if row[0].kind == "real"]
     assert len(joined) == 20 and all(scan.seconds > 5 * SECONDS for _, scan in joined)
     told = [decide(scan, settings, operating_point=5).verdict for _, scan in joined]
     assert sum(verdict in ("Fake", "Hybrid") for verdict in told) <= 1
+
+
+def test_long_fakes_say_up_to_where_long_recordings_are_called_real(tmp_path):
+    scans, _ = made_up_scans(tmp_path, 1.0, count=600)
+    rows = []
+    for number, (clip, scan) in enumerate(scans):
+        clip = dataclasses.replace(clip, source=f"source {number % 20}", generator="g" * (clip.label == "Fake"))
+        rows.append((clip, dataclasses.replace(scan, timeline=np.full(LABELS, 0.3))))
+    decision = fit_decision(rows, SETTINGS)
+    assert decision.long_assurance_threshold > decision.assurance_threshold
+    settings = dataclasses.replace(SETTINGS, decision=decision)
+    told = [decide(scan, settings).verdict for clip, scan in _joined(rows) if clip.label == "Fake"]
+    assert len(told) == 20 and told.count("Real") <= 20 * MOST_VOUCHED
+
+
+def test_an_operating_point_holds_behind_channels_too(tmp_path):
+    scans, _ = made_up_scans(tmp_path, 1.0, count=900)
+    clips = [
+        (
+            dataclasses.replace(clip, source=f"source {n % 30}", speaker=f"voice {n}"),
+            dataclasses.replace(scan, timeline=np.full(LABELS, 0.3)),
+        )
+        for n, (clip, scan) in enumerate(scans)
+    ]
+    # Behind a channel, everything looks more like a fake.
+    sent = []
+    for clip, scan in clips:
+        if clip.label == "Hybrid":
+            continue
+        verdicts = scan.verdicts * np.array([0.1, 1.0, 0.1], dtype=np.float32)
+        verdicts /= verdicts.sum()
+        sent.append((dataclasses.replace(clip, channel_seed=(1,)), dataclasses.replace(scan, verdicts=verdicts)))
+
+    def accused(decision):
+        settings = dataclasses.replace(SETTINGS, decision=decision)
+        told = [decide(scan, settings, operating_point=5).verdict for clip, scan in sent if clip.label == "Real"]
+        return np.mean([verdict in ("Fake", "Hybrid") for verdict in told])
+
+    without, with_copies = fit_decision(clips, SETTINGS), fit_decision([*clips, *sent], SETTINGS)
+    assert accused(with_copies) <= 0.07 < accused(without)
 
 
 def test_segments_are_called_fake_where_real_speech_seldom_looks_so(tmp_path):
