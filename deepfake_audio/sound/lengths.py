@@ -52,6 +52,9 @@ LONGEST_BEGINNING = 16
 MOST_JOINED = 1000
 """Files of which one is made; with more, it is taken for a single one."""
 
+FLAC_COUNT, FLAC_COUNT_BITS = slice(18, 26), 36
+"""The lowest bits of these bytes count the samples of a FLAC file (STREAMINFO, RFC 9639)."""
+
 MP3_KBITS = {  # by whether it is MPEG 1
     True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
@@ -231,15 +234,35 @@ def packets_of_mp4(file: BinaryIO) -> int:
 
 
 def _counts_all_flac(file: BinaryIO) -> bool:
-    """Return whether the decoder meets the end of the file where it reads the last sample that the header counts."""
+    """Return whether a decoder that is told of more samples than the header counts finds no more."""
     file.seek(0)
-    with soundfile.SoundFile(file) as sound:
+    head = file.read(FLAC_COUNT.stop)
+    if not head.startswith(b"fLaC"):
+        return True  # there are other tags before it
+    packed = int.from_bytes(head[FLAC_COUNT], "big")
+    counted = packed % 2**FLAC_COUNT_BITS
+    raised = _Behind(file, head[: FLAC_COUNT.start] + (packed + 1).to_bytes(len(head[FLAC_COUNT]), "big"))
+    file.seek(0)
+    with soundfile.SoundFile(raised) as sound:
         try:
-            sound.seek(max(0, sound.frames - 1))
-            sound.read(1)
+            sound.seek(counted)
+            return len(sound.read(1)) == 0
         except soundfile.SoundFileError:
-            return True  # there is less than it counts, which decoding tells
-    return not file.read(1)
+            return True  # there is not one more, or less than the header counts, which decoding tells
+
+
+class _Behind:
+    """A file whose first bytes are others."""
+
+    def __init__(self, file: BinaryIO, head: bytes):
+        self.file, self.head = file, head
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        at = self.file.tell()
+        data = self.file.read(size)
+        other = self.head[at : at + len(data)]
+        return other + data[len(other) :]
 
 
 def _counts_all_mp3(file: BinaryIO) -> bool:

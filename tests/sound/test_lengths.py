@@ -92,7 +92,7 @@ def test_mp3_whose_header_miscounts(tmp_path, mp3s, share):
     assert seconds(path) == pytest.approx(3, abs=0.05 + CODEC_SECONDS)
 
 
-@pytest.mark.parametrize(("minutes", "share"), [(0, 1), (0, 0.5), (3, 1), (3, 0.5)])
+@pytest.mark.parametrize(("minutes", "share"), [(0, 1), (0, 0.5), (0, 0.999), (3, 1), (3, 0.5), (3, 0.999)])
 def test_flac_whose_header_miscounts(tmp_path, speech, minutes, share):
     path = tmp_path / "x.flac"
     samples = np.resize(speech, minutes * 60 * SAMPLE_RATE) if minutes else speech  # numbers of several bytes
