@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import faulthandler
 import functools
+import io
 import json
 import os
 import signal
@@ -280,7 +281,7 @@ def _serve(path: str, in_time: Callable, block_values: int, answers) -> None:
     try:
         with in_time(), Path(path).open("rb") as file:
             patches = lengths.patches(file)
-            sound = soundfile.SoundFile(lengths.Mended(path, patches) if patches else path)
+            sound = soundfile.SoundFile(lengths.Mended(io.FileIO(path), patches) if patches else path)
             known = lengths.counts_all(file, sound.format) and not (patches and len(lengths.starts(file)) > 1)
     except (soundfile.SoundFileError, OSError, TypeError, UnicodeError):
         # TypeError: soundfile takes the suffix .raw for headerless samples and asks for their rate.

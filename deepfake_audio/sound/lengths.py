@@ -63,24 +63,24 @@ MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_02
 """In Hz, by the two bits of the version: MPEG 1, 2 and 2.5."""
 
 
-class Mended(io.FileIO):
+class Mended(io.RawIOBase):
     """A file some of whose bytes read as others.
 
     Parameters
     ----------
-    path : path
-        The file, which is not changed.
+    file : binary file
+        Which is not changed.
     patches : dict of int to bytes
         What is read from an offset on.
     """
 
-    def __init__(self, path, patches: dict[int, bytes]):
-        super().__init__(path)
-        self._patches = patches
+    def __init__(self, file: BinaryIO, patches: dict[int, bytes]):
+        self._file, self._patches = file, patches
+        self.seek, self.tell = file.seek, file.tell
 
     def readinto(self, buffer) -> int:
         """Fill a buffer."""
-        start, count = self.tell(), super().readinto(buffer)
+        start, count = self.tell(), self._file.readinto(buffer)
         for offset, patch in self._patches.items():
             for place, byte in enumerate(patch, offset - start):
                 if 0 <= place < count:
@@ -241,7 +241,7 @@ def _counts_all_flac(file: BinaryIO) -> bool:
         return True  # there are other tags before it
     packed = int.from_bytes(head[FLAC_COUNT], "big")
     counted = packed % 2**FLAC_COUNT_BITS
-    raised = _Behind(file, head[: FLAC_COUNT.start] + (packed + 1).to_bytes(len(head[FLAC_COUNT]), "big"))
+    raised = Mended(file, {FLAC_COUNT.start: (packed + 1).to_bytes(len(head[FLAC_COUNT]), "big")})
     file.seek(0)
     with soundfile.SoundFile(raised) as sound:
         try:
@@ -249,20 +249,6 @@ def _counts_all_flac(file: BinaryIO) -> bool:
             return len(sound.read(1)) == 0
         except soundfile.SoundFileError:
             return True  # there is not one more, or less than the header counts, which decoding tells
-
-
-class _Behind:
-    """A file whose first bytes are others."""
-
-    def __init__(self, file: BinaryIO, head: bytes):
-        self.file, self.head = file, head
-        self.seek, self.tell = file.seek, file.tell
-
-    def read(self, size: int) -> bytes:
-        at = self.file.tell()
-        data = self.file.read(size)
-        other = self.head[at : at + len(data)]
-        return other + data[len(other) :]
 
 
 def _counts_all_mp3(file: BinaryIO) -> bool:
